@@ -1,0 +1,84 @@
+"""Errors of the service. Each message names the thing, its value and the way out.
+
+LabelQueueError
+├── SettingError              a setting has an unknown key or a value that is not allowed
+├── StoreError                Redis cannot be reached, started or trusted with our data
+├── LabelStudioError          Label Studio cannot be reached or refused a request
+│   ├── CredentialError       the API key is missing or not accepted
+│   └── NotFoundError         the project, task or prediction does not exist there (any more)
+├── EmbedderError             the model or its weights cannot be had
+├── ImageError                one image cannot be fetched or decoded; its task is quarantined
+├── CacheError                a stored block of embeddings does not match its checksum or generation
+├── ProjectError              a project is unknown here, or its label config has no image to label
+└── PublishError              an order could not be published; the previous one still stands
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CacheError",
+    "CredentialError",
+    "EmbedderError",
+    "ImageError",
+    "LabelQueueError",
+    "LabelStudioError",
+    "NotFoundError",
+    "ProjectError",
+    "PublishError",
+    "SettingError",
+    "StoreError",
+]
+
+
+class LabelQueueError(Exception):
+    """Base of every error that labelqueue raises on purpose."""
+
+
+class SettingError(LabelQueueError):
+    """A setting has an unknown key or a value that is not allowed."""
+
+
+class StoreError(LabelQueueError):
+    """Redis cannot be reached, started or trusted with our data."""
+
+
+class LabelStudioError(LabelQueueError):
+    """Label Studio cannot be reached or refused a request.
+
+    Attributes
+    ----------
+    status : int or None
+        HTTP status of the answer; None when there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CredentialError(LabelStudioError):
+    """The Label Studio API key is missing or not accepted."""
+
+
+class NotFoundError(LabelStudioError):
+    """The project, task or prediction does not exist in Label Studio (any more)."""
+
+
+class EmbedderError(LabelQueueError):
+    """The embedding model or its weights cannot be had."""
+
+
+class ImageError(LabelQueueError):
+    """One image cannot be fetched or decoded; its task is quarantined with this reason."""
+
+
+class CacheError(LabelQueueError):
+    """A stored block of embeddings does not match its checksum or its generation."""
+
+
+class ProjectError(LabelQueueError):
+    """A project is unknown here, or its label config names no image to label."""
+
+
+class PublishError(LabelQueueError):
+    """An order could not be published; the previous one still stands."""

@@ -1,0 +1,280 @@
+"""Every setting in one table: it is the validation, the README table and `labelqueue settings`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from .exceptions import SettingError
+
+__all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings"]
+
+Scope = Literal["project", "deployment"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the settings table.
+
+    Attributes
+    ----------
+    name : str
+        Key, as written in extra params or in the environment.
+    default : object
+        Value when nobody set it; None means "decided at run time", as `help` says.
+    scope : {'project', 'deployment'}
+        Project settings come from the Model page's extra params; deployment settings from the environment only.
+    parse : callable
+        Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
+    help : str
+        One sentence for people.
+    """
+
+    name: str
+    default: Any
+    scope: Scope
+    parse: Callable[[Any], Any]
+    help: str
+
+    def value(self, raw: Any) -> Any:
+        """Return the parsed `raw`, or raise SettingError naming the key, the value and what is allowed."""
+        try:
+            return self.parse(raw)
+        except (ValueError, TypeError) as error:
+            raise SettingError(f"setting {self.name!r} has value {raw!r}: {error}") from error
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    def parse(raw: Any) -> str:
+        if raw not in allowed:
+            raise ValueError(f"allowed are {', '.join(allowed)}")
+        return str(raw)
+
+    return parse
+
+
+def _number(kind: type, low: float, high: float, *, low_open: bool = False) -> Callable[[Any], Any]:
+    noun = "a whole number" if kind is int else "a number"
+
+    def parse(raw: Any) -> Any:
+        expected = f"expected {noun} {'above' if low_open else 'from'} {low:g} to {high:g}"
+        if isinstance(raw, bool):
+            raise ValueError(expected)
+        try:
+            number = float(raw)
+        except (TypeError, ValueError):
+            raise ValueError(expected) from None
+        if not (low < number if low_open else low <= number) or not number <= high or (kind is int and number % 1):
+            raise ValueError(expected)
+        return kind(raw) if isinstance(raw, int) else kind(number)
+
+    return parse
+
+
+def _optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda raw: None if raw in (None, "", "auto") else parse(raw)
+
+
+def _seed(raw: Any) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        raise ValueError("expected a whole number")
+    try:
+        return int(raw)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError("expected text")
+    return raw
+
+
+def _origin(raw: Any) -> str:
+    """Return scheme://host[:port][/prefix] without a trailing slash."""
+    parts = urlsplit(_text(raw).strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("expected a URL such as http://localhost:8080")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _redis_url(raw: Any) -> str:
+    if urlsplit(_text(raw)).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("expected a URL such as redis://localhost:6379/0")
+    return str(raw)
+
+
+def _hosts(raw: Any) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in _text(raw).split(",") if part.strip())
+
+
+def _path(raw: Any) -> Path:
+    return Path(_text(raw)).expanduser()
+
+
+def _default_home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "labelqueue"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("strategy", "freesel", "project", _choice("freesel", "random"), "query strategy that orders the queue"),
+    Setting(
+        "trials",
+        100,
+        "project",
+        _number(int, 1, 10_000),
+        "proposals per pick of FreeSel, the best is kept; 1 is the paper's rule",
+    ),
+    Setting(
+        "horizon",
+        100,
+        "project",
+        _number(int, 10, 5_000),
+        "tasks in the head of the published order; twice as many follow as a spare tail",
+    ),
+    Setting(
+        "n_patterns",
+        None,
+        "project",
+        _optional(_number(int, 1, 50)),
+        "semantic patterns per image; auto: 1 classification, 5 detection, 10 segmentation",
+    ),
+    Setting(
+        "attention_ratio",
+        0.5,
+        "project",
+        _number(float, 0, 1, low_open=True),
+        "share of attention whose patches form the patterns",
+    ),
+    Setting(
+        "neighbourhood",
+        2,
+        "project",
+        _number(int, 1, 50),
+        "patches further apart than this many rows or columns are not linked",
+    ),
+    Setting("seed", 0, "project", _seed, "any whole number; the same seed gives the same order"),
+    Setting("target", "", "project", _text, "name of the control tag that counts; empty: the first on the image"),
+    Setting("LABEL_STUDIO_URL", "http://localhost:8080", "deployment", _origin, "where Label Studio answers"),
+    Setting(
+        "LABEL_STUDIO_API_KEY", "", "deployment", _text, "personal access token or legacy token of a Label Studio user"
+    ),
+    Setting(
+        "REDIS_URL",
+        "",
+        "deployment",
+        _optional(_redis_url),
+        "external Redis (policy noeviction); empty: an embedded redis-server in LABELQUEUE_HOME",
+    ),
+    Setting("BASIC_AUTH_USER", "", "deployment", _text, "user that Label Studio must send; empty: loopback only"),
+    Setting("BASIC_AUTH_PASS", "", "deployment", _text, "password that Label Studio must send"),
+    Setting(
+        "LABELQUEUE_HOME",
+        None,
+        "deployment",
+        _optional(_path),
+        "data directory; empty: labelqueue in the user's data folder",
+    ),
+    Setting(
+        "LABELQUEUE_EMBEDDER",
+        "vit_small_patch16_224.dino",
+        "deployment",
+        _text,
+        "timm model name, or `bundled` for the small checkpoint in the package",
+    ),
+    Setting(
+        "LABELQUEUE_WEIGHTS",
+        None,
+        "deployment",
+        _optional(_path),
+        "safetensors file with the model's weights; empty: timm's hub",
+    ),
+    Setting(
+        "LABELQUEUE_ALLOW_HOSTS",
+        "",
+        "deployment",
+        _hosts,
+        "comma-separated hosts on private addresses that images may be fetched from",
+    ),
+    Setting("LABELQUEUE_WORKERS", 1, "deployment", _number(int, 1, 64), "worker processes that `serve` starts"),
+    Setting("HOST", "127.0.0.1", "deployment", _text, "address the web process listens on"),
+    Setting("PORT", 9090, "deployment", _number(int, 1, 65_535), "port the web process listens on"),
+)
+
+PROJECT: Mapping[str, Setting] = {s.name: s for s in SETTINGS if s.scope == "project"}
+DEPLOYMENT: Mapping[str, Setting] = {s.name: s for s in SETTINGS if s.scope == "deployment"}
+
+
+def parse_project_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate project settings.
+
+    Parameters
+    ----------
+    raw : mapping
+        Key to JSON value, as found in the Model page's extra params.
+
+    Returns
+    -------
+    dict
+        Key to parsed value, only the keys of `raw`.
+
+    Raises
+    ------
+    SettingError
+        On the first unknown key or value that is not allowed.
+    """
+    unknown = sorted(set(raw) - set(PROJECT))
+    if unknown:
+        raise SettingError(f"unknown setting {unknown[0]!r}; known are {', '.join(PROJECT)}")
+    return {key: PROJECT[key].value(value) for key, value in raw.items()}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Deployment settings of one process, read from the environment once.
+
+    Attributes carry the table's names in lower case without the LABELQUEUE_ prefix.
+    """
+
+    label_studio_url: str
+    label_studio_api_key: str
+    redis_url: str | None
+    basic_auth_user: str
+    basic_auth_pass: str
+    home: Path
+    embedder: str
+    weights: Path | None
+    allow_hosts: tuple[str, ...]
+    workers: int
+    host: str
+    port: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Deployment:
+        """Read and validate the deployment settings.
+
+        Parameters
+        ----------
+        environ : mapping, default os.environ
+            Environment variables.
+
+        Raises
+        ------
+        SettingError
+            When a value is not allowed, or only one half of the basic-auth pair is set.
+        """
+        environ = os.environ if environ is None else environ
+        values = {
+            setting.name.removeprefix("LABELQUEUE_").lower(): setting.value(environ.get(setting.name, setting.default))
+            if setting.name in environ or setting.default is not None
+            else None
+            for setting in DEPLOYMENT.values()
+        }
+        values["home"] = values["home"] or _default_home()
+        if bool(values["basic_auth_user"]) != bool(values["basic_auth_pass"]):
+            raise SettingError("BASIC_AUTH_USER and BASIC_AUTH_PASS belong together: set both, or neither")
+        return cls(**values)
