@@ -165,7 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "REDIS_URL",
-        "",
+        None,
         "deployment",
         _optional(_redis_url),
         "external Redis (policy noeviction); empty: an embedded redis-server in LABELQUEUE_HOME",
@@ -268,7 +268,7 @@ class Deployment:
             When a value is not allowed, or only one half of the basic-auth pair is set.
         """
         environ = os.environ if environ is None else environ
-        values = {
+        values: dict[str, Any] = {
             setting.name.removeprefix("LABELQUEUE_").lower(): setting.value(environ.get(setting.name, setting.default))
             if setting.name in environ or setting.default is not None
             else None

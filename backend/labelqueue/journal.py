@@ -1,0 +1,86 @@
+"""The event journal: what Label Studio told us, kept until it was acted on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .project import Project
+
+__all__ = ["ACTIONS", "Event", "Journal", "read_event"]
+
+# action -> where the ids of what changed stand in the payload
+ACTIONS: dict[str, str] = {
+    "TASKS_CREATED": "tasks",
+    "TASKS_DELETED": "tasks",
+    "ANNOTATION_CREATED": "annotation",
+    "ANNOTATION_UPDATED": "annotation",
+    "ANNOTATIONS_CREATED": "annotation",
+    "ANNOTATIONS_DELETED": "annotations",
+    "PROJECT_UPDATED": "",
+    "START_TRAINING": "",
+}
+MAX_LENGTH = 100_000  # events kept per project if nobody drains them; older ones are repaired by reconciling
+
+
+@dataclass(frozen=True)
+class Event:
+    """One webhook call, reduced to what changed: values are always re-read from Label Studio.
+
+    Attributes
+    ----------
+    action : str
+        One of `ACTIONS`.
+    ids : tuple of int
+        Ids of the tasks or annotations it names.
+    annotators : tuple of int
+        Users who completed the annotations.
+    """
+
+    action: str
+    ids: tuple[int, ...] = ()
+    annotators: tuple[int, ...] = field(default=())
+
+
+def read_event(payload: Mapping[str, Any]) -> Event | None:
+    """Return the event in a webhook's payload, or None when we do not act on its action."""
+    action = str(payload.get("action", ""))
+    if action not in ACTIONS:
+        return None
+    items = payload.get(ACTIONS[action]) or [] if ACTIONS[action] else []
+    rows = [row for row in (items if isinstance(items, list) else [items]) if isinstance(row, Mapping)]
+    return Event(
+        action,
+        tuple(int(row["id"]) for row in rows if "id" in row),
+        tuple(sorted({int(row["completed_by"]) for row in rows if isinstance(row.get("completed_by"), int)})),
+    )
+
+
+class Journal:
+    """Stream of a project's events, in the order they came."""
+
+    def __init__(self, project: Project) -> None:
+        self._store = project.store
+        self._key = project.name("journal")
+
+    def append(self, event: Event) -> None:
+        """Keep an event; when this returns, it will be acted on."""
+        row = json.dumps([event.action, event.ids, event.annotators])
+        self._store.xadd(self._key, {"event": row}, maxlen=MAX_LENGTH, approximate=True)
+
+    def read(self) -> tuple[list[Event], bytes]:
+        """Return the waiting events and the mark to `clear` once they were acted on."""
+        entries: list[tuple[bytes, dict[bytes, bytes]]] = self._store.xrange(self._key)  # type: ignore[assignment]
+        events = [Event(a, tuple(i), tuple(u)) for a, i, u in (json.loads(row[b"event"]) for _, row in entries)]
+        return events, entries[-1][0] if entries else b""
+
+    def clear(self, mark: bytes) -> None:
+        """Forget the events up to `mark`."""
+        if mark:
+            milliseconds, _, sequence = mark.decode().partition("-")
+            self._store.xtrim(self._key, minid=f"{milliseconds}-{int(sequence) + 1}", approximate=False)
+
+    def __len__(self) -> int:
+        return int(self._store.xlen(self._key))

@@ -1,0 +1,291 @@
+"""Everything we remember of one Label Studio project, and the Redis keys it lives under."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .exceptions import ProjectError, SettingError
+from .labelconfig import Target, parse_label_config
+from .settings import PROJECT, parse_project_settings
+from .store import Redis
+
+__all__ = ["ANNOTATED", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
+
+UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
+
+
+@dataclass(frozen=True)
+class ProjectRef:
+    """Identity of a project. Ids repeat between servers and after resets, so the creation time belongs to it.
+
+    Attributes
+    ----------
+    origin : str
+        Label Studio's URL.
+    id : int
+        Project id there.
+    created : int
+        Unix time of the project's creation, in whole seconds.
+    """
+
+    origin: str
+    id: int
+    created: int
+
+    @property
+    def key(self) -> str:
+        """Short unique name, used in Redis keys, job arguments and file names."""
+        return f"{self.server}-{self.id}-{self.created}"
+
+    @property
+    def server(self) -> str:
+        """Short name of the Label Studio server."""
+        return hashlib.sha256(self.origin.encode()).hexdigest()[:8]
+
+    @classmethod
+    def from_setup(cls, origin: str, text: str) -> ProjectRef:
+        """Parse the ``<id>.<created>`` that Label Studio sends in /setup and /predict."""
+        head, _, tail = text.partition(".")
+        if not head.isdigit() or not tail.isdigit():
+            raise ProjectError(f"project is {text!r}; expected <id>.<creation time> as Label Studio sends it")
+        return cls(origin, int(head), int(tail))
+
+    @classmethod
+    def from_api(cls, origin: str, project: Mapping[str, Any]) -> ProjectRef:
+        """Take the identity from a project as the API and webhooks show it."""
+        try:
+            created = datetime.fromisoformat(str(project["created_at"]))
+            return cls(origin, int(project["id"]), int(created.timestamp()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProjectError(f"not a Label Studio project (id and created_at are needed): {error}") from error
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """What we keep of one task: its image's URI and whether it is unlabelled, annotated or only skipped."""
+
+    uri: str
+    state: str
+
+    def dump(self) -> str:
+        """Return the one-string form stored in Redis."""
+        return self.state + self.uri
+
+    @classmethod
+    def load(cls, raw: bytes | str) -> TaskRow:
+        """Parse `dump`'s form."""
+        text = raw.decode() if isinstance(raw, bytes) else raw
+        return cls(text[1:], text[:1])
+
+
+class Project:
+    """State of one project; every value lives in Redis, none in this object.
+
+    Parameters
+    ----------
+    store : Redis
+        Connection.
+    ref : ProjectRef
+        Which project.
+    """
+
+    def __init__(self, store: Redis, ref: ProjectRef) -> None:
+        self.store = store
+        self.ref = ref
+        self.key = ref.key
+        self._info = self.name("info")
+
+    def name(self, *parts: str) -> str:
+        """Return the Redis key of a part of this project's state."""
+        return ":".join(("lq", self.key, *parts))
+
+    # -- the set of projects
+
+    @classmethod
+    def open(cls, store: Redis, key: str) -> Project:
+        """Return the project of this key.
+
+        Raises
+        ------
+        ProjectError
+            When it was never registered here.
+        """
+        raw = store.hget("lq:projects", key)
+        if raw is None:
+            raise ProjectError(f"project {key!r} is not known here: connect it in Label Studio (Settings > Model)")
+        return cls(store, ProjectRef(**json.loads(raw)))
+
+    @classmethod
+    def find(cls, store: Redis, project_id: int) -> Project:
+        """Return the newest registered project with this Label Studio id.
+
+        Raises
+        ------
+        ProjectError
+            When there is none.
+        """
+        found = [project for project in cls.all(store) if project.ref.id == project_id]
+        if not found:
+            known = ", ".join(str(p.ref.id) for p in cls.all(store)) or "none"
+            raise ProjectError(
+                f"project {project_id} is not known here (known: {known}): "
+                "connect this backend in Label Studio under Settings > Model"
+            )
+        return max(found, key=lambda project: project.ref.created)
+
+    @classmethod
+    def all(cls, store: Redis) -> list[Project]:
+        """Return every registered project."""
+        return [cls(store, ProjectRef(**json.loads(raw))) for raw in store.hvals("lq:projects")]
+
+    def register(self, **info: str) -> bool:
+        """Remember the project with these facts; return True when it is new here."""
+        row = json.dumps({"origin": self.ref.origin, "id": self.ref.id, "created": self.ref.created})
+        new = bool(self.store.hset("lq:projects", self.key, row))
+        if info:
+            self.set(**info)
+        self.store.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
+        return new
+
+    def forget(self) -> None:
+        """Drop everything kept of this project (it was deleted in Label Studio)."""
+        self.store.hdel("lq:projects", self.key)
+        for name in self.store.scan_iter(match=self.name("*"), count=1000):
+            self.store.delete(name)
+
+    # -- facts
+
+    def get(self, field: str, default: str = "") -> str:
+        """Return one fact as text."""
+        raw = self.store.hget(self._info, field)
+        return default if raw is None else raw.decode()
+
+    def info(self) -> dict[str, str]:
+        """Return all facts."""
+        return {field.decode(): raw.decode() for field, raw in self.store.hgetall(self._info).items()}
+
+    def set(self, **facts: str) -> None:
+        """Remember facts."""
+        self.store.hset(self._info, mapping=facts)  # type: ignore[arg-type]
+
+    def count(self, field: str, by: int = 1) -> int:
+        """Add to a counting fact and return its new value."""
+        return int(self.store.hincrby(self._info, field, by))
+
+    def target(self) -> Target:
+        """Return what the label config asks of an image; raises ProjectError when it asks nothing we know."""
+        return parse_label_config(self.get("label_config"), self.settings()["target"])
+
+    # -- settings
+
+    def settings(self) -> dict[str, Any]:
+        """Return every project setting, defaults filled in."""
+        stored = self.store.hgetall(self.name("settings"))
+        mine = {field.decode(): json.loads(raw)["value"] for field, raw in stored.items()}
+        return {name: mine.get(name, setting.default) for name, setting in PROJECT.items()}
+
+    def setting_sources(self) -> dict[str, str]:
+        """Return where each changed setting was changed last."""
+        stored = self.store.hgetall(self.name("settings"))
+        return {field.decode(): str(json.loads(raw)["source"]) for field, raw in stored.items()}
+
+    def take_extra_params(self, raw: Any) -> bool:
+        """Take over the Model page's extra params if they differ from the last ones seen.
+
+        Parameters
+        ----------
+        raw : object
+            An object from the API, a JSON string from the page's text area, or null, empty or junk.
+
+        Returns
+        -------
+        bool
+            True when a setting changed. A wrong value changes nothing and is kept as the fact ``settings_error``.
+        """
+        seen = json.dumps(raw, sort_keys=True)
+        before = self.get("extra_params", "null")
+        if seen == before:
+            return False
+        self.set(extra_params=seen)
+        try:
+            wanted = parse_project_settings(_as_mapping(raw))
+        except SettingError as error:
+            self.set(settings_error=f"extra params of the Model page: {error}")
+            return False
+        self.set(settings_error="")
+        try:
+            dropped = set(_as_mapping(json.loads(before))) - set(wanted)
+        except SettingError:  # what stood there before was junk, so no key came from it
+            dropped = set()
+        source, name = "extra params", self.name("settings")
+        sources = self.setting_sources()
+        for field in dropped:
+            if sources.get(field) == source:
+                self.store.hdel(name, field)
+        for field, value in wanted.items():
+            self.store.hset(name, field, json.dumps({"value": value, "source": source, "at": int(time.time())}))
+        return bool(wanted or dropped)
+
+    # -- tasks
+
+    def tasks(self) -> dict[int, TaskRow]:
+        """Return every task we know, by id."""
+        return {int(task): TaskRow.load(raw) for task, raw in self.store.hgetall(self.name("tasks")).items()}
+
+    def task_rows(self, ids: Sequence[int]) -> dict[int, TaskRow]:
+        """Return those of these tasks that we know."""
+        if not ids:
+            return {}
+        raws = self.store.hmget(self.name("tasks"), [str(task) for task in ids])
+        return {task: TaskRow.load(raw) for task, raw in zip(ids, raws, strict=True) if raw is not None}
+
+    def put_tasks(self, rows: Mapping[int, TaskRow]) -> None:
+        """Add or replace tasks."""
+        if rows:
+            self.store.hset(self.name("tasks"), mapping={str(task): row.dump() for task, row in rows.items()})
+
+    def drop_tasks(self, ids: Iterable[int]) -> None:
+        """Forget deleted tasks."""
+        fields = [str(task) for task in ids]
+        if fields:
+            self.store.hdel(self.name("tasks"), *fields)
+            self.store.hdel(self.name("quarantine"), *fields)
+            self.store.zrem(self.name("pending"), *fields)
+
+    # -- images that cannot be embedded
+
+    def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:
+        """Remember tasks whose image cannot be used, each with its URI and the reason."""
+        if reasons:
+            rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
+            self.store.hset(self.name("quarantine"), mapping=rows)  # type: ignore[arg-type]
+
+    def quarantined(self) -> dict[int, tuple[str, str]]:
+        """Return the quarantined tasks: id to (URI, reason)."""
+        rows = {int(task): json.loads(raw) for task, raw in self.store.hgetall(self.name("quarantine")).items()}
+        return {task: (row["uri"], row["reason"]) for task, row in rows.items()}
+
+    def release_quarantine(self) -> None:
+        """Give every quarantined image another chance."""
+        self.store.delete(self.name("quarantine"))
+
+
+def _as_mapping(raw: Any) -> Mapping[str, Any]:
+    """Return extra params as a mapping, whatever form Label Studio sent them in."""
+    if raw in (None, "", "null"):
+        return {}
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError:
+            raise SettingError(f'{raw[:80]!r} is not JSON; write an object such as {{"seed": 1}}') from None
+    if not isinstance(raw, Mapping):
+        raise SettingError(f'{raw!r} is not an object; write one such as {{"seed": 1}}')
+    return {str(key): value for key, value in raw.items()}

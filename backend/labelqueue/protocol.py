@@ -1,0 +1,125 @@
+"""The ML-backend protocol: the five calls Label Studio makes, each answered at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, current_app, jsonify, request
+from werkzeug.exceptions import BadRequest
+
+from . import jobs
+from .auth import SECRET_HEADER, refusal
+from .exceptions import LabelQueueError, ProjectError
+from .journal import Journal, read_event
+from .project import Project, ProjectRef
+from .runtime import Runtime
+
+__all__ = ["LIVE_VERSION", "VIEWS"]
+
+log = logging.getLogger(__name__)
+
+# Never the queue's version: Label Studio stores what /predict answers, and a second prediction would upset the order.
+LIVE_VERSION = "labelqueue live"
+UNKNOWN = {"result": [], "score": 0.5}
+TASKS_DELAY, EVENT_DELAY = 0.3, 1.0  # seconds; a burst of events becomes one job
+
+View = Callable[[], "Response | tuple[Response, int]"]
+
+
+def _runtime() -> Runtime:
+    runtime = current_app.extensions["labelqueue"]
+    assert isinstance(runtime, Runtime)
+    return runtime
+
+
+def _body() -> dict[str, Any]:
+    # Label Studio versions differ in the content type they send, so it is not looked at.
+    body = request.get_json(force=True)
+    if not isinstance(body, dict):
+        raise BadRequest("expected a JSON object")
+    return body
+
+
+def health() -> Response:
+    """Say that the process is up; reveals nothing."""
+    return jsonify({"status": "UP"})
+
+
+def versions() -> Response:
+    """List model versions: there is one, whatever the queue's is called."""
+    return jsonify({"versions": [LIVE_VERSION]})
+
+
+def setup() -> Response:
+    """Remember the project and ask for it to be tended. Its hostname and access token are not used and not stored."""
+    body, runtime = _body(), _runtime()
+    ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
+    project = Project(runtime.store, ref)
+    label_config = str(body.get("schema") or "")
+    before = project.get("label_config")
+    new = project.register(label_config=label_config, backend_host=request.host)
+    changed = project.take_extra_params(body.get("extra_params"))
+    if new or before != label_config:
+        project.set(want_full="1")
+    if new or changed or before != label_config:
+        jobs.request_tend(project)
+    else:  # Label Studio calls this each time someone opens the Data Manager
+        jobs.request_tend(project, delay=EVENT_DELAY)
+    return jsonify({"model_version": LIVE_VERSION})
+
+
+def predict() -> Response:
+    """Answer one result per task, else Label Studio drops them all."""
+    tasks = _body().get("tasks") or []
+    return jsonify({"results": [{**UNKNOWN, "model_version": LIVE_VERSION} for _ in tasks]})
+
+
+def webhook() -> tuple[Response, int]:
+    """Journal the event and ask for the project to be tended: Label Studio waits one second and never repeats."""
+    body, runtime = _body(), _runtime()
+    ref = ProjectRef.from_api(runtime.deployment.label_studio_url, body.get("project") or {})
+    project = Project(runtime.store, ref)
+    secret = project.get("secret")
+    if runtime.deployment.basic_auth_user:
+        why = refusal(request, runtime.deployment, {SECRET_HEADER: secret})
+        if why is not None:
+            return jsonify({"error": why}), 401
+    event = read_event(body)
+    if event is None:
+        return jsonify({"status": "ignored"}), 200
+    project.register()
+    Journal(project).append(event)
+    if event.action == "START_TRAINING":
+        jobs.request_tend(project)
+    else:
+        jobs.request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
+    return jsonify({"status": "accepted"}), 201
+
+
+def bad_request(error: BadRequest) -> tuple[Response, int]:
+    """Say what is wrong with a body."""
+    return jsonify({"error": f"not a request of the ML-backend protocol: {error.description}"}), 400
+
+
+def known_error(error: LabelQueueError) -> tuple[Response, int]:
+    """Turn an error of ours into an answer."""
+    status = 400 if isinstance(error, ProjectError) else 503
+    log.warning("%s %s: %s", request.method, request.path, error)
+    return jsonify({"error": str(error)}), status
+
+
+def gone() -> tuple[Response, int]:
+    """Answer label-studio-ml's routes that mean nothing here."""
+    return jsonify({"error": f"{request.path} is not part of this backend"}), 404
+
+
+# endpoint of label-studio-ml -> (rule, methods, view)
+VIEWS: dict[str, tuple[str, tuple[str, ...], View]] = {
+    "health": ("/health", ("GET",), health),
+    "_setup": ("/setup", ("POST",), setup),
+    "_predict": ("/predict", ("POST",), predict),
+    "webhook": ("/webhook", ("POST",), webhook),
+    "versions": ("/versions", ("GET",), versions),
+}

@@ -1,0 +1,188 @@
+"""Putting an order into Label Studio: import the head, then switch the whole queue with one PATCH."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from .exceptions import LabelStudioError, PublishError
+from .labelstudio import LabelStudio
+from .order import Order, Orders, Place, score
+from .project import Project
+
+__all__ = ["SAMPLING", "Publisher"]
+
+log = logging.getLogger(__name__)
+
+SAMPLING = "Uncertainty sampling"
+TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
+ATTEMPTS = 3
+SINGLE_SECONDS, BULK_SECONDS = 0.1, 1.0  # first guesses, until this project's own costs are known
+
+
+class Publisher:
+    """Publishes the orders of one project.
+
+    Parameters
+    ----------
+    project : Project
+        Whose queue.
+    client : LabelStudio
+        The server.
+    check : callable
+        Raises when this job no longer holds the project's lock; called right before each visible write.
+    """
+
+    def __init__(self, project: Project, client: LabelStudio, check: Callable[[], None]) -> None:
+        self._project = project
+        self._client = client
+        self._check = check
+        self._orders = Orders(project)
+
+    def publish(self, order: Order) -> Order:
+        """Publish a new order and switch the queue to it.
+
+        Until the PATCH at the end the previous order stands. Every attempt has a version string of its own, since two
+        predictions of one version on one task would upset the order.
+
+        Parameters
+        ----------
+        order : Order
+            Its number and version are replaced by fresh ones.
+
+        Returns
+        -------
+        Order
+            As it went live: without tasks that were deleted meanwhile.
+
+        Raises
+        ------
+        PublishError
+            When Label Studio did not take it.
+        """
+        name = order.version
+        for _ in range(ATTEMPTS):
+            number = self._orders.next_number()
+            order = replace(order, number=number, version=f"r{number} {name}", created_at=time.time())
+            try:
+                complete = self._import(order, 0, order.places)
+            except LabelStudioError as error:
+                if error.status != 400:
+                    raise
+                complete = False
+            if complete:
+                break
+            existing = self._client.existing(self._project.ref.id, [place.task for place in order.places])
+            log.info("%s: %d of %d tasks still exist", order.version, len(existing), len(order.places))
+            order = replace(order, places=tuple(place for place in order.places if place.task in existing))
+            if not order.places:
+                raise PublishError("every task of the new order was deleted while it was made")
+        else:
+            raise PublishError(f"Label Studio did not store all predictions of {name!r} in {ATTEMPTS} attempts")
+        self._check()
+        self._orders.save(order)  # before the switch: its echo must find a version we know
+        if not self._project.get("sampling_before"):
+            before = str(self._client.project(self._project.ref.id).get("sampling") or "")
+            self._project.set(sampling_before=before)
+        self.switch(order)
+        self._save_tab()
+        return order
+
+    def switch(self, order: Order) -> None:
+        """Make Label Studio serve an order whose predictions it has."""
+        self._client.update_project(self._project.ref.id, model_version=order.version, sampling=SAMPLING)
+        self._orders.go_live(order)
+
+    def refill(self, order: Order, places: Sequence[Place]) -> Order:
+        """Append places to the live order under its version.
+
+        Raises
+        ------
+        PublishError
+            When Label Studio did not take all of them; a new order then has to follow.
+        """
+        self._check()
+        try:
+            complete = self._import(order, len(order.places), places)
+        except LabelStudioError as error:
+            raise PublishError(f"refilling {order.version!r} failed: {error}") from error
+        if not complete:
+            raise PublishError(f"Label Studio stored only a part of the refill of {order.version!r}")
+        order = replace(order, places=(*order.places, *places))
+        self._orders.save(order)
+        return order
+
+    def _import(self, order: Order, first: int, places: Sequence[Place]) -> bool:
+        """Send predictions for ranks from `first` on; return whether all were stored."""
+        rows = [
+            {"task": place.task, "result": [], "score": score(first + i), "model_version": order.version}
+            for i, place in enumerate(places)
+        ]
+        single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))
+        bulk = float(self._project.get("bulk_seconds", str(BULK_SECONDS)))
+        start = time.monotonic()
+        # Bulk import recounts the whole project once; single predictions cost the same in any project.
+        if single * len(rows) < bulk:
+            for row in rows:
+                self._client.create_prediction(row)
+            self._project.set(single_seconds=f"{(time.monotonic() - start) / max(len(rows), 1):.4f}")
+            return True
+        created = self._client.import_predictions(self._project.ref.id, rows)
+        self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
+        return created == len(rows)
+
+    def _save_tab(self) -> None:
+        """Keep the shared tab that shows the order to people."""
+        data = {
+            "type": "list",
+            "target": "tasks",
+            "ordering": ["tasks:predictions_score"],
+            "filters": {
+                "conjunction": "and",
+                "items": [
+                    {
+                        "filter": "filter:tasks:predictions_score",
+                        "operator": "empty",
+                        "type": "Number",
+                        "value": "false",
+                    },
+                    {
+                        "filter": "filter:tasks:total_annotations",
+                        "operator": "equal",
+                        "type": "Number",
+                        "value": 0,
+                    },
+                ],
+            },
+            "hiddenColumns": {"explore": HIDDEN, "labeling": HIDDEN},
+        }
+        try:
+            self._client.save_tab(self._project.ref.id, TAB, data)
+        except LabelStudioError as error:
+            log.warning("the tab that shows the order could not be saved: %s", error)
+
+
+HIDDEN = [
+    f"tasks:{column}"
+    for column in (
+        "completed_at",
+        "cancelled_annotations",
+        "total_predictions",
+        "annotators",
+        "annotations_results",
+        "annotations_ids",
+        "file_upload",
+        "storage_filename",
+        "created_at",
+        "updated_at",
+        "updated_by",
+        "avg_lead_time",
+        "draft_exists",
+        "ground_truth",
+        "predictions_results",
+        "inner_id",
+        "reviewers",
+    )
+]

@@ -1,0 +1,109 @@
+"""Reading Label Studio: which tasks exist, what their image is, and whether anyone annotated them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from .cache import PatternCache
+from .journal import Event
+from .labelconfig import Target
+from .labelstudio import LabelStudio
+from .project import ANNOTATED, SKIPPED, UNLABELED, Project, TaskRow
+
+__all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "task_row", "wants_full"]
+
+FULL_EVERY = 3600.0  # seconds between complete readings
+OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
+FIELDS = ("id", "data", "updated_at", "total_annotations", "cancelled_annotations")
+
+
+def image_uri(data: Mapping[str, Any], field: str) -> str:
+    """Return the image's URI in a task's data; the first of a list; empty when there is none."""
+    value = data.get(field)
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    if isinstance(value, Mapping):
+        value = value.get("url", "")
+    return value if isinstance(value, str) else ""
+
+
+def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
+    """Return what we keep of a task as the API shows it."""
+    if task.get("total_annotations"):
+        state = ANNOTATED
+    elif task.get("cancelled_annotations"):
+        state = SKIPPED
+    else:
+        state = UNLABELED
+    return TaskRow(image_uri(task.get("data") or {}, target.image_field), state)
+
+
+def wants_full(project: Project, target: Target, task_number: int, known: int) -> bool:
+    """Tell whether only a complete reading will do.
+
+    An incremental one cannot see deletions, nor tasks whose image stands in another field since the label config
+    changed.
+    """
+    return (
+        project.get("want_full") == "1"
+        or project.get("image_field") != target.image_field
+        or task_number != known
+        or time.time() - float(project.get("full_at", "0")) > FULL_EVERY
+    )
+
+
+def read_changes(
+    project: Project, client: LabelStudio, target: Target, cache: PatternCache | None, *, full: bool
+) -> int:
+    """Bring our copy of the task list up to date.
+
+    Parameters
+    ----------
+    full : bool
+        Read every task and drop those that are gone; else only tasks changed since the last reading.
+
+    Returns
+    -------
+    int
+        Tasks that were new, changed or gone.
+    """
+    known = project.tasks()
+    watermark = project.get("watermark")
+    since = None
+    if not full and watermark:
+        since = (datetime.fromisoformat(watermark) - OVERLAP).isoformat()
+    if full:
+        project.set(want_full="0", full_at=str(time.time()), image_field=target.image_field)
+    fresh: dict[int, TaskRow] = {}
+    newest = watermark
+    for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
+        fresh[int(task["id"])] = task_row(task, target)
+        updated = str(task["updated_at"])
+        if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
+            newest = updated
+    changed = {task: row for task, row in fresh.items() if known.get(task) != row}
+    project.put_tasks(changed)
+    gone = sorted(set(known) - set(fresh)) if full else []
+    drop(project, cache, gone)
+    if newest:
+        project.set(watermark=newest)
+    return len(changed) + len(gone)
+
+
+def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | None, events: Sequence[Event]) -> None:
+    """Drop the tasks that events call deleted, once Label Studio confirms it."""
+    named = {task for event in events if event.action == "TASKS_DELETED" for task in event.ids}
+    known = sorted(project.task_rows(sorted(named)))
+    if known:
+        existing = client.existing(project.ref.id, known)
+        drop(project, cache, [task for task in known if task not in existing])
+
+
+def drop(project: Project, cache: PatternCache | None, gone: Sequence[int]) -> None:
+    """Forget deleted tasks and their embeddings."""
+    project.drop_tasks(gone)
+    if cache is not None:
+        cache.discard(gone)

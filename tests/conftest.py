@@ -1,0 +1,60 @@
+"""Fixtures for everything: a real Redis, and deployment settings in a folder of the test's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labelqueue.project import Project, ProjectRef
+from labelqueue.settings import Deployment
+from labelqueue.store import EmbeddedRedis, Redis, connect
+
+ORIGIN = "http://label-studio.test"
+CONFIG = (
+    '<View><Image name="image" value="$image"/><Choices name="choice" toName="image">'
+    '<Choice value="cat"/><Choice value="dog"/></Choices></View>'
+)
+
+
+@pytest.fixture(scope="session")
+def redis_home() -> Iterator[Path]:
+    """Data directory of a running embedded redis-server, shared by the run."""
+    with tempfile.TemporaryDirectory(prefix="lq-") as folder:  # short: a unix socket's path is limited
+        server = EmbeddedRedis(Path(folder))
+        server.start()
+        yield Path(folder)
+        server.stop()
+
+
+@pytest.fixture
+def deployment(redis_home: Path) -> Deployment:
+    """Settings that point at the run's Redis."""
+    return Deployment.from_environment(
+        {
+            "LABELQUEUE_HOME": str(redis_home),
+            "LABEL_STUDIO_URL": ORIGIN,
+            "LABEL_STUDIO_API_KEY": "0" * 40,
+            "LABELQUEUE_EMBEDDER": "bundled",
+        }
+    )
+
+
+@pytest.fixture
+def store(deployment: Deployment) -> Iterator[Redis]:
+    """Empty Redis."""
+    client = connect(deployment)
+    client.flushall()
+    yield client
+    client.flushall()
+    client.close()
+
+
+@pytest.fixture
+def project(store: Redis) -> Project:
+    """A registered project with a classification config."""
+    found = Project(store, ProjectRef(ORIGIN, 7, 1_800_000_000))
+    found.register(label_config=CONFIG, title="animals")
+    return found

@@ -1,0 +1,97 @@
+"""Scores, records, and when an order is due."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelqueue.order import Order, Orders, Place, score
+from labelqueue.ordering import due, refill_threshold
+from labelqueue.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+
+
+def order(tasks=(3, 1, 2), **changes) -> Order:
+    base = Order(1, "r1 FreeSel", "FreeSel", {"trials": 1}, "gen", 3, 0, 3, 1.0, tuple(Place(t, "why") for t in tasks))
+    return replace(base, **changes)
+
+
+@given(st.integers(0, 10**8))
+def test_scores_grow_with_the_rank_and_label_studio_takes_them(rank):
+    assert 0 < score(rank) < score(rank + 1) < 1
+
+
+def test_records_come_back(project):
+    orders = Orders(project)
+    assert orders.live() is None
+    first, second = order(), order(number=2, version="r2 FreeSel")
+    orders.save(first)
+    orders.save(second)
+    orders.go_live(first)
+    assert orders.live() == first
+    assert orders.by_version("r2 FreeSel") == second
+    assert orders.by_version("r9") is None
+    assert orders.all() == [first, second]
+
+
+CALM = {
+    "embedded": 3,
+    "arrivals": 3,
+    "arriving": False,
+    "strategy": "FreeSel",
+    "parameters": {"trials": 1},
+    "generation": "gen",
+    "horizon": 10,
+    "annotators": 0,
+    "hold": False,
+}
+
+
+def tasks(states: dict[int, str]) -> dict[int, TaskRow]:
+    return {task: TaskRow("u", state) for task, state in states.items()}
+
+
+THREE = tasks(dict.fromkeys((1, 2, 3), UNLABELED))
+
+
+@pytest.mark.parametrize(
+    ("change", "action"),
+    [
+        ({}, "none"),
+        ({"embedded": 0}, "none"),
+        ({"arrivals": 4}, "new"),
+        ({"arrivals": 4, "hold": True}, "none"),
+        ({"arrivals": 4, "arriving": True}, "none"),
+        ({"arrivals": 6, "embedded": 6, "arriving": True}, "new"),
+        ({"strategy": "Random"}, "new"),
+        ({"parameters": {"trials": 2}}, "new"),
+        ({"generation": "other"}, "new"),
+        ({"generation": "other", "hold": True}, "none"),
+    ],
+)
+def test_what_makes_a_new_order_due(change, action):
+    assert due(order(), tasks=THREE, **{**CALM, **change}).action == action
+
+
+def test_the_first_order_is_due_with_the_first_row():
+    assert due(None, tasks=THREE, **{**CALM, "embedded": 1, "arriving": True}).action == "new"
+
+
+def test_a_refill_is_due_only_while_something_is_unpublished():
+    more = {**THREE, 4: TaskRow("u", UNLABELED)}
+    assert due(order(), tasks=more, **CALM).action == "refill"
+    assert due(order(), tasks={**THREE, 4: TaskRow("u", ANNOTATED)}, **CALM).action == "none"
+    assert due(order(), tasks={**THREE, 4: TaskRow("u", SKIPPED)}, **CALM).action == "refill"
+
+
+def test_a_long_enough_head_is_not_refilled():
+    many = tasks(dict.fromkeys(range(40), UNLABELED))
+    held = order(tuple(range(22)))
+    assert due(held, tasks=many, **CALM).action == "none"
+    labeled = {**many, 0: TaskRow("u", ANNOTATED)}
+    assert due(held, tasks=labeled, **CALM).action == "refill"
+
+
+def test_many_annotators_raise_the_threshold():
+    assert refill_threshold(100, 0) == 220
+    assert refill_threshold(100, 30) == 260

@@ -1,0 +1,56 @@
+"""What an order holds: picks first, then tasks without an embedding, then skipped ones; nothing twice."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelqueue.block import Block
+from labelqueue.ordering import make_strategy, rank_tasks
+from labelqueue.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from labelqueue.settings import PROJECT
+
+SETTINGS = {name: setting.default for name, setting in PROJECT.items()}
+
+
+def block(ids) -> Block:
+    ids = np.array(sorted(ids), dtype=np.int64)
+    rows = np.stack([np.random.default_rng(int(i)).normal(size=8) for i in ids]).astype(np.float16)
+    return Block(ids, np.zeros(len(ids), np.uint64), rows, rows, np.arange(len(ids) + 1, dtype=np.int64))
+
+
+def rank(states, embedded, size=100, published=(), **settings):
+    tasks = {task: TaskRow("u", state) for task, state in states.items()}
+    strategy = make_strategy("freesel", {**SETTINGS, "trials": 3, **settings})
+    return rank_tasks(strategy, block(embedded), tasks, size=size, published=published)
+
+
+def test_bad_images_and_skips_go_to_the_end():
+    places = rank({1: UNLABELED, 2: UNLABELED, 3: UNLABELED, 4: SKIPPED, 5: ANNOTATED}, [1, 2, 4, 5])
+    assert {place.task for place in places[:2]} == {1, 2}
+    assert [(p.task, p.reason) for p in places[2:]] == [(3, "its image is not embedded"), (4, "skipped before")]
+
+
+def test_a_row_whose_task_is_gone_is_ignored():
+    assert [place.task for place in rank({1: UNLABELED}, [1, 2])] == [1]
+
+
+@given(
+    st.dictionaries(st.integers(1, 60), st.sampled_from([UNLABELED, ANNOTATED, SKIPPED]), min_size=1),
+    st.integers(1, 70),
+    st.integers(-(2**70), 2**70),
+)
+def test_every_task_once_and_never_an_annotated_one(states, size, seed):
+    embedded = [task for task in states if task % 3] or list(states)
+    places = [place.task for place in rank(states, embedded, size=size, seed=seed)]
+    wanted = [task for task, state in states.items() if state != ANNOTATED]
+    assert len(places) == len(set(places)) == min(size, len(wanted))
+    assert set(places) <= set(wanted)
+    assert places == [place.task for place in rank(states, embedded, size=size, seed=seed)]
+
+
+def test_a_refill_goes_on_where_the_head_ends():
+    states = dict.fromkeys(range(1, 41), UNLABELED)
+    head = [place.task for place in rank(states, states, size=10)]
+    rest = [place.task for place in rank(states, states, size=10, published=head)]
+    assert not set(head) & set(rest) and len(rest) == 10
+    assert head == [place.task for place in rank(states, states, size=20)][:10]

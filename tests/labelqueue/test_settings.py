@@ -1,0 +1,69 @@
+"""The settings table is the validation: every row parses its default, and wrong values name key, value and way out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelqueue.exceptions import SettingError
+from labelqueue.settings import DEPLOYMENT, PROJECT, SETTINGS, Deployment, parse_project_settings
+
+
+def test_names_are_unique_and_defaults_are_valid():
+    assert len({setting.name for setting in SETTINGS}) == len(SETTINGS)
+    for setting in SETTINGS:
+        if setting.default is not None:
+            assert setting.value(setting.default) is not None
+        assert setting.help and setting.help[0].islower() and not setting.help.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"trials": 0}, ["trials", "0", "from 1 to 10000"]),
+        ({"trials": 2.5}, ["trials", "2.5", "whole number"]),
+        ({"trials": True}, ["trials", "True"]),
+        ({"trials": "many"}, ["trials", "'many'"]),
+        ({"strategy": "best"}, ["strategy", "'best'", "freesel, random"]),
+        ({"attention_ratio": 0}, ["attention_ratio", "above 0"]),
+        ({"seed": 1.5}, ["seed", "1.5"]),
+        ({"colour": 1}, ["unknown setting 'colour'", "known are strategy"]),
+    ],
+)
+def test_wrong_project_settings_name_key_value_and_way_out(raw, words):
+    with pytest.raises(SettingError) as error:
+        parse_project_settings(raw)
+    assert all(word in str(error.value) for word in words)
+
+
+@given(st.integers())
+def test_any_whole_number_is_a_seed(seed):
+    assert parse_project_settings({"seed": seed}) == {"seed": seed}
+    assert parse_project_settings({"seed": str(seed)}) == {"seed": seed}
+
+
+def test_auto_means_decided_at_run_time():
+    assert parse_project_settings({"n_patterns": "auto"}) == {"n_patterns": None}
+
+
+def test_deployment_reads_the_environment_only():
+    deployment = Deployment.from_environment(
+        {"LABEL_STUDIO_URL": "https://ls.example/studio/", "PORT": "8000", "LABELQUEUE_ALLOW_HOSTS": "Minio, files"}
+    )
+    assert deployment.label_studio_url == "https://ls.example/studio"
+    assert deployment.port == 8000
+    assert deployment.allow_hosts == ("minio", "files")
+    assert not set(DEPLOYMENT) & set(PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({"PORT": "70000"}, "PORT"),
+        ({"LABEL_STUDIO_URL": "ftp://x"}, "LABEL_STUDIO_URL"),
+        ({"REDIS_URL": "localhost:6379"}, "REDIS_URL"),
+        ({"BASIC_AUTH_USER": "me"}, "BASIC_AUTH_PASS"),
+    ],
+)
+def test_wrong_environment_is_refused_by_name(environ, word):
+    with pytest.raises(SettingError, match=word):
+        Deployment.from_environment(environ)
