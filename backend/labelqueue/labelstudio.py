@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -137,19 +138,21 @@ class LabelStudio:
         """Return the project's ML backends."""
         return list(self._json("GET", f"/api/ml?project={project}"))
 
-    def tasks(self, project: int, *, since: str | None = None, fields: Sequence[str]) -> Iterator[Json]:
+    def tasks(self, project: int, *, since: datetime | None = None, fields: Sequence[str]) -> Iterator[Json]:
         """Yield tasks, oldest change first when `since` is given, else by id.
 
         Parameters
         ----------
-        since : str, optional
-            ISO time; only tasks updated after it.
+        since : datetime, optional
+            Aware time; only tasks updated after it.
         fields : sequence of str
             Task fields to read; fewer is much cheaper.
         """
         query: Json = {"ordering": ["tasks:id"]}
         if since is not None:
-            newer = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": since}
+            # Label Studio parses exactly this form.
+            when = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            newer = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": when}
             query = {
                 "filters": {"conjunction": "and", "items": [newer]},
                 "ordering": ["tasks:updated_at"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ def setup() -> Response:
     project = Project(runtime.store, ref)
     label_config = str(body.get("schema") or "")
     before = project.get("label_config")
-    new = project.register(label_config=label_config, backend_host=request.host)
+    new = project.register(label_config=label_config, backend_host=request.host, setup_at=str(time.time()))
     changed = project.take_extra_params(body.get("extra_params"))
     if new or before != label_config:
         project.set(want_full="1")
@@ -89,7 +90,7 @@ def webhook() -> tuple[Response, int]:
     event = read_event(body)
     if event is None:
         return jsonify({"status": "ignored"}), 200
-    project.register()
+    project.register(backend_host=request.host)
     Journal(project).append(event)
     if event.action == "START_TRAINING":
         jobs.request_tend(project)

@@ -41,8 +41,8 @@ def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
     return TaskRow(image_uri(task.get("data") or {}, target.image_field), state)
 
 
-def wants_full(project: Project, target: Target, task_number: int, known: int) -> bool:
-    """Tell whether only a complete reading will do.
+def wants_full(project: Project, target: Target) -> bool:
+    """Tell whether a complete reading is due.
 
     An incremental one cannot see deletions, nor tasks whose image stands in another field since the label config
     changed.
@@ -50,7 +50,6 @@ def wants_full(project: Project, target: Target, task_number: int, known: int) -
     return (
         project.get("want_full") == "1"
         or project.get("image_field") != target.image_field
-        or task_number != known
         or time.time() - float(project.get("full_at", "0")) > FULL_EVERY
     )
 
@@ -74,7 +73,7 @@ def read_changes(
     watermark = project.get("watermark")
     since = None
     if not full and watermark:
-        since = (datetime.fromisoformat(watermark) - OVERLAP).isoformat()
+        since = datetime.fromisoformat(watermark) - OVERLAP
     if full:
         project.set(want_full="0", full_at=str(time.time()), image_field=target.image_field)
     fresh: dict[int, TaskRow] = {}

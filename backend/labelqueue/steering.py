@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,24 +18,27 @@ __all__ = ["connected", "steer"]
 
 log = logging.getLogger(__name__)
 
+GRACE = 10.0  # seconds between a set-up and the connection it belongs to
+
 
 def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any]) -> bool:
-    """Tell whether the project still has this backend; when it was removed, give the queue back once.
+    """Tell whether the project still has this backend; when it was removed, give the queue back.
 
-    Label Studio calls /setup before it stores the connection, so only a backend that was seen there can be removed.
+    Label Studio calls /setup a little before it stores the connection, so a young set-up counts as connected.
     """
     host = project.get("backend_host")
-    mine = [backend for backend in client.ml_backends(project.ref.id) if urlsplit(backend["url"]).netloc == host]
-    if mine:
-        project.set(backend_seen="1", backend_url=str(mine[0]["url"]), backend_title=str(mine[0].get("title") or ""))
+    for backend in client.ml_backends(project.ref.id):
+        if urlsplit(backend["url"]).netloc == host:
+            project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
+            return True
+    if time.time() - float(project.get("setup_at", "0")) < GRACE:
         return True
-    if project.get("backend_seen") != "1":
-        return True
-    before = project.get("sampling_before")
-    if before and remote.get("sampling") == SAMPLING:
-        client.update_project(project.ref.id, sampling=before)
-    project.set(backend_seen="0", live="", sampling_before="", paused="this backend was removed from the project")
-    log.info("project %d no longer uses this backend; its sampling is %r again", project.ref.id, before)
+    if project.get("live"):
+        before = project.get("sampling_before")
+        if before and remote.get("sampling") == SAMPLING:
+            client.update_project(project.ref.id, sampling=before)
+        log.info("project %d no longer uses this backend; its sampling is %r again", project.ref.id, before)
+    project.set(live="", sampling_before="", paused="this backend is not connected to the project")
     return False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import redis
 
 from .exceptions import StoreError
+from .process import start_child
 from .settings import Deployment
 
 __all__ = ["EmbeddedRedis", "Redis", "connect", "find_server", "socket_path"]
@@ -130,13 +131,7 @@ class EmbeddedRedis:
             "logfile": str(log),
         }
         arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
-        self._process = subprocess.Popen(
-            [find_server(), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops Redis last
-        )
+        self._process = start_child([find_server(), *arguments], output=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

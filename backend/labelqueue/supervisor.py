@@ -16,6 +16,7 @@ from types import FrameType
 
 from .exceptions import SettingError
 from .labelstudio import LabelStudio
+from .process import start_child
 from .settings import Deployment
 from .store import EmbeddedRedis, connect
 
@@ -56,8 +57,7 @@ class Child:
             log.error("%s ended with status %s; starting it again in %.1f s", self.name, self._process.poll(), wait)
             self._process, self._not_before = None, now + wait
         if now >= self._not_before:
-            # A session of its own: Ctrl-C reaches the supervisor alone, which stops its children in order.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+            self._process = start_child(self._command)
             self._started = now
 
     def stop(self) -> None:

@@ -91,11 +91,12 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         project.set(generation=wanted_generation)
     building = runtime.cache(project, wanted_generation)
     drop_deleted(project, client, building, events)
-    read_changes(project, client, target, building, full=False)
-    known = runtime.store.hlen(project.name("tasks"))
-    if wants_full(project, target, int(remote.get("task_number", known)), known):
-        read_changes(project, client, target, building, full=True)
+    full = wants_full(project, target)
+    read_changes(project, client, target, building, full=full)
     tasks = project.tasks()
+    if not full and remote.get("task_number", len(tasks)) != len(tasks):  # something was deleted without an event
+        read_changes(project, client, target, building, full=True)
+        tasks = project.tasks()
     arriving = _feed(project, tasks, building.rows())
     if not arriving and project.get("generation") != wanted_generation:
         runtime.cache(project, project.get("generation")).delete()

@@ -1,0 +1,36 @@
+"""The README tells the truth: its settings table is the code's, its commands and files exist."""
+
+import re
+from pathlib import Path
+
+from labelqueue.cli import build_parser
+from labelqueue.settings import SETTINGS, settings_table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_settings_table_is_the_codes():
+    table = README.split("<!-- settings:start -->\n")[1].split("<!-- settings:end -->")[0]
+    assert table == settings_table()
+    assert all(f"`{setting.name}`" in table for setting in SETTINGS)
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).is_file(), target
+
+
+def test_commands_parse():
+    parser = build_parser()
+    shown = re.findall(r"`(?:[A-Z_]+=\S+ )*labelqueue ([a-z][^`]*)`", README) + ["select photos/ -n 20"]
+    assert len(shown) > 3
+    for command in shown:
+        parser.parse_args(command.replace("PROJECT", "1").split())
+
+
+def test_make_knows_the_commands():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^\$ make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M)
