@@ -228,11 +228,14 @@ class LabelStudio:
 
     def save_tab(self, project: int, title: str, data: Json) -> int:
         """Create or update the Data Manager tab of this title; return its id."""
+        path = f"/api/dm/views/?project={project}"
+        tabs = self._json("GET", path)
+        if not tabs:  # the tab people start with is only shown while there is no other: make it a real one
+            self._json("POST", path, json={"project": project, "data": {"title": "Default"}})
         body = {"project": project, "data": {**data, "title": title}}
-        for tab in self._json("GET", f"/api/dm/views/?project={project}"):
+        for tab in tabs:
             if (tab.get("data") or {}).get("title") == title:
-                same = all(tab["data"].get(key) == value for key, value in data.items())
-                if not same:
+                if any(tab["data"].get(key) != value for key, value in data.items()):
                     self._json("PATCH", f"/api/dm/views/{tab['id']}/?project={project}", json=body)
                 return int(tab["id"])
-        return int(self._json("POST", f"/api/dm/views/?project={project}", json=body)["id"])
+        return int(self._json("POST", path, json=body)["id"])

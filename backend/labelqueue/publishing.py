@@ -135,31 +135,8 @@ class Publisher:
 
     def _save_tab(self) -> None:
         """Keep the shared tab that shows the order to people."""
-        data = {
-            "type": "list",
-            "target": "tasks",
-            "ordering": ["tasks:predictions_score"],
-            "filters": {
-                "conjunction": "and",
-                "items": [
-                    {
-                        "filter": "filter:tasks:predictions_score",
-                        "operator": "empty",
-                        "type": "Number",
-                        "value": "false",
-                    },
-                    {
-                        "filter": "filter:tasks:total_annotations",
-                        "operator": "equal",
-                        "type": "Number",
-                        "value": 0,
-                    },
-                ],
-            },
-            "hiddenColumns": {"explore": HIDDEN, "labeling": HIDDEN},
-        }
         try:
-            self._client.save_tab(self._project.ref.id, TAB, data)
+            self._client.save_tab(self._project.ref.id, TAB, TAB_DATA)
         except LabelStudioError as error:
             log.warning("the tab that shows the order could not be saved: %s", error)
 
@@ -186,3 +163,20 @@ HIDDEN = [
         "reviewers",
     )
 ]
+
+
+def _filter(column: str, operator: str, value: int) -> dict[str, str | int]:
+    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
+
+
+TAB_DATA = {
+    "type": "list",
+    "target": "tasks",
+    "ordering": ["tasks:predictions_score"],
+    "filters": {
+        "conjunction": "and",
+        # Only predictions of the live version count here, and their scores are positive.
+        "items": [_filter("predictions_score", "greater", 0), _filter("total_annotations", "equal", 0)],
+    },
+    "hiddenColumns": {"explore": HIDDEN, "labeling": HIDDEN},
+}
