@@ -1,0 +1,61 @@
+"""How well a selection covers the pool, estimated on a fixed sample of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poolselect.metric import Metric
+from poolselect.pool import Pool, ragged_rows
+
+
+class Reference:
+    """A sample of the pool and the potential of the selection on it.
+
+    The potential is the sum over the sample of the distance to the nearest selected pattern: 1 - cos, or the squared
+    Euclidean distance (on unit vectors, twice the same number). Lower is better.
+
+    Parameters
+    ----------
+    pool : Pool
+        Rows sorted by id. All rows can enter the sample, chosen or not: it stands for the whole pool.
+    metric : Metric
+        The metric over `pool`'s patterns.
+    size : int
+        Rows in the sample, drawn without replacement; all rows if there are no more than that. A row is represented
+        by one of its patterns, drawn uniformly, so that a row with many patterns counts no more than another.
+    rng : numpy.random.Generator
+        Where the sample comes from.
+    """
+
+    def __init__(self, pool: Pool, metric: Metric, *, size: int, rng: np.random.Generator) -> None:
+        n = len(pool)
+        rows = np.arange(n) if n <= size else np.sort(rng.choice(n, size=size, replace=False, shuffle=False))
+        counts = np.diff(pool.offsets)[rows]
+        self._flat = pool.offsets[rows] + np.minimum((rng.random(rows.size) * counts).astype(np.int64), counts - 1)
+        self._metric = metric
+        self._offsets = pool.offsets
+        self._vectors = metric.vectors(self._flat)
+        self._closeness = metric.loosest(self._flat)
+        selected, _ = ragged_rows(pool.offsets, np.flatnonzero(pool.selected))
+        if selected.size:
+            self.add(metric.vectors(selected))
+
+    def add(self, patterns: NDArray[np.float32]) -> None:
+        """Let prepared patterns (s, p) join the selection."""
+        np.maximum(self._closeness, self._metric.closeness(self._vectors, patterns), out=self._closeness)
+
+    def best(self, rows: NDArray[np.int64]) -> int:
+        """Return the place in `rows` of the pool row that would lower the potential most; the first one of a tie."""
+        distinct, first = np.unique(rows, return_index=True)
+        if distinct.size == 1:
+            return 0
+        flat, starts = ragged_rows(self._offsets, distinct)
+        affinity = self._metric.affinity(self._vectors, self._metric.vectors(flat))
+        if flat.size > distinct.size:
+            affinity = np.maximum.reduceat(affinity, starts[:-1], axis=1)
+        closeness = np.maximum(affinity, self._closeness[:, None])
+        # The sum of gaps is a constant minus the sum of closenesses, up to noise cuts that favor no candidate.
+        covered = closeness.sum(axis=0, dtype=np.float64)
+        best = covered.max()
+        return int(first[covered >= best].min())
