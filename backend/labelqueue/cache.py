@@ -15,6 +15,7 @@ import numpy as np
 from .block import Block, concatenate
 from .exceptions import CacheError
 from .project import Project
+from .store import text
 
 __all__ = ["PatternCache"]
 
@@ -81,7 +82,7 @@ class PatternCache:
         Block
             Rows in ascending order of task id; tasks without a row are left out.
         """
-        sums = {name.decode(): digest.decode() for name, digest in self._store.hgetall(self._sums).items()}
+        sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
         everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
         newest: dict[int, int] = {}
         for row, (task, source) in enumerate(zip(everything.ids.tolist(), everything.sources.tolist(), strict=True)):

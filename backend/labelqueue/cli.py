@@ -121,7 +121,8 @@ def _plain(value: Any) -> Any:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    from . import demo, folder
+    import labelqueue.demo as demo
+    import labelqueue.folder as folder
 
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("labelqueue", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)

@@ -13,7 +13,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from .project import Project
-from .store import Redis
+from .store import Redis, text
 
 __all__ = [
     "EMBED",
@@ -80,7 +80,7 @@ def release_due(store: Redis) -> None:
     for raw in ready:
         # A project that was forgotten meanwhile needs nothing.
         if store.zrem("lq:delayed", raw) and store.hexists("lq:projects", raw):
-            request_tend(Project.open(store, raw.decode()))
+            request_tend(Project.open(store, text(raw)))
 
 
 def enqueue_shards(project: Project) -> int:
@@ -133,7 +133,7 @@ def heartbeat(store: Redis, worker: str) -> None:
 
 def alive(store: Redis) -> set[str]:
     """Return the names of the workers that live."""
-    return {raw.decode().removeprefix("lq:worker:") for raw in store.scan_iter(match="lq:worker:*")}
+    return {text(raw).removeprefix("lq:worker:") for raw in store.scan_iter(match="lq:worker:*")}
 
 
 def reclaim(project: Project) -> int:
@@ -144,7 +144,7 @@ def reclaim(project: Project) -> int:
     store, living, taken = project.store, alive(project.store), 0
     for raw_id, raw in store.hgetall(project.name("inflight")).items():
         entry: dict[str, Any] = json.loads(raw)
-        job_id = raw_id.decode()
+        job_id = text(raw_id)
         if entry["worker"] in living or (not entry["worker"] and _waits(store, job_id)):
             continue
         if not store.hdel(project.name("inflight"), job_id):
@@ -161,7 +161,7 @@ def reclaim(project: Project) -> int:
             store.zadd(project.name("pending"), {str(task): task for task in ids})
         taken += len(ids)
     tending = store.get(project.name("tending"))
-    if tending is not None and tending.decode() not in living:
+    if tending is not None and text(tending) not in living:
         store.delete(project.name("tending"), project.name("queued"))
         request_tend(project)
     if taken:

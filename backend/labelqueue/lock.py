@@ -8,6 +8,7 @@ from types import TracebackType
 
 from .exceptions import PublishError
 from .project import Project
+from .store import text
 
 __all__ = ["ProjectLock"]
 
@@ -59,7 +60,7 @@ class ProjectLock:
     def check(self) -> None:
         """Raise PublishError unless we still hold the lock; call it right before a write that others would see."""
         holder = self._store.get(self._key)
-        if holder is None or holder.decode() != self._token:
+        if holder is None or text(holder) != self._token:
             raise PublishError("this job lost its project's lock (it stalled for too long); another one takes over")
 
     def __exit__(

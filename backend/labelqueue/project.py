@@ -14,7 +14,7 @@ from typing import Any
 from .exceptions import ProjectError, SettingError
 from .labelconfig import Target, parse_label_config
 from .settings import PROJECT, parse_project_settings
-from .store import Redis
+from .store import Redis, text
 
 __all__ = ["ANNOTATED", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
 
@@ -50,11 +50,11 @@ class ProjectRef:
         return hashlib.sha256(self.origin.encode()).hexdigest()[:8]
 
     @classmethod
-    def from_setup(cls, origin: str, text: str) -> ProjectRef:
+    def from_setup(cls, origin: str, name: str) -> ProjectRef:
         """Parse the ``<id>.<created>`` that Label Studio sends in /setup and /predict."""
-        head, _, tail = text.partition(".")
+        head, _, tail = name.partition(".")
         if not head.isdigit() or not tail.isdigit():
-            raise ProjectError(f"project is {text!r}; expected <id>.<creation time> as Label Studio sends it")
+            raise ProjectError(f"project is {name!r}; expected <id>.<creation time> as Label Studio sends it")
         return cls(origin, int(head), int(tail))
 
     @classmethod
@@ -81,8 +81,8 @@ class TaskRow:
     @classmethod
     def load(cls, raw: bytes | str) -> TaskRow:
         """Parse `dump`'s form."""
-        text = raw.decode() if isinstance(raw, bytes) else raw
-        return cls(text[1:], text[:1])
+        row = text(raw)
+        return cls(row[1:], row[:1])
 
 
 class Project:
@@ -165,11 +165,11 @@ class Project:
     def get(self, field: str, default: str = "") -> str:
         """Return one fact as text."""
         raw = self.store.hget(self._info, field)
-        return default if raw is None else raw.decode()
+        return default if raw is None else text(raw)
 
     def info(self) -> dict[str, str]:
         """Return all facts."""
-        return {field.decode(): raw.decode() for field, raw in self.store.hgetall(self._info).items()}
+        return {text(field): text(raw) for field, raw in self.store.hgetall(self._info).items()}
 
     def set(self, **facts: str) -> None:
         """Remember facts."""
@@ -188,13 +188,13 @@ class Project:
     def settings(self) -> dict[str, Any]:
         """Return every project setting, defaults filled in."""
         stored = self.store.hgetall(self.name("settings"))
-        mine = {field.decode(): json.loads(raw)["value"] for field, raw in stored.items()}
+        mine = {text(field): json.loads(raw)["value"] for field, raw in stored.items()}
         return {name: mine.get(name, setting.default) for name, setting in PROJECT.items()}
 
     def setting_sources(self) -> dict[str, str]:
         """Return where each changed setting was changed last."""
         stored = self.store.hgetall(self.name("settings"))
-        return {field.decode(): str(json.loads(raw)["source"]) for field, raw in stored.items()}
+        return {text(field): str(json.loads(raw)["source"]) for field, raw in stored.items()}
 
     def take_extra_params(self, raw: Any) -> bool:
         """Take over the Model page's extra params if they differ from the last ones seen.

@@ -15,11 +15,16 @@ from .exceptions import StoreError
 from .process import start_child
 from .settings import Deployment
 
-__all__ = ["EmbeddedRedis", "Redis", "connect", "find_server", "socket_path"]
+__all__ = ["EmbeddedRedis", "Redis", "connect", "find_server", "socket_path", "text"]
 
 Redis = redis.Redis
 START_TIMEOUT = 15.0
 UNIX_SOCKET_LIMIT = 100  # bytes; sun_path holds 108 with its terminator
+
+
+def text(raw: bytes | str) -> str:
+    """Return a value or key of Redis as text."""
+    return raw if isinstance(raw, str) else raw.decode()
 
 
 def socket_path(home: Path) -> Path:
