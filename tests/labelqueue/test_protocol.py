@@ -107,7 +107,7 @@ def test_bad_bodies_get_a_clear_answer(client, path, body):
 
 
 def test_routes_of_label_studio_ml_that_mean_nothing_are_gone(client):
-    for path in ("/train", "/is_training", "/metrics"):
+    for path in ("/train", "/is_training", "/metrics", "/static/a.js"):
         assert client.open(path, method="POST" if path == "/train" else "GET").status_code == 404
 
 

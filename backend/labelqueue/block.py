@@ -1,0 +1,162 @@
+"""A block: the rows of one shard of embedded images, and its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from .exceptions import CacheError
+
+__all__ = ["Block", "concatenate", "source_hash"]
+
+FORMAT = "1"
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "ids": np.dtype(np.int64),
+    "sources": np.dtype(np.uint64),
+    "embeddings": np.dtype(np.float16),
+    "patterns": np.dtype(np.float16),
+    "offsets": np.dtype(np.int64),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Embedded images, one row each.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n,), int64
+        Whose image each row is. An id may come twice in a cache: a later block supersedes an earlier one.
+    sources : ndarray of shape (n,), uint64
+        `source_hash` of each image's URI, so that a row of a replaced image can be told from the current one.
+    embeddings : ndarray of shape (n, d), float16
+        Finite; one vector per image.
+    patterns : ndarray of shape (m, d), float16
+        Finite; semantic patterns of all images, one image's after the other's.
+    offsets : ndarray of shape (n + 1,), int64
+        Row `i` owns ``patterns[offsets[i]:offsets[i + 1]]``, at least one.
+
+    Raises
+    ------
+    CacheError
+        If a dtype or shape is another one, a value is not finite, or the offsets do not fit the patterns.
+    """
+
+    ids: NDArray[np.int64]
+    sources: NDArray[np.uint64]
+    embeddings: NDArray[np.float16]
+    patterns: NDArray[np.float16]
+    offsets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for name, dtype in _DTYPES.items():
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype != dtype:
+                raise CacheError(f"block: {name} is {getattr(array, 'dtype', type(array).__name__)}, must be {dtype}")
+        n, dim = self.ids.size, self.embeddings.shape[-1] if self.embeddings.ndim else 0
+        shapes = {
+            "ids": (n,),
+            "sources": (n,),
+            "embeddings": (n, dim),
+            "patterns": (len(self.patterns) if self.patterns.ndim else 0, dim),
+            "offsets": (n + 1,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise CacheError(f"block: {name} has shape {getattr(self, name).shape}, must be {shape} for {n} ids")
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.patterns) or (np.diff(self.offsets) < 1).any():
+            raise CacheError(
+                f"block: offsets must rise from 0 to {len(self.patterns)} (the number of patterns) with at least one "
+                "pattern per row"
+            )
+        for name in ("embeddings", "patterns"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise CacheError(f"block: {name} hold NaN or infinities; such an image must be reported, not stored")
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    def take(self, rows: ArrayLike) -> Block:
+        """Return the block of some rows.
+
+        Parameters
+        ----------
+        rows : array_like of shape (k,), integers
+            Row numbers of this block, in the order wanted.
+        """
+        index = np.asarray(rows, dtype=np.int64)
+        counts = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        # Row numbers of the wanted patterns: each image's first pattern, plus 0, 1, ... within the image.
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        return Block(
+            ids=self.ids[index],
+            sources=self.sources[index],
+            embeddings=self.embeddings[index],
+            patterns=self.patterns[np.repeat(self.offsets[:-1][index], counts) + within],
+            offsets=offsets,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the block as a safetensors file, the same bytes for the same rows."""
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _DTYPES}
+        return bytes(save(arrays, metadata={"labelqueue_block": FORMAT}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Block:
+        """Return the block that `to_bytes` wrote.
+
+        Raises
+        ------
+        CacheError
+            If the bytes are damaged, or are not a block of this format.
+        """
+        try:
+            arrays = load(data)
+            # The numpy reader drops the metadata: the header is JSON behind its length in 8 bytes.
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise CacheError(f"block: these {len(data)} bytes are damaged or not a block ({error})") from error
+        version = (header.get("__metadata__") or {}).get("labelqueue_block")
+        if version != FORMAT or set(arrays) != set(_DTYPES):
+            raise CacheError(
+                f"block: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "
+                f"format {FORMAT!r}: delete the cache and its images are embedded again"
+            )
+        return cls(**arrays)
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """Return one block with the rows of all, in order; without blocks, a block of no rows and no columns.
+
+    Raises
+    ------
+    CacheError
+        If the blocks' vectors are not equally long.
+    """
+    blocks = [block for block in blocks if len(block)] or list(blocks[:1])
+    dims = sorted({block.embeddings.shape[1] for block in blocks})
+    if len(dims) > 1:
+        raise CacheError(f"blocks: vectors of {' and '.join(map(str, dims))} numbers cannot be in one cache")
+    dim = dims[0] if dims else 0
+    counts = [np.diff(block.offsets) for block in blocks]
+    return Block(
+        ids=np.concatenate([np.empty(0, np.int64), *(block.ids for block in blocks)]),
+        sources=np.concatenate([np.empty(0, np.uint64), *(block.sources for block in blocks)]),
+        embeddings=np.concatenate([np.empty((0, dim), np.float16), *(block.embeddings for block in blocks)]),
+        patterns=np.concatenate([np.empty((0, dim), np.float16), *(block.patterns for block in blocks)]),
+        offsets=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
+    )
+
+
+def source_hash(uri: str) -> int:
+    """Return a 64-bit hash of an image's URI: the same on every machine and in every run."""
+    return int.from_bytes(hashlib.sha256(uri.encode("utf-8", "surrogatepass")).digest()[:8], "big")
