@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,15 +25,26 @@ MAX_BODY = 64 * 1024 * 1024  # bytes; 5,000 new tasks are 2.6 MB
 
 
 @contextmanager
-def _without_torch() -> Iterator[None]:
-    """Hide torch while label-studio-ml is imported: it imports torch for one setting, which costs 200 MB and 4 s."""
+def _tamed_import() -> Iterator[None]:
+    """Tame what label-studio-ml does when it is imported.
+
+    It imports torch for one setting, which costs 200 MB and 4 s: torch is hidden meanwhile. And 2.x opens a database in
+    MODEL_DIR or the working directory, which only its own views would use: it gets a folder that vanishes.
+    """
     hidden = {} if "torch" in sys.modules else {"torch": None, "torch.multiprocessing": None}
+    before = os.environ.get("MODEL_DIR")
     sys.modules.update(hidden)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MODEL_DIR"] = folder
+        try:
+            yield
+        finally:
+            for name in hidden:
+                del sys.modules[name]
+            if before is None:
+                del os.environ["MODEL_DIR"]
+            else:
+                os.environ["MODEL_DIR"] = before
 
 
 def create_app(deployment: Deployment | None = None) -> Flask:
@@ -49,7 +61,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
         label-studio-ml keeps one app per process, so a second call re-equips the same object.
     """
     deployment = deployment or Deployment.from_environment()
-    with _without_torch():
+    with _tamed_import():
         from label_studio_ml.api import init_app
         from label_studio_ml.model import LabelStudioMLBase
 
