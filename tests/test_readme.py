@@ -24,7 +24,7 @@ def test_linked_files_exist():
 
 def test_commands_parse():
     parser = build_parser()
-    shown = re.findall(r"`(?:[A-Z_]+=\S+ )*labelqueue ([a-z][^`]*)`", README) + ["select photos/ -n 20"]
+    shown = [*re.findall(r"`(?:[A-Z_]+=\S+ )*labelqueue ([a-z][^`]*)`", README), "select photos/ -n 20"]
     assert len(shown) > 3
     for command in shown:
         parser.parse_args(command.replace("PROJECT", "1").split())

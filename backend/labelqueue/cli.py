@@ -49,7 +49,8 @@ def _project(arguments: argparse.Namespace) -> Any:
     from .project import Project
     from .store import connect
 
-    return Project.find(connect(Deployment.from_environment()), arguments.project)
+    deployment = Deployment.from_environment()
+    return Project.find(connect(deployment), deployment.label_studio_url, arguments.project)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -123,19 +123,20 @@ class Project:
         return cls(store, ProjectRef(**json.loads(raw)))
 
     @classmethod
-    def find(cls, store: Redis, project_id: int) -> Project:
-        """Return the newest registered project with this Label Studio id.
+    def find(cls, store: Redis, origin: str, project_id: int) -> Project:
+        """Return the newest registered project of a Label Studio server with this id.
 
         Raises
         ------
         ProjectError
             When there is none.
         """
-        found = [project for project in cls.all(store) if project.ref.id == project_id]
+        here = [project for project in cls.all(store) if project.ref.origin == origin]
+        found = [project for project in here if project.ref.id == project_id]
         if not found:
-            known = ", ".join(str(p.ref.id) for p in cls.all(store)) or "none"
+            known = ", ".join(str(project.ref.id) for project in here) or "none"
             raise ProjectError(
-                f"project {project_id} is not known here (known: {known}): "
+                f"project {project_id} of {origin} is not known here (known: {known}): "
                 "connect this backend in Label Studio under Settings > Model"
             )
         return max(found, key=lambda project: project.ref.created)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,7 +16,8 @@ from labelqueue.labelstudio_server import Account, LabelStudioServer
 
 ROOT = Path(__file__).parents[2]
 EXECUTABLE = ROOT / ".venv-labelstudio" / "bin" / "label-studio"
-TEMPLATE = ROOT / ".cache" / "labelstudio-template"
+VERSION = re.search(r"LABEL_STUDIO_VERSION := (\S+)", (ROOT / "Makefile").read_text())[1]
+TEMPLATE = ROOT / ".cache" / f"labelstudio-template-{VERSION}"
 ACCOUNT = Account("owner@test.local", "password-123", "5" * 40)  # of a server that only these tests can reach
 CHROMIUM_FLAGS = [
     "--no-sandbox",

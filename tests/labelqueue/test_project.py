@@ -25,9 +25,11 @@ def test_a_strange_project_is_refused(text):
 def test_find_takes_the_newest_of_one_id(store, project):
     younger = Project(store, ProjectRef(ORIGIN, project.ref.id, project.ref.created + 5))
     younger.register()
-    assert Project.find(store, project.ref.id).ref == younger.ref
+    elsewhere = Project(store, ProjectRef("http://other.test", project.ref.id, project.ref.created + 9))
+    elsewhere.register()
+    assert Project.find(store, ORIGIN, project.ref.id).ref == younger.ref
     with pytest.raises(ProjectError, match="known: 7"):
-        Project.find(store, 8)
+        Project.find(store, ORIGIN, 8)
 
 
 @pytest.mark.parametrize("raw", [{"seed": 3}, '{"seed": 3}', json.dumps({"seed": "3"})])

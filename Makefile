@@ -1,0 +1,53 @@
+# What to type first. Every target installs what it needs into this folder; nothing else on the machine is touched,
+# except that `make test` run by root on Debian installs chromium when it is missing.
+
+PYTHON ?= python3
+LABEL_STUDIO_VERSION := 1.23.2
+PORT ?= 9090
+LABEL_STUDIO_PORT ?= 8080
+
+BIN := .venv/bin
+BOOTSTRAP = $(PYTHON) scripts/bootstrap.py --label-studio $(LABEL_STUDIO_VERSION)
+DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
+	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint clean
+
+help: ## show this list
+	@echo "make demo        a Label Studio with images and an ordered queue, up until Ctrl-C"
+	@echo "                   IMAGES=folder            your images instead of drawn ones"
+	@echo "                   ONCE=1                   print the order and end"
+	@echo "                   PORT=9090                port of labelqueue"
+	@echo "                   LABEL_STUDIO_PORT=8080   port of Label Studio"
+	@echo "make test        every check: lint, types, tests against a real Label Studio in a real browser"
+	@echo "make test-fast   the tests that need neither"
+	@echo "make lint        ruff and mypy"
+	@echo "make clean       remove environments, caches and the demo's data"
+	@echo "PYTHON=...       a Python 3.11 or 3.12, when python3 is neither"
+
+demo:
+	@$(BOOTSTRAP) demo
+	@$(BIN)/labelqueue demo --label-studio .venv-labelstudio/bin/label-studio $(DEMO_OPTIONS)
+
+test:
+	@$(BOOTSTRAP) test
+	@$(MAKE) --no-print-directory .lint
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast:
+	@$(BOOTSTRAP) fast
+	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
+
+lint:
+	@$(BOOTSTRAP) fast
+	@$(MAKE) --no-print-directory .lint
+
+.PHONY: .lint
+.lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .venv-labelstudio .labelqueue .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Dockerfile and docker-compose.yml agree with the settings, the command line, the Makefile and .env.example."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from gunicorn.config import Config
+
+from labelqueue import app
+from labelqueue.cli import build_parser
+from labelqueue.settings import DEPLOYMENT, Deployment
+
+ROOT = Path(__file__).parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = ("web", "worker")
+NOT_OURS = {"HF_HOME"}  # read by the model hub's client
+PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Instructions of the Dockerfile with their arguments on one line."""
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def arguments(instruction: str) -> list[str]:
+    return [rest for name, rest in dockerfile() if name == instruction]
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_the_environment_is_made_of_known_settings_with_allowed_values(service):
+    environment = {k: v for k, v in SERVICES[service]["environment"].items() if k not in NOT_OURS}
+    assert set(environment) <= set(DEPLOYMENT)
+    filled = {
+        name: PLACEHOLDER.sub(lambda m: m[3] if m[2] == "-" else "filled-in", value)
+        for name, value in environment.items()
+    }
+    deployment = Deployment.from_environment(filled)
+    assert deployment.redis_url == "redis://redis:6379/0"
+    assert deployment.basic_auth_user and deployment.basic_auth_pass, "a container network is not loopback"
+    assert deployment.label_studio_url == "http://label-studio:8080"
+
+
+def test_the_images_environment_is_made_of_known_settings():
+    names = {pair.split("=")[0] for line in arguments("ENV") for pair in line.split()}
+    assert {name for name in names if not name.startswith(("PYTHON", "PIP_"))} <= set(DEPLOYMENT)
+
+
+def test_the_commands_parse():
+    assert build_parser().parse_args(SERVICES["worker"]["command"]).command == "worker"
+    entrypoint, command = json.loads(arguments("ENTRYPOINT")[0]), json.loads(arguments("CMD")[0])
+    assert entrypoint == ["labelqueue"]
+    assert build_parser().parse_args(command).command == "serve"
+
+
+def test_the_web_command_is_gunicorns_and_names_our_app():
+    assert SERVICES["web"]["entrypoint"] == ["gunicorn"]
+    given = Config().parser().parse_args(SERVICES["web"]["command"])
+    assert given.args == ["labelqueue.app:create_app()"] and callable(app.create_app)
+    assert given.bind == [f"0.0.0.0:{SERVICES['web']['environment']['PORT']}"]
+
+
+def test_every_variable_has_a_default_or_stands_in_the_example():
+    example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    asked = {name for name, kind, _ in PLACEHOLDER.findall((ROOT / "docker-compose.yml").read_text()) if kind != "-"}
+    assert asked == set(example)
+    assert not any(example[name] for name in example if "PASS" in name or "KEY" in name), "no secret to forget"
+
+
+def test_images_are_pinned_and_label_studio_is_the_one_that_is_tested():
+    for name, service in SERVICES.items():
+        assert re.search(r":\d+\.\d+", service["image"]), f"{name} uses {service['image']}"
+    tested = re.search(r"^LABEL_STUDIO_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)
+    assert tested and SERVICES["label-studio"]["image"].endswith(f":{tested[1]}")
+    assert re.fullmatch(r"python:3\.1[12]-slim-\w+", arguments("FROM")[0])
+
+
+def test_ports_are_published_on_loopback_only():
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(published) == 2 and all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_label_studio_may_call_a_private_address_and_accepts_our_key():
+    environment = SERVICES["label-studio"]["environment"]
+    assert environment["ML_BLOCK_LOCAL_IP"] == environment["SSRF_PROTECTION_ENABLED"] == "false"
+    assert environment["LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN"] == "true"
+    assert environment["LABEL_STUDIO_USER_TOKEN"] == SERVICES["web"]["environment"]["LABEL_STUDIO_API_KEY"]
+
+
+def test_redis_keeps_everything():
+    command = SERVICES["redis"]["command"]
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    assert command[command.index("--appendonly") + 1] == "yes"
+
+
+def test_services_start_in_order_and_their_volumes_exist():
+    for name in OURS:
+        for needed, condition in SERVICES[name]["depends_on"].items():
+            assert condition == {"condition": "service_healthy"} and SERVICES[needed]["healthcheck"]["test"]
+    mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert mounted == set(COMPOSE["volumes"])
+
+
+def test_the_image_runs_as_a_user_and_asks_for_its_health():
+    assert arguments("USER") and arguments("USER")[-1] not in ("root", "0")
+    check = json.loads(arguments("HEALTHCHECK")[0].split("CMD ", 1)[1])
+    assert "/health" in check[-1]
+    done = subprocess.run([sys.executable, *check[1:]], env={"PORT": "1"}, capture_output=True, text=True)
+    assert (
+        done.returncode == 1 and "Connection refused" in done.stderr
+    )  # it is Python, and it fails when nobody answers
+
+
+def test_what_the_image_copies_exists_and_is_sent_to_the_engine():
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {source for line in arguments("COPY") for source in line.split()[:-1]}
+    assert copied == sent
+    assert all((ROOT / source).exists() for source in copied)
