@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="choice" toName="image">'
     '<Choice value="cat"/><Choice value="dog"/></Choices></View>'
 )
+
+
+def pytest_configure() -> None:
+    """A run started in the background ignores Ctrl-C, and so would the programs whose Ctrl-C is tested."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

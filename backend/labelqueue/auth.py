@@ -30,6 +30,8 @@ def refusal(call: Request, deployment: Deployment, secrets: Mapping[str, str]) -
     secrets : mapping
         Header name to the values' accepted secret, for /webhook only; empty elsewhere.
     """
+    if "Origin" in call.headers or call.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return "calls from web pages are refused"  # a page could use this machine, or the browser's password
     if call.path == "/health" and deployment.basic_auth_user:
         return None
     if deployment.basic_auth_user:

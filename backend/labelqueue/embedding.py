@@ -49,13 +49,17 @@ def embed_job(key: str, ids: list[int]) -> int:
     jobs.claim(project, job_id, (job.worker_name if job else "") or "")
     try:
         done = embed_shard(runtime, project, ids)
-    except LabelQueueError as error:
+    except Exception as error:
         # Nothing is lost: the images wait again, and tending asks for them after a while.
-        log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, error)
-        project.set(error=str(error))
+        why = str(error) or type(error).__name__
+        log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
+        project.set(error=why)
         project.store.hdel(project.name("inflight"), job_id)
         jobs.request_tend(project, delay=RETRY_DELAY)
-        return 0
+        if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
+            return 0
+        jobs.give_back(project, ids, f"embedding failed ({why})")
+        raise
     project.store.hdel(project.name("inflight"), job_id)
     jobs.enqueue_shards(project)
     if _tell(project):
@@ -98,6 +102,7 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int]) -> int:
     done = 0
     for result in embed_stream(model, items, **parameters):
         cache.put(result.block)
+        project.forgive(result.block.ids.tolist())
         done += len(result.block.ids)
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})

@@ -51,11 +51,14 @@ class LabelStudioError(LabelQueueError):
     ----------
     status : int or None
         HTTP status of the answer; None when there was no answer.
+    timed_out : bool
+        Whether it connected, or tried to, and waited too long.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, timed_out: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.timed_out = timed_out
 
 
 class CredentialError(LabelStudioError):

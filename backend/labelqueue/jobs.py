@@ -22,6 +22,7 @@ __all__ = [
     "alive",
     "claim",
     "enqueue_shards",
+    "give_back",
     "heartbeat",
     "in_flight",
     "queues",
@@ -37,7 +38,7 @@ QUEUES = (TEND, EMBED)  # in order of priority
 SHARD = 32  # images per job: small enough that a refill never waits long behind one
 WINDOW = 4  # shards of one project in the queue at a time, so that a large project cannot starve the others
 HEARTBEAT_TTL = 15  # seconds after which a silent worker counts as dead
-TEND_TIMEOUT, EMBED_TIMEOUT = 600, 300
+TEND_TIMEOUT, EMBED_TIMEOUT = 600, 900  # seconds; an image may take 60, and four are read at a time
 QUEUED_TTL = 600  # seconds; a lost job blocks its successor no longer than this
 LONELY_AFTER, QUARANTINE_AFTER = 2, 4  # workers that may die on an image before it goes alone, and before it goes
 
@@ -152,14 +153,9 @@ def reclaim(project: Project) -> int:
         ids = entry["ids"]
         if entry["worker"]:
             log.warning("worker %s died while embedding %d images of %s", entry["worker"], len(ids), project.key)
-            rows = project.task_rows(ids)
-            deaths = {task: store.hincrby(project.name("deaths"), str(task), 1) for task in ids}
-            bad = [task for task in ids if deaths[task] >= QUARANTINE_AFTER and task in rows]
-            project.quarantine({t: (rows[t].uri, f"{deaths[t]} workers died on this image") for t in bad})
-            ids = [task for task in ids if task not in bad]
-        if ids:
-            store.zadd(project.name("pending"), {str(task): task for task in ids})
-        taken += len(ids)
+            taken += give_back(project, ids, "its worker died")
+        else:
+            taken += _wait_again(project, ids)
     tending = store.get(project.name("tending"))
     if tending is not None and text(tending) not in living:
         store.delete(project.name("tending"), project.name("queued"))
@@ -167,6 +163,24 @@ def reclaim(project: Project) -> int:
     if taken:
         enqueue_shards(project)
     return taken
+
+
+def give_back(project: Project, ids: list[int], why: str) -> int:
+    """Let the images of a failed shard wait again; return how many do.
+
+    Which of them did it is not known, so each is tried alone after a while, and at last quarantined.
+    """
+    rows = project.task_rows(ids)
+    deaths = {task: project.store.hincrby(project.name("deaths"), str(task), 1) for task in ids}
+    bad = [task for task in ids if deaths[task] >= QUARANTINE_AFTER and task in rows]
+    project.quarantine({task: (rows[task].uri, f"{why}, {deaths[task]} times") for task in bad})
+    return _wait_again(project, [task for task in ids if task not in bad])
+
+
+def _wait_again(project: Project, ids: list[int]) -> int:
+    if ids:
+        project.store.zadd(project.name("pending"), {str(task): task for task in ids})
+    return len(ids)
 
 
 def _waits(store: Redis, job_id: str) -> bool:

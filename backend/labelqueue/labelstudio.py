@@ -21,6 +21,7 @@ __all__ = ["LabelStudio"]
 Json = dict[str, Any]
 TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
 PAGE = 1000
+ASKED_AT_ONCE = 40  # ids in one address: proxies take about 8,000 characters
 ACCESS_LIFETIME = 240.0  # seconds; Label Studio's access tokens live 300
 LEGACY_TOKEN = re.compile(r"^[0-9a-f]{40}$")
 
@@ -48,8 +49,9 @@ class LabelStudio:
         self.origin = url.rstrip("/")
         self._key = api_key
         self._access: tuple[str, float] | None = None
-        self._session = requests.Session()
-        self._session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
+        self._session, self._files = requests.Session(), requests.Session()
+        for session in (self._session, self._files):
+            session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
         retry = Retry(
             total=3,
             backoff_factor=0.5,
@@ -80,9 +82,13 @@ class LabelStudio:
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         options.setdefault("timeout", TIMEOUT)
         try:
-            return self._session.request(method, self.origin + path, allow_redirects=False, **options)
+            session = self._files if options.pop("files", False) else self._session
+            return session.request(method, self.origin + path, allow_redirects=False, **options)
         except requests.RequestException as error:
-            raise LabelStudioError(f"Label Studio does not answer at {self.origin}{path}: {error}") from error
+            raise LabelStudioError(
+                f"Label Studio does not answer at {self.origin}{path}: {error}",
+                timed_out=isinstance(error, requests.Timeout),
+            ) from error
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
         answer = self._send(method, path, headers={"Authorization": self._authorization()}, **options)
@@ -104,6 +110,12 @@ class LabelStudio:
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
         answer = self._request(method, path, **options)
+        if answer.status_code >= 300:
+            raise LabelStudioError(
+                f"{self.origin}{path} redirects to {answer.headers.get('Location', 'nowhere')}: "
+                "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
+                status=answer.status_code,
+            )
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
@@ -112,15 +124,17 @@ class LabelStudio:
                 status=answer.status_code,
             ) from error
 
-    def get_file(self, path: str) -> requests.Response:
+    def get_file(self, path: str, timeout: float = 20.0) -> requests.Response:
         """Open a file of this server with our key; the caller reads the stream and handles redirects.
 
         Parameters
         ----------
         path : str
             Path below the origin, such as ``/data/upload/1/cat.jpg``.
+        timeout : float
+            Seconds to connect and for each read. Nothing is tried again here: one slow file must not hold up others.
         """
-        return self._request("GET", path, stream=True, timeout=(5.0, 20.0))
+        return self._request("GET", path, files=True, stream=True, timeout=timeout)
 
     # -- reading
 
@@ -133,6 +147,10 @@ class LabelStudio:
         """Return one project."""
         found: Json = self._json("GET", f"/api/projects/{project}")
         return found
+
+    def model_versions(self, project: int) -> list[str]:
+        """Return the versions of the predictions that the project has."""
+        return [str(version) for version in self._json("GET", f"/api/projects/{project}/model-versions/")]
 
     def ml_backends(self, project: int) -> list[Json]:
         """Return the project's ML backends."""
@@ -180,14 +198,14 @@ class LabelStudio:
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that still exist in the project."""
         found: set[int] = set()
-        for start in range(0, len(tasks), 200):
+        for start in range(0, len(tasks), ASKED_AT_ONCE):
             items = [
                 {"filter": "filter:tasks:id", "operator": "equal", "type": "Number", "value": task}
-                for task in tasks[start : start + 200]
+                for task in tasks[start : start + ASKED_AT_ONCE]
             ]
             parameters = {
                 "project": project,
-                "page_size": 200,
+                "page_size": ASKED_AT_ONCE,
                 "include": "id",
                 "query": json.dumps({"filters": {"conjunction": "or", "items": items}}),
             }

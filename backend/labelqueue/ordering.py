@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from .block import Block
 from .order import Order, Place
 from .project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
 
-__all__ = ["Due", "due", "make_strategy", "rank_tasks", "refill_threshold"]
+__all__ = ["Due", "due", "make_strategy", "rank_tasks", "refill_threshold", "size_of"]
 
 SPARE = 2  # spare tail, in heads
 GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
@@ -88,6 +88,12 @@ def due(
     return Due("none", "the live order holds")
 
 
+def size_of(horizon: int, annotators: int) -> int:
+    """Return how many open tasks an order is published with: head and spare tail, and always half a head more than the
+    threshold of its refill, however many people annotate."""
+    return max((1 + SPARE) * horizon, refill_threshold(horizon, annotators) + horizon // 2)
+
+
 def make_strategy(name: str, settings: Mapping[str, Any]) -> QueryStrategy:
     """Return the query strategy that the project settings ask for."""
     if name == "random":
@@ -102,8 +108,9 @@ def rank_tasks(
     *,
     size: int,
     published: Collection[int] = (),
+    quarantined: Mapping[int, tuple[str, str]] | None = None,
 ) -> list[Place]:
-    """Rank the next tasks: the strategy's picks, then tasks without an embedding, then skipped ones.
+    """Rank the next tasks: the strategy's picks, tasks not embedded yet, skipped ones, and last those with a bad image.
 
     An order is a pure function of the rows sorted by task id, the states, and the strategy with its seed; arrival
     history and workers never enter.
@@ -121,6 +128,8 @@ def rank_tasks(
         How many to rank.
     published : collection of int
         Tasks of the live order, when this is its refill.
+    quarantined : mapping, optional
+        Tasks whose image cannot be used: id to (URI, reason).
 
     Returns
     -------
@@ -151,10 +160,11 @@ def rank_tasks(
         ]
     embedded = set(rows.ids.tolist())
     rest = sorted(task for task in tasks if task not in taken)
-    waiting = [task for task in rest if task not in embedded and tasks[task].state == UNLABELED]
-    skipped = [task for task in rest if tasks[task].state == SKIPPED]
-    return (places + _tail(waiting, "its image is not embedded") + _tail(skipped, "skipped before"))[:size]
-
-
-def _tail(tasks: Sequence[int], reason: str) -> list[Place]:
-    return [Place(task, reason) for task in tasks]
+    bad = {
+        task: reason for task, (uri, reason) in (quarantined or {}).items() if task in tasks and tasks[task].uri == uri
+    }
+    left = [task for task in rest if task not in embedded and tasks[task].state == UNLABELED]
+    places += [Place(task, "its image is not embedded yet") for task in left if task not in bad]
+    places += [Place(task, "skipped before") for task in rest if tasks[task].state == SKIPPED]
+    places += [Place(task, f"bad image: {bad[task]}") for task in left if task in bad]
+    return places[:size]

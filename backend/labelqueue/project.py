@@ -16,9 +16,12 @@ from .labelconfig import Target, parse_label_config
 from .settings import PROJECT, parse_project_settings
 from .store import Redis, text
 
-__all__ = ["ANNOTATED", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
+__all__ = ["ANNOTATED", "LIVE_VERSION", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
 
 UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
+# What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
+# prediction of one version would upset the order.
+LIVE_VERSION = "labelqueue live"
 
 
 @dataclass(frozen=True)
@@ -221,15 +224,10 @@ class Project:
             self.set(settings_error=f"extra params of the Model page: {error}")
             return False
         self.set(settings_error="")
-        try:
-            dropped = set(_as_mapping(json.loads(before))) - set(wanted)
-        except SettingError:  # what stood there before was junk, so no key came from it
-            dropped = set()
         source, name = "extra params", self.name("settings")
-        sources = self.setting_sources()
+        dropped = {field for field, origin in self.setting_sources().items() if origin == source} - set(wanted)
         for field in dropped:
-            if sources.get(field) == source:
-                self.store.hdel(name, field)
+            self.store.hdel(name, field)
         for field, value in wanted.items():
             self.store.hset(name, field, json.dumps({"value": value, "source": source, "at": int(time.time())}))
         return bool(wanted or dropped)
@@ -275,7 +273,14 @@ class Project:
 
     def release_quarantine(self) -> None:
         """Give every quarantined image another chance."""
-        self.store.delete(self.name("quarantine"))
+        self.store.delete(self.name("quarantine"), self.name("deaths"), self.name("tries"))
+
+    def forgive(self, ids: Sequence[int]) -> None:
+        """Forget earlier failures of images that went well."""
+        fields = [str(task) for task in ids]
+        if fields:
+            self.store.hdel(self.name("deaths"), *fields)
+            self.store.hdel(self.name("tries"), *fields)
 
 
 def _as_mapping(raw: Any) -> Mapping[str, Any]:

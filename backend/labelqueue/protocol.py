@@ -14,15 +14,13 @@ from . import jobs
 from .auth import SECRET_HEADER, refusal
 from .exceptions import LabelQueueError, ProjectError
 from .journal import Journal, read_event
-from .project import Project, ProjectRef
+from .project import LIVE_VERSION, Project, ProjectRef
 from .runtime import Runtime
 
-__all__ = ["LIVE_VERSION", "VIEWS"]
+__all__ = ["VIEWS"]
 
 log = logging.getLogger(__name__)
 
-# Never the queue's version: Label Studio stores what /predict answers, and a second prediction would upset the order.
-LIVE_VERSION = "labelqueue live"
 UNKNOWN = {"result": [], "score": 0.5}
 TASKS_DELAY, EVENT_DELAY = 0.3, 1.0  # seconds; a burst of events becomes one job
 
@@ -60,7 +58,7 @@ def setup() -> Response:
     project = Project(runtime.store, ref)
     label_config = str(body.get("schema") or "")
     before = project.get("label_config")
-    new = project.register(label_config=label_config, backend_host=request.host, setup_at=str(time.time()))
+    new = project.register(label_config=label_config, setup_at=str(time.time()))
     changed = project.take_extra_params(body.get("extra_params"))
     if new or before != label_config:
         project.set(want_full="1")
@@ -90,9 +88,10 @@ def webhook() -> tuple[Response, int]:
     event = read_event(body)
     if event is None:
         return jsonify({"status": "ignored"}), 200
-    project.register(backend_host=request.host)
+    project.register()
     Journal(project).append(event)
-    if event.action == "START_TRAINING":
+    if event.action == "START_TRAINING":  # an order chosen by hand gives way to a new one
+        project.set(hold="")
         jobs.request_tend(project)
     else:
         jobs.request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
@@ -106,9 +105,10 @@ def bad_request(error: BadRequest) -> tuple[Response, int]:
 
 def known_error(error: LabelQueueError) -> tuple[Response, int]:
     """Turn an error of ours into an answer."""
-    status = 400 if isinstance(error, ProjectError) else 503
     log.warning("%s %s: %s", request.method, request.path, error)
-    return jsonify({"error": str(error)}), status
+    if isinstance(error, ProjectError):
+        return jsonify({"error": str(error)}), 400
+    return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
 
 
 def gone(**values: Any) -> tuple[Response, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from .exceptions import LabelStudioError, PublishError
 from .labelstudio import LabelStudio
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 SAMPLING = "Uncertainty sampling"
 TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
+VERSION = re.compile(r"r(\d+) ")  # how our version strings begin
 SINGLE_SECONDS, BULK_SECONDS = 0.1, 1.0  # first guesses, until this project's own costs are known
 
 
@@ -33,12 +36,17 @@ class Publisher:
         The server.
     check : callable
         Raises when this job no longer holds the project's lock; called right before each visible write.
+    seen : mapping
+        The project as Label Studio showed it when this job began.
     """
 
-    def __init__(self, project: Project, client: LabelStudio, check: Callable[[], None]) -> None:
+    def __init__(
+        self, project: Project, client: LabelStudio, check: Callable[[], None], seen: Mapping[str, Any]
+    ) -> None:
         self._project = project
         self._client = client
         self._check = check
+        self._seen = _queue_settings(seen)
         self._orders = Orders(project)
 
     def publish(self, order: Order) -> Order:
@@ -63,6 +71,7 @@ class Publisher:
             When Label Studio did not take it.
         """
         name = order.version
+        self._first_number()
         for _ in range(ATTEMPTS):
             number = self._orders.next_number()
             order = replace(order, number=number, version=f"r{number} {name}", created_at=time.time())
@@ -81,18 +90,23 @@ class Publisher:
                 raise PublishError("every task of the new order was deleted while it was made")
         else:
             raise PublishError(f"Label Studio did not store all predictions of {name!r} in {ATTEMPTS} attempts")
-        self._check()
-        self._orders.save(order)  # before the switch: its echo must find a version we know
+        remote = self._client.project(self._project.ref.id)
+        if _queue_settings(remote) != self._seen:  # its version is never used: the next run looks at the change first
+            raise PublishError("somebody changed the project's sampling or model version while an order was made")
         if not self._project.get("sampling_before"):
-            before = str(self._client.project(self._project.ref.id).get("sampling") or "")
-            self._project.set(sampling_before=before)
+            before = str(remote.get("sampling") or "")
+            self._project.set(sampling_before=before if before != SAMPLING else "Sequential sampling")
+        self._orders.save(order)  # before the switch: its echo must find a version we know
         self.switch(order)
+        self._project.set(hold="", refilling="")
         self._save_tab()
         return order
 
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""
+        self._check()
         self._client.update_project(self._project.ref.id, model_version=order.version, sampling=SAMPLING)
+        self._seen = (order.version, SAMPLING)
         self._orders.go_live(order)
 
     def refill(self, order: Order, places: Sequence[Place]) -> Order:
@@ -104,6 +118,9 @@ class Publisher:
             When Label Studio did not take all of them; a new order then has to follow.
         """
         self._check()
+        # If this job ends half-way, nobody knows which predictions were stored: a new order must follow, not a second
+        # refill, which would give tasks two predictions of one version.
+        self._project.set(refilling=order.version)
         try:
             complete = self._import(order, len(order.places), places)
         except LabelStudioError as error:
@@ -112,6 +129,7 @@ class Publisher:
             raise PublishError(f"Label Studio stored only a part of the refill of {order.version!r}")
         order = replace(order, places=(*order.places, *places))
         self._orders.save(order)
+        self._project.set(refilling="")
         return order
 
     def _import(self, order: Order, first: int, places: Sequence[Place]) -> bool:
@@ -133,12 +151,22 @@ class Publisher:
         self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
         return created == len(rows)
 
+    def _first_number(self) -> None:
+        """Start above every version that the project has: after a loss of our state none may be published twice."""
+        if not self._project.get("order_number"):
+            used = [VERSION.match(version) for version in self._client.model_versions(self._project.ref.id)]
+            self._project.set(order_number=str(max((int(match[1]) for match in used if match), default=0)))
+
     def _save_tab(self) -> None:
         """Keep the shared tab that shows the order to people."""
         try:
             self._client.save_tab(self._project.ref.id, TAB, TAB_DATA)
         except LabelStudioError as error:
             log.warning("the tab that shows the order could not be saved: %s", error)
+
+
+def _queue_settings(remote: Mapping[str, Any]) -> tuple[str, str]:
+    return str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
 
 
 HIDDEN = [

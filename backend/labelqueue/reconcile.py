@@ -17,6 +17,7 @@ __all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "task_row"
 
 FULL_EVERY = 3600.0  # seconds between complete readings
 OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
+CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed to be gone, and read again if not
 FIELDS = ("id", "data", "updated_at", "total_annotations", "cancelled_annotations")
 
 
@@ -69,13 +70,9 @@ def read_changes(
     int
         Tasks that were new, changed or gone.
     """
-    known = project.tasks()
     watermark = project.get("watermark")
-    since = None
-    if not full and watermark:
-        since = datetime.fromisoformat(watermark) - OVERLAP
-    if full:
-        project.set(want_full="0", full_at=str(time.time()), image_field=target.image_field)
+    since = datetime.fromisoformat(watermark) - OVERLAP if watermark and not full else None
+    started = time.time()
     fresh: dict[int, TaskRow] = {}
     newest = watermark
     for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
@@ -83,10 +80,16 @@ def read_changes(
         updated = str(task["updated_at"])
         if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
             newest = updated
+    known = project.tasks() if full else project.task_rows(sorted(fresh))
     changed = {task: row for task, row in fresh.items() if known.get(task) != row}
     project.put_tasks(changed)
-    gone = sorted(set(known) - set(fresh)) if full else []
-    drop(project, cache, gone)
+    gone = sorted(set(known) - set(fresh))
+    if gone:  # tasks deleted while we paged shift the pages, so that a living one can be missed
+        existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
+        gone = [task for task in gone if task not in existing]
+        drop(project, cache, gone)
+    if full:
+        project.set(want_full="0", full_at=str(started), image_field=target.image_field)
     if newest:
         project.set(watermark=newest)
     return len(changed) + len(gone)
@@ -96,7 +99,9 @@ def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | No
     """Drop the tasks that events call deleted, once Label Studio confirms it."""
     named = {task for event in events if event.action == "TASKS_DELETED" for task in event.ids}
     known = sorted(project.task_rows(sorted(named)))
-    if known:
+    if len(known) > CONFIRM:
+        project.set(want_full="1")
+    elif known:
         existing = client.existing(project.ref.id, known)
         drop(project, cache, [task for task in known if task not in existing])
 

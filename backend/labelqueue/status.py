@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from . import jobs
 from .journal import Journal
 from .order import Orders, score
 from .project import ANNOTATED, SKIPPED, UNLABELED, Project
+from .queue import annotators_at_work
 
 __all__ = ["project_order", "project_status"]
 
@@ -36,12 +36,12 @@ def project_status(project: Project) -> dict[str, Any]:
         "covers": live.embedded if live else 0,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
-        "error": info.get("error", ""),
+        "error": info.get("error", "") or info.get("embedder_error", ""),
         "settings_error": info.get("settings_error", ""),
         "settings": project.settings(),
         "settings_from": project.setting_sources(),
         "journal": len(Journal(project)),
-        "annotators": int(project.store.zcount(project.name("annotators"), time.time() - 3600, "+inf")),
+        "annotators": annotators_at_work(project),
         "workers": len(jobs.alive(project.store)),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }

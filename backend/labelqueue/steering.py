@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from .exceptions import LabelStudioError
 from .labelstudio import LabelStudio
 from .order import Orders
-from .project import Project
+from .project import LIVE_VERSION, Project
 from .publishing import SAMPLING, Publisher
 
 __all__ = ["connected", "steer"]
@@ -26,17 +25,17 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any]) 
 
     Label Studio calls /setup a little before it stores the connection, so a young set-up counts as connected.
     """
-    host = project.get("backend_host")
     for backend in client.ml_backends(project.ref.id):
-        if urlsplit(backend["url"]).netloc == host:
+        # What /setup answered. Addresses are no proof: a proxy, a default port or an old webhook shows another one.
+        if backend.get("model_version") == LIVE_VERSION:
             project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
             return True
     if time.time() - float(project.get("setup_at", "0")) < GRACE:
         return True
     if project.get("live"):
         before = project.get("sampling_before")
-        if before and remote.get("sampling") == SAMPLING:
-            client.update_project(project.ref.id, sampling=before)
+        if remote.get("sampling") == SAMPLING:
+            client.update_project(project.ref.id, sampling=before or "Sequential sampling")
         log.info("project %d no longer uses this backend; its sampling is %r again", project.ref.id, before)
     project.set(live="", sampling_before="", paused="this backend is not connected to the project")
     return False

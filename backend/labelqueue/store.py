@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
@@ -53,7 +54,7 @@ def connect(deployment: Deployment) -> Redis:
     """
     if deployment.redis_url:
         client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5, health_check_interval=30)
-        where, way_out = deployment.redis_url, "check REDIS_URL and that the server runs"
+        where, way_out = _without_password(deployment.redis_url), "check REDIS_URL and that the server runs"
     else:
         path = socket_path(deployment.home)
         client = redis.Redis(unix_socket_path=str(path), socket_connect_timeout=5, health_check_interval=30)
@@ -69,6 +70,11 @@ def connect(deployment: Deployment) -> Redis:
             "set `maxmemory-policy noeviction`"
         )
     return client
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
 def find_server() -> str:
@@ -139,22 +145,29 @@ class EmbeddedRedis:
         self._process = start_child([find_server(), *arguments], output=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
+            if self._loading():  # a large file takes as long as it takes
+                deadline = time.monotonic() + START_TIMEOUT
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
                 self.stop()
                 raise StoreError(f"redis-server did not start in {directory}: {' | '.join(tail) or 'no log'}")
             time.sleep(0.02)
 
-    def _answers(self) -> bool:
-        if not self.socket.exists():
-            return False
+    def _ping(self) -> Exception | None:
         client = redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=1)
         try:
-            return bool(client.ping())
-        except redis.RedisError:  # still loading its file, or a socket left behind by a killed server
-            return False
+            client.ping()
+        except redis.RedisError as error:  # a socket left behind by a killed server, or none yet
+            return error
         finally:
             client.close()
+        return None
+
+    def _answers(self) -> bool:
+        return self._ping() is None
+
+    def _loading(self) -> bool:
+        return isinstance(self._ping(), redis.BusyLoadingError)
 
     def alive(self) -> bool:
         """Tell whether the child process runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from rq import get_current_job
 
@@ -11,14 +12,14 @@ from . import jobs
 from .auth import SECRET_HEADER
 from .block import source_hash
 from .embedding import RETRY_DELAY, generation_of
-from .exceptions import CacheError, LabelQueueError, NotFoundError, ProjectError, PublishError
+from .exceptions import EmbedderError, LabelQueueError, NotFoundError, ProjectError
 from .journal import Journal
+from .labelstudio import LabelStudio
 from .lock import ProjectLock
-from .order import Order, Orders
-from .ordering import SPARE, due, make_strategy, rank_tasks
-from .project import UNLABELED, Project, ProjectRef, TaskRow
+from .project import Project, ProjectRef, TaskRow
 from .publishing import Publisher
-from .reconcile import drop_deleted, read_changes, wants_full
+from .queue import renew
+from .reconcile import FULL_EVERY, drop_deleted, read_changes, wants_full
 from .runtime import Runtime, current
 from .steering import connected, steer
 
@@ -27,7 +28,9 @@ __all__ = ["tend", "tend_job"]
 log = logging.getLogger(__name__)
 
 HOUR = 3600.0
-MIN_GAP = 5.0  # seconds between two orders that only arrivals ask for
+GONE_AFTER = 600.0  # seconds
+MISSES = 5  # times that the project's webhook is looked for in vain
+FULL_AT_MOST_EVERY = 60.0  # seconds, when only the number of tasks asks for a complete reading
 
 
 def tend_job(key: str) -> str:
@@ -37,6 +40,8 @@ def tend_job(key: str) -> str:
         project = Project.open(runtime.store, key)
     except ProjectError as error:  # forgotten between the request and this run
         return str(error)
+    if project.ref.origin != runtime.deployment.label_studio_url:
+        return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
     # From here on a new event asks for another run.
     runtime.store.delete(project.name("queued"))
     with ProjectLock(project) as lock:
@@ -54,6 +59,9 @@ def tend_job(key: str) -> str:
             if not isinstance(error, ProjectError):  # a label config without an image changes by an event only
                 jobs.request_tend(project, delay=RETRY_DELAY)
             outcome = str(error)
+        except Exception as error:
+            project.set(error=f"unexpected {type(error).__name__}: {error}; the worker's log has the details")
+            raise
         finally:
             runtime.store.delete(project.name("tending"))
     return outcome
@@ -69,14 +77,9 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     """
     client, journal = runtime.client, Journal(project)
     events, mark = journal.read()
-    try:
-        remote = client.project(project.ref.id)
-    except NotFoundError:
-        remote = {}
-    if not remote or ProjectRef.from_api(project.ref.origin, remote) != project.ref:
-        log.info("project %d was deleted in Label Studio", project.ref.id)
-        project.forget()
-        return "deleted"
+    remote = _find(project, runtime)
+    if remote is None:
+        return "not found in Label Studio"
     project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
     if not connected(project, client, remote):
         journal.clear(mark)
@@ -86,7 +89,15 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
 
     target = project.target()
     settings = project.settings()
-    wanted_generation = generation_of(runtime, target, settings)
+    try:
+        wanted_generation = generation_of(runtime, target, settings)
+    except EmbedderError as error:  # what is embedded already can still be ordered
+        wanted_generation = project.get("generation")
+        if not wanted_generation:
+            raise
+        project.set(embedder_error=str(error))
+    else:
+        project.set(embedder_error="")
     if not project.get("generation"):
         project.set(generation=wanted_generation)
     building = runtime.cache(project, wanted_generation)
@@ -94,7 +105,7 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     full = wants_full(project, target)
     read_changes(project, client, target, building, full=full)
     tasks = project.tasks()
-    if not full and remote.get("task_number", len(tasks)) != len(tasks):  # something was deleted without an event
+    if not full and _misses(project, client, len(tasks)):
         read_changes(project, client, target, building, full=True)
         tasks = project.tasks()
     arriving = _feed(project, tasks, building.rows())
@@ -102,11 +113,46 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         runtime.cache(project, project.get("generation")).delete()
         project.set(generation=wanted_generation)
 
-    publisher = Publisher(project, client, lock.check)
+    publisher = Publisher(project, client, lock.check, remote)
     steer(project, publisher, remote)
-    outcome = project.get("paused") or _publish_due(runtime, project, publisher, tasks, arriving=bool(arriving))
+    outcome = project.get("paused") or renew(runtime, project, publisher, tasks, arriving=bool(arriving))
     journal.clear(mark)
     return outcome
+
+
+def _find(project: Project, runtime: Runtime) -> dict[str, Any] | None:
+    """Return the project as Label Studio shows it, or None when it is gone.
+
+    Everything kept of a project is dropped only after Label Studio has denied it for a while, to an accepted key: a
+    proxy answers 404 too while Label Studio restarts.
+    """
+    remote: dict[str, Any] | None
+    try:
+        remote = runtime.client.project(project.ref.id)
+    except NotFoundError:
+        runtime.client.whoami()
+        remote = None
+    if remote is not None and ProjectRef.from_api(project.ref.origin, remote) == project.ref:
+        project.set(gone_since="")
+        return remote
+    since = float(project.get("gone_since") or time.time())
+    if time.time() - since > GONE_AFTER:
+        log.info("project %d was deleted in Label Studio; what was kept of it is dropped", project.ref.id)
+        project.forget()
+    else:
+        project.set(gone_since=str(since), error="Label Studio does not know this project (any more)")
+    return None
+
+
+def _misses(project: Project, client: LabelStudio, known: int) -> bool:
+    """Tell whether tasks were deleted without an event that names them.
+
+    The count is read after the tasks: while somebody imports, it only grows.
+    """
+    count = int(client.project(project.ref.id).get("task_number", known))
+    if count == known:
+        return False
+    return count < known or time.time() - float(project.get("full_at", "0")) > FULL_AT_MOST_EVERY
 
 
 def _feed(project: Project, tasks: dict[int, TaskRow], rows: dict[int, int]) -> int:
@@ -126,79 +172,6 @@ def _feed(project: Project, tasks: dict[int, TaskRow], rows: dict[int, int]) -> 
     return len(missing)
 
 
-def _publish_due(
-    runtime: Runtime, project: Project, publisher: Publisher, tasks: dict[int, TaskRow], *, arriving: bool
-) -> str:
-    settings, orders = project.settings(), Orders(project)
-    live = orders.live()
-    generation = project.get("generation")
-    cache = runtime.cache(project, generation)
-    sources = {task: source_hash(row.uri) for task, row in tasks.items()}
-    here = cache.rows()
-    embedded = sum(1 for task, source in sources.items() if here.get(task) == source)
-    strategy = make_strategy(settings["strategy"], settings)
-    parameters = {name: value for name, value in vars(strategy).items() if not name.startswith("_")}
-    parameters["target"] = settings["target"]
-    arrivals = int(project.get("arrivals", "0"))
-    decision = due(
-        live,
-        tasks=tasks,
-        embedded=embedded,
-        arrivals=arrivals,
-        arriving=arriving,
-        strategy=type(strategy).__name__,
-        parameters=parameters,
-        generation=generation,
-        horizon=settings["horizon"],
-        annotators=int(project.store.zcount(project.name("annotators"), time.time() - HOUR, "+inf")),
-        hold=bool(project.get("hold")),
-    )
-    if decision.action == "none":
-        return decision.why
-    if decision.action == "new" and live is not None and live.arrivals < arrivals:
-        gap = max(MIN_GAP, 5 * float(project.get("bulk_seconds", "1")))
-        if (wait := live.created_at + gap - time.time()) > 0:
-            jobs.request_tend(project, delay=wait)
-            return f"{decision.why}; a new order follows in {wait:.0f} s"
-    try:
-        block = cache.load(sources)
-    except CacheError:
-        cache.delete()
-        project.set(generation="")
-        raise
-    size = (1 + SPARE) * settings["horizon"]
-    if decision.action == "refill" and live is not None:
-        published = {place.task for place in live.places}
-        still_open = sum(1 for task in published if task in tasks and tasks[task].state == UNLABELED)
-        places = rank_tasks(strategy, block, tasks, size=size - still_open, published=published)
-        try:
-            order = publisher.refill(live, places)
-            log.info("project %d: %s refilled with %d tasks", project.ref.id, order.version, len(places))
-            return f"{order.version} refilled with {len(places)} tasks ({decision.why})"
-        except PublishError as error:
-            log.warning("%s; a new order follows", error)
-    places = rank_tasks(strategy, block, tasks, size=size)
-    if not places:
-        return "every task is annotated"
-    order = publisher.publish(
-        Order(
-            number=0,
-            version=type(strategy).__name__,
-            strategy=type(strategy).__name__,
-            parameters=parameters,
-            generation=generation,
-            arrivals=arrivals,
-            labeled=sum(1 for row in tasks.values() if row.state != UNLABELED),
-            embedded=embedded,
-            created_at=0.0,
-            places=tuple(places),
-        )
-    )
-    project.set(hold="")
-    log.info("project %d: %s is live with %d tasks (%s)", project.ref.id, order.version, len(places), decision.why)
-    return f"{order.version} is live ({decision.why})"
-
-
 def _note_annotators(project: Project, users: list[int]) -> None:
     """Remember who annotated when: the refill threshold depends on how many are at work."""
     if users:
@@ -210,9 +183,13 @@ def _note_annotators(project: Project, users: list[int]) -> None:
 def _secure_webhook(project: Project, runtime: Runtime) -> None:
     """Install the secret header that the project's webhook must send; Label Studio makes the webhook a little late."""
     url = project.get("backend_url")
-    if not url or project.get("webhook_secured") == url:
+    # Looked at again now and then: a person may have removed the header, and then no event would come through.
+    if not url or time.time() - float(project.get("webhook_secured_at") or 0) < FULL_EVERY:
         return
     if runtime.client.secure_webhooks(project.ref.id, url, {SECRET_HEADER: project.get("secret")}):
-        project.set(webhook_secured=url)
-    else:
+        project.set(webhook_secured_at=str(time.time()), webhook_misses="0")
+    elif (misses := project.count("webhook_misses")) < MISSES:
         jobs.request_tend(project, delay=3.0)
+    else:  # a person removed it: the reading of each minute has to do
+        project.set(webhook_secured_at=str(time.time()))
+        log.warning("project %d has no webhook for %s: found none %d times", project.ref.id, url, misses)

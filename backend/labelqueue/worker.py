@@ -59,6 +59,8 @@ class Housekeeper(threading.Thread):
                         jobs.request_tend(project)
             except RedisError as error:
                 log.warning("housekeeping has to wait: %s", error)
+            except Exception:  # without housekeeping this worker would look dead, and delayed work would never start
+                log.exception("housekeeping failed and goes on")
             if self.done.wait(BEAT):
                 return
 

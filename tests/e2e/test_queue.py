@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -243,6 +244,25 @@ def test_what_happened_while_the_backend_was_down_is_repaired(api, serve, drawn,
             now = wait_for(second, project, lambda now: now["tasks"] == 29 and now["covers"] == 29)
             assert now["labeled"] == 1
             api.disconnect(project)
+
+
+def test_a_lost_redis_is_rebuilt_and_no_version_is_used_twice(api, serve, drawn):
+    with serve() as first:
+        project = api.create_project("lost redis", CONFIG)
+        api.import_images(project, drawn(300)[:20])
+        api.connect(project, first.url)
+        version = wait_for(first, project, ordered(20))["version"]
+        first.stop()
+        shutil.rmtree(first.home / "redis")
+        with serve(home=first.home, port=first.port) as second:
+            api.update_project(project, title="found again")  # its webhook tells the backend of the project
+            now = wait_for(second, project, lambda now: now["covers"] == 20)
+            assert now["version"] not in (version, "r1 FreeSel")
+            assert api.project(project)["model_version"] == now["version"]
+            api.disconnect(project)
+            api.update_project(project, title="given back")
+            wait_for(second, project, lambda now: "not connected" in now["paused"], what="removal")
+            assert api.project(project)["sampling"] == "Sequential sampling"
 
 
 def test_bad_images_are_quarantined_and_come_last(api, backend, drawn):

@@ -95,7 +95,7 @@ def test_an_image_that_kills_workers_goes_alone_and_then_goes(project, store):
                 store.hdel(project.name("inflight"), job_id)
         jobs.reclaim(project)
     assert list(project.quarantined()) == [deadly]
-    assert "workers died on this image" in project.quarantined()[deadly][1]
+    assert project.quarantined()[deadly][1] == "its worker died, 4 times"
 
 
 def test_a_run_that_died_is_asked_for_again(project, store):

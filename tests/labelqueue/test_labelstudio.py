@@ -94,7 +94,10 @@ def test_the_key_never_crosses_a_redirect():
         serving(lambda *call: (302, {"Location": elsewhere}, b"")) as (url, _),
     ):
         client = LabelStudio(url, LEGACY)
-        client.project(1)
+        with pytest.raises(LabelStudioError, match=r"redirects to .*: set LABEL_STUDIO_URL"):
+            client.project(1)
+        with pytest.raises(LabelStudioError, match="redirects"):
+            client.update_project(1, sampling="x")
         assert client.get_file("/data/upload/1/a.jpg").status_code == 302
         assert stolen == []
 

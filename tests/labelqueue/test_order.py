@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.order import Order, Orders, Place, score
-from labelqueue.ordering import due, refill_threshold
+from labelqueue.ordering import due, refill_threshold, size_of
 from labelqueue.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
 
 
@@ -90,6 +90,12 @@ def test_a_long_enough_head_is_not_refilled():
     assert due(held, tasks=many, **CALM).action == "none"
     labeled = {**many, 0: TaskRow("u", ANNOTATED)}
     assert due(held, tasks=labeled, **CALM).action == "refill"
+
+
+@given(st.integers(10, 5000), st.integers(0, 10_000))
+def test_an_order_is_always_larger_than_the_threshold_of_its_refill(horizon, annotators):
+    assert size_of(horizon, annotators) >= refill_threshold(horizon, annotators) + horizon // 2
+    assert size_of(horizon, 0) == 3 * horizon
 
 
 def test_many_annotators_raise_the_threshold():

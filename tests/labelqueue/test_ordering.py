@@ -18,16 +18,23 @@ def block(ids) -> Block:
     return Block(ids, np.zeros(len(ids), np.uint64), rows, rows, np.arange(len(ids) + 1, dtype=np.int64))
 
 
-def rank(states, embedded, size=100, published=(), **settings):
+def rank(states, embedded, size=100, published=(), quarantined=None, **settings):
     tasks = {task: TaskRow("u", state) for task, state in states.items()}
     strategy = make_strategy("freesel", {**SETTINGS, "trials": 3, **settings})
-    return rank_tasks(strategy, block(embedded), tasks, size=size, published=published)
+    return rank_tasks(strategy, block(embedded), tasks, size=size, published=published, quarantined=quarantined)
 
 
 def test_bad_images_and_skips_go_to_the_end():
-    places = rank({1: UNLABELED, 2: UNLABELED, 3: UNLABELED, 4: SKIPPED, 5: ANNOTATED}, [1, 2, 4, 5])
+    states = {1: UNLABELED, 2: UNLABELED, 3: UNLABELED, 4: SKIPPED, 5: ANNOTATED, 6: UNLABELED, 7: UNLABELED}
+    quarantined = {3: ("u", "truncated"), 7: ("an earlier image", "truncated")}
+    places = rank(states, [1, 2, 4, 5], quarantined=quarantined)
     assert {place.task for place in places[:2]} == {1, 2}
-    assert [(p.task, p.reason) for p in places[2:]] == [(3, "its image is not embedded"), (4, "skipped before")]
+    assert [(place.task, place.reason) for place in places[2:]] == [
+        (6, "its image is not embedded yet"),
+        (7, "its image is not embedded yet"),
+        (4, "skipped before"),
+        (3, "bad image: truncated"),
+    ]
 
 
 def test_a_row_whose_task_is_gone_is_ignored():

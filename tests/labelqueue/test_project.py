@@ -54,6 +54,9 @@ def test_a_key_taken_out_of_the_extra_params_falls_back(project):
     project.take_extra_params({"seed": 3, "trials": 5})
     project.take_extra_params({"trials": 5})
     assert (project.settings()["seed"], project.settings()["trials"]) == (0, 5)
+    project.take_extra_params("junk")
+    project.take_extra_params({"seed": 1})
+    assert project.settings()["trials"] == 100, "junk in between does not make an old key stay"
     for empty in (None, "", "null", {}):
         project.take_extra_params({"trials": 5})
         project.take_extra_params(empty)

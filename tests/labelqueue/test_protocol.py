@@ -150,10 +150,21 @@ def test_the_projects_secret_opens_its_webhook_and_nothing_else(guarded, store):
     assert guarded.post("/webhook", json={**body, "project": other}, headers=right).status_code == 401
 
 
-def test_a_missing_redis_is_a_503_that_says_so(tmp_path):
-    client = create_app(Deployment.from_environment({"LABELQUEUE_HOME": str(tmp_path)})).test_client()
-    answer = client.post("/setup", json=SETUP)
-    assert answer.status_code == 503 and "labelqueue serve" in answer.json["error"]
+def test_a_missing_redis_is_a_503_whose_reason_only_the_log_gets(caplog):
+    environ = {"REDIS_URL": "redis://:s3cret@127.0.0.1:1/0", "BASIC_AUTH_USER": "ls", "BASIC_AUTH_PASS": "x"}
+    client = create_app(Deployment.from_environment(environ)).test_client()
+    body = {"action": "TASKS_CREATED", "tasks": [], "project": PROJECT}
+    answer = client.post("/webhook", json=body, headers={SECRET_HEADER: "guess"})
+    assert answer.status_code == 503 and "log says why" in answer.json["error"]
+    assert "check REDIS_URL" in caplog.text and "127.0.0.1:1" in caplog.text
+    assert "s3cret" not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_a_web_page_may_not_call(client, guarded, headers):
+    for caller, more in ((client, {}), (guarded, basic("ls", "wört"))):
+        answer = caller.post("/setup", data=b"{}", headers={**headers, **more}, content_type="text/plain")
+        assert answer.status_code in (401, 403) and "web pages" in answer.json["error"]
 
 
 def test_the_web_process_loads_no_torch():
