@@ -15,11 +15,7 @@ import psutil
 import pytest
 import requests
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from e2e.harness import free_port
 
 
 def wait_until(condition, seconds=60.0, what="condition"):

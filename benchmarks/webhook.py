@@ -1,0 +1,123 @@
+"""How fast a webhook is acknowledged while images are embedded on the same cores, and whether any is lost.
+
+Starts `labelqueue serve` on a free port with a data folder of its own, keeps the cores busy with the bundled model, and
+sends webhooks at a fixed rate for a while. Label Studio waits one second for an answer and never repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import requests
+
+from labelqueue.journal import Journal
+from labelqueue.project import Project
+from labelqueue.settings import Deployment
+from labelqueue.store import connect
+
+EMBED_FOREVER = """
+import numpy as np
+from labelqueue.embedder import Embedder
+model = Embedder.load("bundled")
+pixels = np.random.default_rng(0).integers(0, 255, (64, model.image_size, model.image_size, 3), dtype=np.uint8)
+while True:
+    model.embed(pixels)
+"""
+
+
+def free_port() -> int:
+    """Return a port nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_up(url: str) -> None:
+    """Wait for the web process."""
+    for _ in range(600):
+        try:
+            requests.get(f"{url}/health", timeout=1)
+            return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise SystemExit(f"nothing answers at {url}")
+
+
+def send(url: str, number: int, start: float, rate: float) -> float:
+    """Send webhook `number` at its time and return the seconds until it was acknowledged."""
+    time.sleep(max(0.0, start + number / rate - time.perf_counter()))
+    body = {
+        "action": "ANNOTATION_CREATED",
+        "annotation": {"id": number, "completed_by": 1, "result": [{"value": {"choices": ["cat"]}}] * 20},
+        "project": {"id": 1, "created_at": "2026-11-21T00:44:53.544491Z", "label_config": "<View/>" * 50},
+        "task": {"id": number},
+    }
+    began = time.perf_counter()
+    answer = requests.post(f"{url}/webhook", json=body, timeout=10)
+    answer.raise_for_status()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Run the benchmark and print what it measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=50, help="webhooks per second (50)")
+    parser.add_argument("--seconds", type=float, default=20, help="how long (20)")
+    parser.add_argument("--idle", action="store_true", help="without embedding beside it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lq-") as home:
+        port = free_port()
+        environ = {
+            "LABELQUEUE_HOME": home,
+            "LABEL_STUDIO_URL": "http://127.0.0.1:1",
+            "LABEL_STUDIO_API_KEY": "0" * 40,
+            "LABELQUEUE_EMBEDDER": "bundled",
+            "PORT": str(port),
+        }
+        log = (Path(home) / "serve.log").open("wb")
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        began = time.perf_counter()
+        server = subprocess.Popen([sys.executable, "-m", "labelqueue", "serve"], env={**os.environ, **environ}, **quiet)
+        load = None if arguments.idle else subprocess.Popen([sys.executable, "-c", EMBED_FOREVER], **quiet)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_up(url)
+            up = time.perf_counter() - began
+            time.sleep(15 if load else 3)  # the model is loaded and at work
+            count = int(arguments.rate * arguments.seconds)
+            start = time.perf_counter() + 0.5
+            with ThreadPoolExecutor(32) as pool:
+                seconds = np.array(list(pool.map(lambda n: send(url, n, start, arguments.rate), range(count))))
+            store = connect(Deployment.from_environment(environ))
+            kept = sum(len(Journal(project)) for project in Project.all(store))
+            store.close()
+        finally:
+            if load:
+                load.kill()
+                load.wait()
+            server.send_signal(signal.SIGINT)
+            server.wait()
+            log.close()
+    p50, p99, worst = (float(1000 * np.quantile(seconds, q)) for q in (0.5, 0.99, 1))
+    result = {"sent": count, "kept": kept, "p50_ms": p50, "p99_ms": p99, "max_ms": worst, "serve_up_s": up}
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print(f"{count} webhooks at {arguments.rate:g}/s, {'idle' if arguments.idle else 'while embedding'}: ", end="")
+        print(f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {worst:.1f} ms, {kept} in the journal; up after {up:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
