@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from . import jobs
 from .exceptions import LabelStudioError
 from .labelstudio import LabelStudio
 from .order import Orders
@@ -30,7 +31,8 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any]) 
         if backend.get("model_version") == LIVE_VERSION:
             project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
             return True
-    if time.time() - float(project.get("setup_at", "0")) < GRACE:
+    if (young := GRACE - (time.time() - float(project.get("setup_at", "0")))) > 0:
+        jobs.request_tend(project, delay=young)
         return True
     if project.get("live"):
         before = project.get("sampling_before")
