@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_PORTS", "PinnedGet", "is_public", "name_url", "read_body", "
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CHUNK = 1 << 16
+_CUT_AGAIN = 0.25  # seconds
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -86,10 +87,11 @@ class PinnedGet:
         self._timeout = timeout
         self._until = until
         self._connection: HTTPConnection | None = None
+        self._line: socket.socket | None = None
         self._response: urllib3.BaseHTTPResponse | None = None
         # A server that sends a byte now and then resets every socket timeout: only cutting the line ends that.
-        self._watchdog = threading.Timer(max(0.0, until - time.monotonic()), self._cut)
-        self._watchdog.daemon = True
+        self._closed = threading.Event()
+        self._watchdog = threading.Thread(target=self._watch, name="labelqueue-watchdog", daemon=True)
 
     def __enter__(self) -> urllib3.BaseHTTPResponse:
         try:
@@ -112,10 +114,15 @@ class PinnedGet:
         if self._url.auth:
             raise ImageError(f"{self._name}: an address with a user name or password in it is not read")
         error: Exception | None = None
-        for address in self._resolve():
+        addresses = self._resolve()
+        self._check_time()
+        for address in addresses:
             self._connection = self._connect_to(address)
             try:
                 self._connection.connect()
+                # The connection forgets its line when the answer says it is the last one; it must be cut all the same.
+                self._line = self._connection.sock
+                self._check_time()
                 self._connection.request(
                     "GET",
                     self._url.request_uri,
@@ -133,8 +140,7 @@ class PinnedGet:
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as failure:
                 self._connection.close()
                 error = failure
-                if time.monotonic() >= self._until:
-                    raise TransientImageError(f"{self._name} took too long") from failure
+                self._check_time()
         raise TransientImageError(f"{self._name} does not answer: {error}") from error
 
     def _resolve(self) -> list[str]:
@@ -175,14 +181,22 @@ class PinnedGet:
             ssl_context=create_urllib3_context(),
         )
 
-    def _cut(self) -> None:
-        line = self._connection.sock if self._connection is not None else None
-        if line is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(line, socket.SHUT_RDWR)  # below TLS: the reader must not wait for a farewell
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._until:
+            raise TransientImageError(f"{self._name} took too long")
+
+    def _watch(self) -> None:
+        wait = max(0.0, self._until - time.monotonic())
+        # Again and again: while a name is looked up or a line is being built there is nothing to cut yet.
+        while not self._closed.wait(wait):
+            wait = _CUT_AGAIN
+            if self._line is not None:
+                with contextlib.suppress(OSError):
+                    # Below TLS: the reader must not wait for a farewell.
+                    socket.socket.shutdown(self._line, socket.SHUT_RDWR)
 
     def _close(self) -> None:
-        self._watchdog.cancel()
+        self._closed.set()
         if self._response is not None:
             self._response.close()
         if self._connection is not None:
@@ -203,11 +217,13 @@ def read_body(raw: Any, name: str, *, max_bytes: int, until: float) -> bytes:
     until : float
         `time.monotonic()` at which reading stops.
     """
-    promised = raw.headers.get("Content-Length", "")
+    told = raw.headers.get("Content-Length", "")
+    # At most 18 digits: '²' is a digit for isdigit alone, and int refuses numbers of thousands of digits.
+    promised = int(told) if told.isascii() and told.isdigit() and len(told) <= 18 else None
     body = bytearray()
     try:
-        if promised.isdigit() and int(promised) > max_bytes:
-            raise ImageError(f"{name} has {int(promised):,} bytes, at most {max_bytes:,} are read")
+        if promised is not None and promised > max_bytes:
+            raise ImageError(f"{name} has {promised:,} bytes, at most {max_bytes:,} are read")
         # `read1` returns what has arrived: the clock is looked at even when a server sends a byte at a time.
         while piece := raw.read1(CHUNK, decode_content=True):
             body += piece
@@ -220,6 +236,6 @@ def read_body(raw: Any, name: str, *, max_bytes: int, until: float) -> bytes:
         raise TransientImageError(f"{name} {reason}") from error
     if time.monotonic() >= until:  # a line that was cut looks like the end of an answer of unknown length
         raise TransientImageError(f"{name} took too long")
-    if promised.isdigit() and len(body) < int(promised) and not raw.headers.get("Content-Encoding"):
-        raise TransientImageError(f"{name} broke off after {len(body):,} of {int(promised):,} bytes")
+    if promised is not None and len(body) < promised and not raw.headers.get("Content-Encoding"):
+        raise TransientImageError(f"{name} broke off after {len(body):,} of {promised:,} bytes")
     return bytes(body)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BUNDLED", "Embedder"]
 
 BUNDLED = "bundled"
-PREPROCESSING = 1  # raise it when `decode` or `_normalize` changes what the model sees
+PREPROCESSING = 2  # raise it when `decode` or `_normalize` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
 _HUB_TIMEOUT = 5.0  # seconds to find out whether timm's hub answers
 _WEIGHTS = Path(__file__).with_name("weights")
@@ -132,6 +132,10 @@ class Embedder:
             "preprocessing": PREPROCESSING,
             "parameters": dict(parameters),
         }
+        if parameters.get("n_patterns", 1) > 1:
+            from poolselect.patterns import ALGORITHM
+
+            everything["patterns"] = ALGORITHM
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]
 
     @contextmanager
@@ -321,7 +325,7 @@ def _fill(model: Any, name: str, file: Path) -> str:
 
     try:
         data = file.read_bytes()
-        tensors = {key: value for key, value in load(data).items() if not key.startswith("head.")}
+        tensors = {key: value for key, value in load(data).items() if not key.startswith(("head.", "head_dist."))}
     except OSError as error:
         raise EmbedderError(f"the weights {file} of {name!r} cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
@@ -329,6 +333,13 @@ def _fill(model: Any, name: str, file: Path) -> str:
             f"the weights {file} of {name!r} are not a whole safetensors file ({error}); pickled checkpoints (.pth, "
             ".bin) are not read, convert them with safetensors.torch.save_file"
         ) from error
+    patches, expected = tensors.get("patch_embed.proj.weight"), model.patch_embed.proj.weight
+    # timm would quietly resample patches of another size; position embeddings it may, for another image size.
+    if patches is not None and patches.ndim == 4 and patches.shape != expected.shape:
+        raise EmbedderError(
+            f"the weights {file} do not fit the model {name!r}: patch_embed.proj.weight has the shape "
+            f"{tuple(patches.shape)}, the model's has {tuple(expected.shape)}"
+        )
     try:
         model.load_state_dict(checkpoint_filter_fn(tensors, model), strict=True)
     except Exception as error:

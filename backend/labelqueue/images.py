@@ -33,8 +33,11 @@ class FileServer(Protocol):
     def origin(self) -> str:
         """Where Label Studio answers, such as ``http://localhost:8080``, with its path prefix if it has one."""
 
-    def get_file(self, path: str) -> requests.Response:
-        """Open a path below the origin with our key: streamed, redirects not followed; LabelStudioError from 400 on."""
+    def get_file(self, path: str, timeout: float = ...) -> requests.Response:
+        """Open a path below the origin with our key: streamed, redirects not followed; LabelStudioError from 400 on.
+
+        `timeout` counts for the connection and for each read; an error tells whether it is why (`timed_out`).
+        """
 
 
 class ImageFetcher:
@@ -92,17 +95,20 @@ class ImageFetcher:
         TransientImageError
             For now: no answer, a busy server (429, 5xx), a broken or slow transfer.
         LabelStudioError
-            When Label Studio itself does not answer, or refuses our key.
+            When Label Studio itself cannot be reached, or refuses our key.
         """
         until = time.monotonic() + self._deadline
         uri = uri.strip()
         if uri[:5].lower() == "data:":
             return self._read_data(uri)
+        try:
+            encoded = base64.urlsafe_b64encode(uri.encode()).decode()
+        except UnicodeEncodeError:  # half of a surrogate pair: JSON can hold that, an address cannot
+            raise ImageError(f"{name_url(ascii(uri))} is not an address") from None
         scheme, colon, _ = uri.partition("://")
         if not colon or "/" in scheme:
             return self._read_label_studio(self._file_path(uri), until)
         if scheme.lower() in CLOUD_SCHEMES:
-            encoded = base64.urlsafe_b64encode(uri.encode()).decode()
             return self._read_label_studio(f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}", until)
         url = _parse(uri)
         if _address(url) == _address(_parse(self._client.origin)) or _is_local_file(url):
@@ -131,11 +137,16 @@ class ImageFetcher:
     def _read_label_studio(self, path: str, until: float) -> bytes:
         name = name_url(path)
         try:
-            response = self._client.get_file(path)
+            response = self._client.get_file(path, timeout=max(0.1, until - time.monotonic()))
+        except ValueError as error:  # requests looks into a redirect even when it is not to follow it
+            raise ImageError(f"{name} redirects to nonsense ({error})") from error
         except CredentialError:
             raise
         except LabelStudioError as error:
             if error.status is None:
+                # One file may hang, on a slow disk or bucket, while Label Studio gives all the others.
+                if error.timed_out:
+                    raise TransientImageError(f"{name} took too long") from error
                 raise
             # A storage that Label Studio cannot reach costs one image a 500; the other images need not wait for it.
             kind = TransientImageError if transient(error.status) else ImageError
@@ -145,7 +156,7 @@ class ImageFetcher:
                 return read_body(response.raw, name, max_bytes=self._max_bytes, until=until)
             location = response.headers["Location"]
         # Signed addresses of cloud storages arrive this way. From here on nothing carries our key.
-        return self._read_foreign(urljoin(self._client.origin + path, location), until, hops=1)
+        return self._read_foreign(_join(self._client.origin + path, location), until, hops=1)
 
     # -- anywhere else
 
@@ -157,7 +168,7 @@ class ImageFetcher:
                 location = response.get_redirect_location()
                 if not location:
                     return read_body(response, name_url(uri), max_bytes=self._max_bytes, until=until)
-            uri = urljoin(uri, location)
+            uri = _join(uri, location)
             hops += 1
         raise ImageError(f"{name_url(uri)}: more than {MAX_REDIRECTS} redirects")
 
@@ -199,6 +210,13 @@ def _parse(uri: str) -> Url:
     if not url.host:
         raise ImageError(f"{name_url(uri)} names no host")
     return url
+
+
+def _join(base: str, location: str) -> str:
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        raise ImageError(f"{name_url(base)} redirects to {name_url(location)!r}, which is not an address") from None
 
 
 def _address(url: Url) -> tuple[str, str, int]:

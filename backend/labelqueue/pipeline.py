@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .block import Block, concatenate, source_hash
 from .decode import decode
-from .exceptions import ImageError, TransientImageError
+from .exceptions import ImageError, LabelQueueError, TransientImageError
 
 Layer = Literal["penultimate", "last"]
 
@@ -115,7 +115,7 @@ def embed_stream(
     Notes
     -----
     An image that fails, or whose numbers are not finite, is reported with its reason; it never becomes a zero vector
-    (which diversity sampling would pick first). Errors other than ImageError end the stream.
+    (which diversity sampling would pick first). Other errors of ours, such as LabelStudioError, end the stream.
     """
     options: dict[str, Any] = {"n_patterns": n_patterns}
     if n_patterns > 1:
@@ -189,6 +189,12 @@ def _read_ahead(
             return decode(item.load(), size)
         except ImageError as error:
             return error
+        except LabelQueueError:
+            raise  # not the image's fault: without Label Studio or with a refused key no image can be read
+        except Exception as error:
+            # Whatever is odd about one image or address, however it shows, the others need not suffer from it.
+            reason = " ".join(str(error).split())[:300]
+            return ImageError(f"reading the image failed with {type(error).__name__}: {reason}")
 
     waiting: deque[tuple[Item, Future[NDArray[np.uint8] | ImageError]]] = deque()
     pool = ThreadPoolExecutor(readers, thread_name_prefix="labelqueue-reader")

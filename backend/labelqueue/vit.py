@@ -68,6 +68,9 @@ class ViT:
         size = model.patch_embed.img_size
         if size is None or size[0] != size[1]:
             raise ValueError(f"its input is not a square of a fixed size but {size}")
+        patch = model.patch_embed.patch_size
+        if size[0] % patch[0] or size[1] % patch[1]:
+            raise ValueError(f"its patches of {patch[0]} x {patch[1]} pixels do not tile its input of {size[0]}")
 
     @property
     def device(self) -> torch.device:

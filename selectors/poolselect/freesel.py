@@ -75,9 +75,10 @@ class FreeSel(QueryStrategy):
     the pool the cost of a pick hardly depends on the size of the pool.
 
     Where we differ from the paper and its released code: the order is kept, not sorted away; a seed makes it
-    reproducible; chosen images have weight exactly 0 and distances below 1e-6 (of a cosine distance; relative to the
-    squared length for Euclid) count as 0, so that no image is drawn twice; when all weights are 0 (only duplicates are
-    left) the rest is drawn uniformly instead of failing; a budget beyond the pool gives a permutation.
+    reproducible; chosen images have weight exactly 0 and distances that float32 cannot tell from 0 count as 0 (a
+    cosine distance below 1e-6, or 2e-6 in 384 dimensions; for Euclid relative to the squared length), so that no image
+    is drawn twice; when all weights are 0 (only duplicates are left) the rest is drawn uniformly instead of failing; a
+    budget beyond the pool gives a permutation.
 
     References
     ----------

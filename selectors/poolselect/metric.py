@@ -12,6 +12,7 @@ per pattern, and new selected patterns only ever raise it:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
@@ -25,13 +26,20 @@ from poolselect.pool import Pool
 ROWS_PER_BLOCK = 2048
 _COLUMNS_PER_BLOCK = 1024
 
-# Float32 scalar products of unit vectors are off by up to a few 1e-7. A gap below this is noise: without the cut a
-# duplicate of a selected image would keep a tiny weight for ever, and "nothing new is left" would never be noticed.
-_NOISE = 1e-6
+# A gap below `noise` is rounding: without the cut a copy of a selected image would keep a tiny weight for ever, and
+# "nothing new is left" would never be noticed. A float32 scalar product of unit vectors adds d numbers one by one; the
+# errors make a random walk of about 2e-8 sqrt(d) (copies were found at 1.1e-6 with d = 1536). The cut is five of that.
+_NOISE = 1e-7
+_LEAST_NOISE = 1e-6
 # Lengths whose squares stay inside float32's range with room to spare.
 _SHORTEST, _LONGEST = 1e-15, 1e15
 
 MetricName = Literal["cosine", "euclidean"]
+
+
+def noise(dimensions: int) -> float:
+    """Return the gap of unit vectors below which float32 cannot tell them apart."""
+    return max(_LEAST_NOISE, _NOISE * math.sqrt(dimensions))
 
 
 class Metric(ABC):
@@ -52,6 +60,7 @@ class Metric(ABC):
 
     def __init__(self, pool: Pool) -> None:
         self._patterns = pool.patterns
+        self._noise = np.float32(noise(pool.patterns.shape[1]))
 
     @abstractmethod
     def vectors(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
@@ -110,7 +119,7 @@ class Cosine(Metric):
 
     def gap(self, closeness: NDArray[np.float32], index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         gap = np.float32(1.0) - closeness
-        gap[gap < _NOISE] = 0.0
+        gap[gap < self._noise] = 0.0
         return gap
 
     def distance(self, gap: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -149,7 +158,7 @@ class Euclidean(Metric):
     def gap(self, closeness: NDArray[np.float32], index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         squares = self._squares[index]
         gap = squares - closeness
-        gap[gap <= 2 * _NOISE * squares] = 0.0
+        gap[gap <= 2 * self._noise * squares] = 0.0
         np.maximum(gap, np.float32(0.0), out=gap)
         return gap
 

@@ -18,6 +18,10 @@ except ImportError as error:  # pragma: no cover
 
 from poolselect.clusters import kmeans
 
+# Stands for the numbers that `semantic_patterns` gives. Raise it when they change for the same input, be it by an
+# improvement: whoever keeps patterns keeps this with them, so that old and new ones never end up in one pool.
+ALGORITHM = 1
+
 # Kept patches are padded to a multiple of this, so that images of similar size share one batched eigensolver call.
 _PADDING = 16
 # A link between any two patches, this small against the mean degree: see `_spectral_embedding`.

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from labelqueue.decode import FORMATS, MAX_PIXELS, decode
+from labelqueue import decode as module
+from labelqueue.decode import FORMATS, MAX_PIXELS, MAX_SIDE, decode
 from labelqueue.exceptions import ImageError
 
 
@@ -59,6 +60,18 @@ def test_exif_orientation_is_applied(orientation):
     assert near(pixels, 4, 24, (255, 0, 0)) and near(pixels, 28, 24, (0, 0, 255)) and near(pixels, 16, 2, (0, 255, 0))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_format_is_turned_once(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(picture(64, 48), kind, exif=exif, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.exif_transpose(image).resize((32, 32), Image.Resampling.BICUBIC)
+    assert np.abs(decode(data, 32).astype(int) - np.asarray(expected)).max() <= 3
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow mentions it; the pixels are whole
 def test_a_broken_exif_block_does_not_cost_the_image():
     data = encoded(picture(), "JPEG", exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff\x00\x01")
@@ -98,6 +111,43 @@ def test_float_tiff():
     ramp = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(64, 0)
     pixels = decode(encoded(Image.fromarray(ramp), "TIFF"), 64)
     assert pixels[0, 0, 0] == 0 and pixels[0, -1, 0] == 255
+
+
+def odd_images():
+    """Files whose pixels are converted before the resize, each with what a conversion of the whole image gives."""
+    rng = np.random.default_rng(5)
+    colours = Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    veil = Image.fromarray(rng.integers(0, 256, (50, 70), dtype=np.uint8))
+    white = Image.new("RGB", colours.size, "white")
+    clear = colours.copy()
+    clear.putalpha(veil)
+    yield "alpha", encoded(clear), Image.composite(colours, white, veil)
+    few = colours.quantize(16)
+    opaque = Image.fromarray((np.asarray(few) != 3).astype(np.uint8) * 255)
+    yield "palette", encoded(few, transparency=3), Image.composite(few.convert("RGB"), white, opaque)
+    cmyk = colours.convert("CMYK")
+    yield "CMYK", encoded(cmyk, "TIFF"), cmyk.convert("RGB")
+    deep = rng.integers(0, 65_536, (50, 70)).astype(np.uint16)
+    yield "16 bits", encoded(Image.fromarray(deep)), Image.fromarray((deep // 257).astype(np.uint8)).convert("RGB")
+    floats = rng.random((50, 70), dtype=np.float32)
+    floats[40:, 60:] *= 200  # one tile alone says that these are not shares of one
+    grey = Image.fromarray(floats.clip(0, 255).round().astype(np.uint8))
+    yield "float", encoded(Image.fromarray(floats), "TIFF"), grey.convert("RGB")
+
+
+@pytest.mark.parametrize(("data", "whole"), [pytest.param(*rest, id=name) for name, *rest in odd_images()])
+def test_conversion_in_tiles_leaves_no_seams(monkeypatch, data, whole):
+    monkeypatch.setattr(module, "_TILE", 32)
+    expected = np.asarray(whole.resize((24, 24), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(decode(data, 24) - expected).max() <= 1
+
+
+def test_no_intermediate_result_is_as_large_as_the_image(monkeypatch):
+    # A PNG of 90 kB can hold 89 megapixels: with a few more copies of them, one reader would take gigabytes.
+    sizes, composite = [], Image.alpha_composite
+    monkeypatch.setattr(Image, "alpha_composite", lambda a, b: sizes.append(b.size) or composite(a, b))
+    decode(encoded(Image.new("RGBA", (5_000, 2_100))), 16)
+    assert sizes and max(max(size) for size in sizes) <= 2048
 
 
 def test_the_first_frame_counts():
@@ -149,6 +199,11 @@ def test_a_bomb_is_refused_before_it_is_decoded(side):
     assert len(bomb) < 100_000
     with pytest.raises(ImageError, match="pixels"):
         decode(bomb, 32)
+
+
+def test_a_very_long_image_is_refused():
+    with pytest.raises(ImageError, match="in a row"):
+        decode(encoded(Image.new("1", (MAX_SIDE + 1, 1))), 32)
 
 
 @settings(max_examples=60, deadline=None)

@@ -216,6 +216,13 @@ def test_fingerprint_tells_everything_that_shapes_the_numbers(bundled):
     assert one != Embedder.load(BUNDLED, image_size=320).fingerprint({"n_patterns": 5, "attention_ratio": 0.5})
 
 
+def test_patterns_of_another_algorithm_are_another_generation(bundled, monkeypatch):
+    several, one = ({"n_patterns": n} for n in (5, 1))
+    before = bundled.fingerprint(several), bundled.fingerprint(one)
+    monkeypatch.setattr("poolselect.patterns.ALGORITHM", 99)
+    assert bundled.fingerprint(several) != before[0] and bundled.fingerprint(one) == before[1]
+
+
 def weights_file(folder, **changes):
     tensors = load_file(next((PACKAGE / "weights").glob("*.safetensors")))
     file = folder / "weights.safetensors"
@@ -231,12 +238,23 @@ def four_blocks(monkeypatch):
 
 
 def test_a_weights_file_is_loaded_and_its_classifier_is_ignored(four_blocks, bundled, photos, tmp_path):
-    file = weights_file(
-        tmp_path, **{"head.weight": np.zeros((7, 192), np.float32), "head.bias": np.zeros(7, np.float32)}
-    )
+    classifier = {"weight": np.zeros((7, 192), np.float32), "bias": np.zeros(7, np.float32)}
+    names = ("head", "head_dist")
+    file = weights_file(tmp_path, **{f"{name}.{key}": value for name in names for key, value in classifier.items()})
     model = Embedder.load("vit_tiny_patch16_224", file, device="cpu")
     assert np.array_equal(model.embed(photos[:3])[0], bundled.embed(photos[:3])[0])
     assert model.weights_digest == hashlib.sha256(file.read_bytes()).hexdigest() != bundled.weights_digest
+
+
+def test_weights_for_patches_of_another_size_are_refused_not_resampled(four_blocks, tmp_path):
+    file = weights_file(tmp_path, **{"patch_embed.proj.weight": np.zeros((192, 3, 8, 8), np.float32)})
+    with pytest.raises(EmbedderError, match=r"\(192, 3, 8, 8\), the model's has \(192, 3, 16, 16\)"):
+        Embedder.load("vit_tiny_patch16_224", file)
+
+
+def test_an_image_size_that_patches_do_not_tile_is_refused():
+    with pytest.raises(EmbedderError, match="do not tile its input of 165"):
+        Embedder.load(BUNDLED, image_size=165)
 
 
 def test_weights_that_do_not_fit_are_refused(four_blocks, tmp_path):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from labelqueue import folder
 from labelqueue.block import Block
+from labelqueue.cli import main
 from labelqueue.exceptions import EmbedderError, LabelQueueError
 from labelqueue.folder import Pick, add_arguments, run, select
 from labelqueue.foldercache import FolderCache, find_images
@@ -262,8 +263,9 @@ def command(*arguments, cwd):
 
 def test_ctrl_c_and_resume_as_a_real_process(tmp_path):
     many = tmp_path / "many"
-    for number in range(320):
-        draw(many / f"{number:03d}.jpg", number, (640, 480))
+    images = 256
+    for number in range(images):
+        draw(many / f"{number:03d}.jpg", number, (320, 240))
     first = command(many, "-n", 5, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 60
@@ -276,11 +278,14 @@ def test_ctrl_c_and_resume_as_a_real_process(tmp_path):
         first.kill()
     kept = len(list(tmp_path.rglob("*.block")))
     assert first.returncode == 130 and "the same command goes on" in said, said
-    assert 1 <= kept < 320 // 64
+    assert 1 <= kept < images // 64
     second = command(many, "-n", 5, cwd=tmp_path)
     out, said = second.communicate(timeout=120)
     assert second.returncode == 0 and len(out.splitlines()) == 5, said
-    assert f"{320 - 64 * kept} of {320 - 64 * kept} images" in said
-    third = command(tmp_path / "nowhere", "-n", 5, cwd=tmp_path)
-    _, said = third.communicate(timeout=60)
-    assert third.returncode == 1 and "nowhere is not a folder" in said and "Traceback" not in said
+    assert f"{images - 64 * kept} of {images - 64 * kept} images" in said
+
+
+def test_an_error_is_one_line_and_exit_status_1(tmp_path, capsys):
+    assert main(["select", str(tmp_path / "nowhere"), "-n", "5"]) == 1
+    said = capsys.readouterr().err
+    assert "nowhere is not a folder" in said and "Traceback" not in said

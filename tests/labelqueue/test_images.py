@@ -8,10 +8,11 @@ import ssl
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from labelqueue.download import is_public
 from labelqueue.exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
@@ -202,11 +203,20 @@ def test_no_label_studio_is_not_the_images_fault():
     class Dead:
         origin = "http://127.0.0.1:9"
 
-        def get_file(self, path):
+        def get_file(self, path, timeout=20.0):
             raise LabelStudioError("does not answer")
 
     with pytest.raises(LabelStudioError):
         ImageFetcher(Dead()).read("/data/upload/1/cat.png", 7)
+
+
+def test_a_file_that_hangs_in_label_studio_is_that_images_fault(studio):
+    studio.routes["/data/upload/1/slow.png"] = lambda handler: time.sleep(1)
+    started = time.monotonic()
+    with pytest.raises(TransientImageError, match=r"slow\.png took too long"):
+        fetcher(studio, deadline=0.3).read("/data/upload/1/slow.png", 7)
+    assert time.monotonic() - started < 0.9
+    assert len(studio.seen) == 1  # no second try either: the shard's other images wait
 
 
 # -- the rest of the web
@@ -309,6 +319,15 @@ def test_redirects_are_followed_and_each_is_checked(studio, web, names):
         assert [path for path, _ in web.seen] == ["/trap"]
 
 
+@pytest.mark.parametrize("target", ["http://[x", "//[x"])
+def test_a_redirect_to_nonsense_is_that_images_fault(studio, web, target):
+    web.redirect("/cat.png", target)
+    studio.redirect("/data/upload/1/cat.png", target)
+    for uri in (f"{web.url}/cat.png", "/data/upload/1/cat.png"):
+        with pytest.raises(ImageError, match=r"redirects to (.*not an address|nonsense)"):
+            fetcher(studio, allow_hosts=["127.0.0.1"]).read(uri, 7)
+
+
 def test_redirects_end(studio, web):
     web.redirect("/again", "/again")
     with pytest.raises(ImageError, match="more than 5 redirects"):
@@ -329,6 +348,23 @@ def test_proxies_of_the_environment_are_not_used(studio, web, monkeypatch):
 def test_other_schemes_and_broken_addresses_are_refused(studio, uri):
     with pytest.raises(ImageError):
         fetcher(studio).read(uri, 7)
+
+
+@pytest.mark.parametrize("start", ["s3://bucket/", "/data/upload/1/", "http://93.184.216.34/", "", "data:,"])
+def test_half_a_surrogate_pair_is_that_images_fault(studio, start):
+    with pytest.raises(ImageError):
+        fetcher(studio).read(f"{start}cat\ud800.png", 7)
+
+
+@pytest.mark.parametrize("length", [b"\xb2", b"-1", b"x", b"9" * 5000])
+def test_a_length_that_is_no_number_is_not_believed(studio, web, length):
+    def odd(handler):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: " + length + b"\r\n\r\n" + PIXELS)
+        handler.close_connection = True
+
+    web.routes["/cat.png"] = odd
+    with suppress(ImageError):  # refusing it is fine too, anything else is not
+        assert fetcher(studio, allow_hosts=["127.0.0.1"]).read(f"{web.url}/cat.png", 7) == PIXELS
 
 
 def test_messages_hold_no_secrets(studio, web):
@@ -426,6 +462,44 @@ def test_a_server_that_drips_is_cut_off_at_the_deadline(studio, web, head):
     with pytest.raises(TransientImageError, match="took too long"):
         fetcher(studio, allow_hosts=["127.0.0.1"], deadline=0.5).read(f"{web.url}/cat.png", 7)
     assert time.monotonic() - started < 2
+
+
+def test_a_slow_look_up_counts(studio, web, monkeypatch):
+    def slow(*_, **__):
+        time.sleep(0.4)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", web.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with pytest.raises(TransientImageError, match="took too long"):
+        fetcher(studio, allow_hosts=["slow.example"], deadline=0.2).read("http://slow.example/cat.png", 7)
+    assert web.seen == []
+
+
+def test_a_line_that_is_ready_after_the_deadline_is_not_used(studio, web, monkeypatch):
+    web.serve("/cat.png")
+    connect = HTTPConnection.connect
+    monkeypatch.setattr(HTTPConnection, "connect", lambda self: (time.sleep(0.4), connect(self)))
+    with pytest.raises(TransientImageError, match="took too long"):
+        fetcher(studio, allow_hosts=["127.0.0.1"], deadline=0.2).read(f"{web.url}/cat.png", 7)
+    assert web.seen == []
+
+
+def test_the_watchdog_bites_again(studio, web, monkeypatch):
+    # The first bite comes to nothing, as it does while a line is being built.
+    web.routes["/cat.png"] = drip(True)
+    bites, shutdown = [], socket.socket.shutdown
+
+    def bite(line, how):
+        if threading.current_thread().name != "labelqueue-watchdog":
+            return shutdown(line, how)
+        bites.append(how)
+        return shutdown(line, how) if len(bites) > 1 else None
+
+    monkeypatch.setattr(socket.socket, "shutdown", bite)
+    started = time.monotonic()
+    with pytest.raises(TransientImageError, match="took too long"):
+        fetcher(studio, allow_hosts=["127.0.0.1"], deadline=0.3).read(f"{web.url}/cat.png", 7)
+    assert time.monotonic() - started < 2 and len(bites) == 2
 
 
 def test_a_dripping_label_studio_is_cut_off_too(studio):

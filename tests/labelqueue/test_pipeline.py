@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from labelqueue.block import source_hash
-from labelqueue.exceptions import ImageError, TransientImageError
+from labelqueue.exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
 from labelqueue.pipeline import Item, embed_stream
 
 
@@ -133,9 +133,22 @@ def test_readers_work_at_the_same_time():
     assert ids == list(range(6))
 
 
-def test_other_errors_end_the_stream():
-    def broken():
-        raise RuntimeError("a bug")
+@pytest.mark.parametrize("error", [ValueError("odd \n address"), RecursionError(), OSError(5, "Input/output error")])
+def test_no_oddity_of_one_image_ends_the_stream(error):
+    def odd():
+        raise error
 
-    with pytest.raises(RuntimeError, match="a bug"):
+    _, ids, failed, transient = collect(embed_stream(Model(), [item(0), item(1, odd), item(2)]))
+    assert ids == [0, 2] and set(failed) == {1} and not transient
+    assert failed[1] == f"reading the image failed with {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@pytest.mark.parametrize(
+    "error", [LabelStudioError("does not answer"), CredentialError("refused"), KeyboardInterrupt()]
+)
+def test_what_is_not_the_images_fault_ends_the_stream(error):
+    def broken():
+        raise error
+
+    with pytest.raises(type(error)):
         list(embed_stream(Model(), [item(0), item(1, broken)]))
