@@ -91,7 +91,8 @@ class Publisher:
         else:
             raise PublishError(f"Label Studio did not store all predictions of {name!r} in {ATTEMPTS} attempts")
         remote = self._client.project(self._project.ref.id)
-        if _queue_settings(remote) != self._seen:  # its version is never used: the next run looks at the change first
+        # Before the first order there is nothing to respect, and Label Studio itself sets the version on connecting.
+        if self._orders.live() is not None and _queue_settings(remote) != self._seen:
             raise PublishError("somebody changed the project's sampling or model version while an order was made")
         if not self._project.get("sampling_before"):
             before = str(remote.get("sampling") or "")
