@@ -51,7 +51,6 @@ def tend_job(key: str) -> str:
         runtime.store.set(project.name("tending"), (job.worker_name if job else "") or "")
         try:
             outcome = tend(runtime, project, lock)
-            project.set(error="")
         except (LabelQueueError, OSError) as error:
             # The journal still holds what was not acted on; the next run repairs it.
             log.error("project %d: %s", project.ref.id, error)
@@ -83,6 +82,7 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
     if not connected(project, client, remote):
         journal.clear(mark)
+        project.set(error="")
         return "removed"
     _secure_webhook(project, runtime)
     _note_annotators(project, [user for event in events for user in event.annotators])
@@ -117,6 +117,7 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     steer(project, publisher, remote)
     outcome = project.get("paused") or renew(runtime, project, publisher, tasks, arriving=bool(arriving))
     journal.clear(mark)
+    project.set(error="")
     return outcome
 
 
