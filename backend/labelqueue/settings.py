@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,10 @@ from .exceptions import SettingError
 __all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings", "settings_table"]
 
 Scope = Literal["project", "deployment"]
+COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
+WARM = ("bal", "margin", "least_confidence", "entropy", "random")
+UNCERTAINTY = ("margin", "least_confidence", "entropy")
+STRATEGY_GROUP = "labelqueue.strategies"  # entry points of installed packages that add strategies
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,30 @@ def _seed(raw: Any) -> int:
         raise ValueError("expected a whole number") from None
 
 
+def _strategy(*ours: str) -> Callable[[Any], str]:
+    def parse(raw: Any) -> str:
+        if raw in ours:
+            return str(raw)
+        # Names only: nothing is imported here, the web process has no need of numpy.
+        added = sorted(point.name for point in entry_points(group=STRATEGY_GROUP))
+        if raw not in added:
+            raise ValueError(f"allowed are {', '.join((*ours, *added))}")
+        return str(raw)
+
+    return parse
+
+
+def _prelabel(raw: Any) -> str | float:
+    if raw in ("auto", "on", "off"):
+        return str(raw)
+    if isinstance(raw, bool):  # true is what people write in JSON
+        return "on" if raw else "off"
+    try:
+        return float(_number(float, 0, 1, low_open=True)(raw))
+    except ValueError:
+        raise ValueError("allowed are auto, on, off, or a probability above 0 to 1") from None
+
+
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         raise ValueError("expected text")
@@ -121,7 +150,78 @@ def _default_home() -> Path:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("strategy", "freesel", "project", _choice("freesel", "random"), "query strategy that orders the queue"),
+    Setting(
+        "strategy",
+        "auto",
+        "project",
+        _strategy("auto", *dict.fromkeys(COLD_START + WARM)),
+        "auto: the cold start, then the warm strategy once labels can be trusted; or one strategy throughout",
+    ),
+    Setting(
+        "cold_start",
+        "freesel",
+        "project",
+        _strategy(*COLD_START),
+        f"strategy before labels can be trusted: {', '.join(COLD_START)}",
+    ),
+    Setting("warm", "bal", "project", _strategy(*WARM), f"strategy afterwards: {', '.join(WARM)}"),
+    Setting(
+        "budget",
+        None,
+        "project",
+        _optional(_number(int, 10, 10_000_000)),
+        "labels you will pay for in total, if you know it; auto: unknown, BAL goes through its sub-pools in a circle",
+    ),
+    Setting(
+        "batch_size",
+        None,
+        "project",
+        _optional(_number(int, 1, 10_000)),
+        "labels per BAL cycle; auto: a twentieth of the labels so far, at least 10",
+    ),
+    Setting(
+        "retrain_every",
+        None,
+        "project",
+        _optional(_number(int, 1, 10_000)),
+        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10",
+    ),
+    Setting("switch_after", 20, "project", _number(int, 2, 1_000_000), "labels that the cold start lasts at least"),
+    Setting(
+        "balancing_factor",
+        None,
+        "project",
+        _optional(_number(float, 0, 1_000, low_open=True)),
+        "width of BAL's sub-pools in slots; auto: grows with the trust in the model",
+    ),
+    Setting(
+        "uncertainty",
+        "margin",
+        "project",
+        _choice(*UNCERTAINTY),
+        f"how BAL measures doubt: {', '.join(UNCERTAINTY)} (least_confidence is the paper's)",
+    ),
+    Setting(
+        "bal_features",
+        "vit",
+        "project",
+        _choice("vit", "rotation"),
+        "vectors that BAL clusters: vit, or rotation (the paper's; made by `labelqueue pretext PROJECT`)",
+    ),
+    Setting(
+        "control_share",
+        0.05,
+        "project",
+        _number(float, 0, 0.5),
+        "share of the queue drawn at random, on which the model's accuracy is measured",
+    ),
+    Setting(
+        "prelabel",
+        "auto",
+        "project",
+        _prelabel,
+        "pre-labels: auto (once the model is trusted), on, off, or the least probability that a pre-label needs",
+    ),
     Setting(
         "trials",
         100,
