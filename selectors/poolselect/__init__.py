@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from poolselect.bal import BAL
+from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
 from poolselect.exceptions import (
     InvalidParameterError,
     InvalidPoolError,
@@ -22,6 +24,9 @@ from poolselect.random import Random
 from poolselect.registry import strategies
 from poolselect.selection import Selection
 from poolselect.strategy import QueryStrategy
+from poolselect.subpool import rolling_cycles, rolling_subpool, search_balancing_factor, subpool
+from poolselect.uncertain import Entropy, LeastConfidence, Margin
+from poolselect.uncertainty import entropy, least_confidence, margin
 
 if TYPE_CHECKING:
     from poolselect.patterns import (
@@ -32,10 +37,14 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BAL",
+    "Entropy",
     "FreeSel",
     "InvalidParameterError",
     "InvalidPoolError",
     "InvalidSelectionError",
+    "LeastConfidence",
+    "Margin",
     "Pool",
     "PoolSelectError",
     "QueryStrategy",
@@ -43,10 +52,20 @@ __all__ = [
     "Selection",
     "StrategyLoadError",
     "attention_filter",
+    "cluster_distance_difference",
+    "default_clusters",
+    "entropy",
+    "fit_centroids",
+    "least_confidence",
+    "margin",
     "neighborhood_mask",
+    "rolling_cycles",
+    "rolling_subpool",
+    "search_balancing_factor",
     "semantic_patterns",
     "spectral_clusters",
     "strategies",
+    "subpool",
 ]
 
 _NEED_TORCH = ("attention_filter", "neighborhood_mask", "semantic_patterns", "spectral_clusters")

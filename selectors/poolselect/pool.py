@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,10 @@ class Pool:
     selected : array_like of shape (n,), bool, optional
         Rows that count as chosen already though they have no label: skipped items, items still open in a live queue.
         Labeled rows are always added to it.
+    class_names : sequence of str of length c, optional
+        Names of the columns of `probabilities`, for the sentences people read. Default: "class 0", "class 1", ...
+    multilabel : bool, default False
+        True: the columns of `probabilities` are independent labels, each present or absent. False: one class per row.
 
     Attributes
     ----------
@@ -54,12 +58,14 @@ class Pool:
     probabilities : ndarray of shape (n, c), float32, or None
     candidates : ndarray of shape (n,), bool
     selected : ndarray of shape (n,), bool
+    class_names : tuple of str of length c, or None
+    multilabel : bool
 
     Raises
     ------
     InvalidPoolError
-        If shapes differ, ids repeat, a value is NaN or infinite (the ids are named), an item has no pattern, or a
-        row is a candidate and labeled or selected at once.
+        If shapes differ, ids repeat, a value is NaN or infinite (the ids are named), an item has no pattern, a
+        row is a candidate and labeled or selected at once, or there are more or fewer class names than columns.
 
     Examples
     --------
@@ -78,6 +84,8 @@ class Pool:
     probabilities: NDArray[np.float32] | None
     candidates: NDArray[np.bool_]
     selected: NDArray[np.bool_]
+    class_names: tuple[str, ...] | None
+    multilabel: bool
 
     def __init__(
         self,
@@ -89,6 +97,8 @@ class Pool:
         probabilities: ArrayLike | None = None,
         candidates: ArrayLike | None = None,
         selected: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
+        multilabel: bool = False,
     ) -> None:
         id_array = _integers("ids", ids)
         n = id_array.size
@@ -119,6 +129,10 @@ class Pool:
             raise InvalidPoolError(f"labels below -1 at ids {name_some(bad)}; classes count from 0 and -1 means none.")
         probability_array = None if probabilities is None else _checked_probabilities(probabilities, id_array)
 
+        names = None if class_names is None else _checked_names(class_names, probability_array)
+        if not isinstance(multilabel, bool):
+            raise InvalidPoolError(f"multilabel={multilabel!r} must be True or False.")
+
         taken = (np.zeros(n, dtype=np.bool_) if selected is None else _mask("selected", selected, n)) | (
             label_array >= 0
         )
@@ -142,6 +156,8 @@ class Pool:
         object.__setattr__(self, "probabilities", None if probability_array is None else _read_only(probability_array))
         object.__setattr__(self, "candidates", _read_only(free))
         object.__setattr__(self, "selected", _read_only(taken))
+        object.__setattr__(self, "class_names", names)
+        object.__setattr__(self, "multilabel", multilabel)
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -184,6 +200,8 @@ class Pool:
             "probabilities": None if self.probabilities is None else self.probabilities[index],
             "candidates": self.candidates[index],
             "selected": self.selected[index],
+            "class_names": self.class_names,
+            "multilabel": self.multilabel,
         }
         if self.patterns is self.embeddings:
             return Pool(**whole)
@@ -331,3 +349,15 @@ def _checked_probabilities(probabilities: ArrayLike, ids: NDArray[np.int64]) -> 
     if outside.any():
         raise InvalidPoolError(f"probabilities outside [0, 1] at ids {name_some(ids[outside].tolist())}.")
     return array
+
+
+def _checked_names(names: Sequence[str], probabilities: NDArray[np.float32] | None) -> tuple[str, ...]:
+    # A bare string is a sequence of its letters.
+    found = () if isinstance(names, str) else tuple(names)
+    if not found or not all(isinstance(name, str) for name in found):
+        raise InvalidPoolError(f"class_names={names!r} must be a sequence of strings, one per class.")
+    if probabilities is not None and len(found) != probabilities.shape[1]:
+        raise InvalidPoolError(
+            f"{len(found)} class_names were given for {probabilities.shape[1]} probabilities per row."
+        )
+    return found

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+from poolselect.bal import BAL
 from poolselect.exceptions import StrategyLoadError
 from poolselect.freesel import FreeSel
 from poolselect.random import Random
 from poolselect.strategy import QueryStrategy
+from poolselect.uncertain import Entropy, LeastConfidence, Margin
 
 ENTRY_POINT_GROUP = "labelqueue.strategies"
+
+_OURS: dict[str, type[QueryStrategy]] = {
+    "bal": BAL,
+    "entropy": Entropy,
+    "freesel": FreeSel,
+    "least_confidence": LeastConfidence,
+    "margin": Margin,
+    "random": Random,
+}
 
 
 def strategies() -> dict[str, type[QueryStrategy]]:
@@ -31,10 +42,10 @@ def strategies() -> dict[str, type[QueryStrategy]]:
 
     Examples
     --------
-    >>> {"freesel", "random"} <= set(strategies())
+    >>> {"bal", "freesel", "random"} <= set(strategies())
     True
     """
-    found: dict[str, type[QueryStrategy]] = {"freesel": FreeSel, "random": Random}
+    found = dict(_OURS)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         where = f"strategy {point.name!r} ({point.value}, entry-point group {ENTRY_POINT_GROUP!r})"
         if point.name in found:

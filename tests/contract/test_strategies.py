@@ -105,7 +105,8 @@ class TestEveryStrategy:
         assert len(build(name).query(pool, batch_size=5)) == 0
 
     def test_a_single_candidate_is_chosen(self, name):
-        pool = Pool([4, 2, 3], np.eye(3), candidates=[False, True, False])
+        probabilities = [[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]
+        pool = Pool([4, 2, 3], np.eye(3), probabilities=probabilities, candidates=[False, True, False])
         assert build(name).query(pool, batch_size=5).indices.tolist() == [1]
 
     @pytest.mark.parametrize("batch_size", [0, -1, 1.0, "3", None, True])
@@ -125,7 +126,7 @@ class TestEveryStrategy:
 
     def test_the_pool_is_left_alone(self, name):
         pool = some_pool(labeled=5)
-        before = {key: None if value is None else value.copy() for key, value in vars(pool).items()}
+        before = {key: np.copy(value) for key, value in vars(pool).items()}
         build(name).query(pool, batch_size=20)
         for key, value in before.items():
             np.testing.assert_array_equal(value, getattr(pool, key))

@@ -1,0 +1,247 @@
+"""BAL: uncertainty inside a sub-pool that moves from ambiguous images to clear ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import numbers
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from poolselect.cdd import checked_centroids, cluster_distance_difference, default_clusters, fit_centroids
+from poolselect.exceptions import InvalidParameterError
+from poolselect.pool import Pool
+from poolselect.selection import Selection
+from poolselect.strategy import QueryStrategy
+from poolselect.subpool import check_window, rolling_cycles, rolling_subpool, subpool, widen
+from poolselect.uncertainty import MEASURES, MeasureName, contenders
+
+
+class BAL(QueryStrategy):
+    """Sort the pool by cluster distance difference; every cycle choose the least certain of one stretch of it.
+
+    With z the embeddings, mu_j the centroids of a k-means clustering, K images per cycle and C cycles:
+
+        CDD(x) = d_(2)(x) - d_(1)(x),  d_j(x) = |z(x) - mu_j|                                    (Eq. 2)
+        X^     = the pool in ascending CDD, most ambiguous first
+        P_c    = a stretch of X^ about the place (c + 1/2) N / C, beta N / C wide, without L    (Eq. 6, 7)
+        chosen in cycle c: the K images of P_c the model is least certain of                     (Eq. 8)
+
+    where N counts all rows of the pool and L are its labeled and selected ones.
+
+    ``mode="live"`` is for a queue. The place in X^ is a rank averaged over several clusterings. With `cycles` given the
+    stretches are those of Eq. 6 (`subpool`); without, the window rolls over the pool and starts over
+    (`rolling_subpool`). A stretch with fewer than K candidates is widened on both sides. Without probabilities the
+    order inside a stretch is that of X^.
+
+    ``mode="paper"`` is Algorithm 1: one clustering, fitted on all rows, least confidence, Eq. 6 with `cycles` required,
+    cycle 0 = the first K of X^ whatever a model says, no widening.
+
+    A batch of more than K images goes on with the stretch of the next cycle, and so on.
+
+    Parameters
+    ----------
+    mode : {"live", "paper"}, default "live"
+    cycle : int, default 0
+        c of the first images chosen, from 0.
+    cycles : int, optional
+        C, if the budget is known. Default: unknown, max(20, N / (10 K)) cycles from one end to the other.
+    cycle_size : int, default 10
+        K, at least 1.
+    balancing_factor : float, default 1.0
+        beta, greater than 0: how wide a stretch is, in units of N / C. At beta = K C / N all of it is chosen; beta >= C
+        makes it the whole pool when the window rolls.
+    uncertainty : {"margin", "least_confidence", "entropy"}, default "margin"
+        Used by ``mode="live"``; the paper's is "least_confidence".
+    n_clusters : int, optional
+        k, at least 2. Default: the number of classes if the pool says it, else round(sqrt(N / 2)) within [10, 100].
+    n_seeds : int, default 5
+        Clusterings to average over in ``mode="live"``, at least 1.
+    centroids : array_like of shape (s, k, d) or (k, d), optional
+        From `fit_centroids`, to keep the geometry still between queries. Default: fitted on the pool, and `n_clusters`
+        and `n_seeds` say how.
+    random_state : int, default 0
+        Any integer; starts of k-means, and ties.
+
+    Raises
+    ------
+    InvalidParameterError
+        By `query`, also if the centroids do not fit the embeddings.
+
+    See Also
+    --------
+    FreeSel : For the cold start. BAL's own first cycle is worse than a random one by the paper's own tables.
+
+    Notes
+    -----
+    `Selection.utilities` is the uncertainty of the image (without a model: 1 - place in X^ / N) within [0, 1], minus
+    the number of cycles begun in this batch before its own.
+
+    Where we differ. From the paper, in ``mode="live"``: margin and a rank averaged over seeds, because one seed's
+    order is not stable; the rolling window; widening; k-means fitted on a sample. From the released code, in both
+    modes: cycle c works on slot c, not c + 1; the confidence is the true posterior, not a softmax of normalized logits;
+    ties fall by the seed, not by file name; features come from the image as it is, not from a rotated copy; one k-means
+    start. Where Algorithm 1 says nothing: a slot with fewer than K candidates gives what it has and the batch goes on
+    with the next slot; behind the last slot the rest follows in ascending CDD; without a model a slot is taken in
+    ascending CDD.
+
+    References
+    ----------
+    Li, Wang, Chen, Tan: BAL: Balancing Diversity and Novelty for Active Learning, TPAMI 2023. Eq. 2-11, Alg. 1.
+
+    Examples
+    --------
+    Four images on a line between two centroids: ids 3 and 4 lie between them. The first of two cycles chooses among
+    those two, the second among the other two.
+
+    >>> import numpy as np
+    >>> from poolselect import Pool
+    >>> pool = Pool([1, 2, 3, 4], [[0.0], [9.0], [4.0], [6.5]], class_names=["cat", "dog"],
+    ...             probabilities=[[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]])
+    >>> strategy = BAL(cycles=2, cycle_size=1, centroids=[[0.0], [10.0]])
+    >>> chosen = strategy.query(pool, batch_size=2)
+    >>> pool.ids[chosen.indices].tolist()
+    [3, 2]
+    >>> chosen.reasons[0]
+    'least certain of 2 in sub-pool 1 of 2 (cat 0.60, dog 0.40)'
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: Literal["live", "paper"] = "live",
+        cycle: int = 0,
+        cycles: int | None = None,
+        cycle_size: int = 10,
+        balancing_factor: float = 1.0,
+        uncertainty: MeasureName = "margin",
+        n_clusters: int | None = None,
+        n_seeds: int = 5,
+        centroids: ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(random_state=random_state)
+        self.mode = mode
+        self.cycle = cycle
+        self.cycles = cycles
+        self.cycle_size = cycle_size
+        self.balancing_factor = balancing_factor
+        self.uncertainty = uncertainty
+        self.n_clusters = n_clusters
+        self.n_seeds = n_seeds
+        self.centroids = centroids
+
+    def _validate(self) -> None:
+        if self.mode not in ("live", "paper"):
+            raise InvalidParameterError(f"mode={self.mode!r} must be 'live' or 'paper'.")
+        if self.uncertainty not in MEASURES:
+            raise InvalidParameterError(f"uncertainty={self.uncertainty!r} must be one of {', '.join(MEASURES)}.")
+        least = {"cycles": 1, "cycle_size": 1, "n_clusters": 2, "n_seeds": 1}
+        for name, value in ((name, getattr(self, name)) for name in least):
+            if value is None and name in ("cycles", "n_clusters"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least[name]:
+                raise InvalidParameterError(f"{name}={value!r} must be an integer of at least {least[name]}.")
+        if self.mode == "paper" and self.cycles is None:
+            raise InvalidParameterError("mode='paper' needs cycles, the budget in cycles; mode='live' does without.")
+        check_window(0, 1 if self.cycles is None else self.cycles, self.cycle, self.balancing_factor)
+
+    def _query(self, pool: Pool, batch_size: int, rng: np.random.Generator) -> Selection:
+        n, size = len(pool), int(self.cycle_size)
+        # From here to the end a *place* is a position in X^; order[place] is the row of the pool.
+        order = self._ascending(pool, rng)
+        places = np.arange(n, dtype=np.int64)
+        clarity, scores = places, 1.0 - places / n
+        doubt = clarity
+        if pool.probabilities is not None:
+            measure = MEASURES["least_confidence" if self.mode == "paper" else self.uncertainty]
+            scores = np.clip(measure(pool.probabilities[order], pool.multilabel), 0.0, 1.0)
+            doubt = _ranks(np.lexsort((rng.random(n), -scores)))
+        free = pool.candidates[order]
+        chosen: list[NDArray[np.int64]] = []
+        utilities: list[NDArray[np.float64]] = []
+        reasons: list[str] = []
+        for begun, (start, stop, use_model, name) in enumerate(self._stretches(n)):
+            if self.mode == "live":
+                start, stop = widen(free, start, stop, size)
+            inside = start + np.flatnonzero(free[start:stop])
+            # The whole cycle is settled before the batch ends it: a shorter batch is the beginning of a longer one.
+            taken = inside[_smallest((doubt if use_model else clarity)[inside], size)][: batch_size - len(reasons)]
+            free[taken] = False
+            chosen.append(taken)
+            utilities.append((scores if use_model else 1.0 - clarity / n)[taken] - begun)
+            informed = use_model and pool.probabilities is not None
+            for number, row in enumerate(order[taken].tolist(), start=1):
+                what = "least certain" if informed else "most ambiguous"
+                why = f" ({contenders(pool, row)})" if informed else ""
+                reasons.append(f"{_ordinal(number)}{what} of {inside.size} in {name}{why}")
+            if len(reasons) == batch_size:
+                break
+        return Selection(order[np.concatenate(chosen)], np.concatenate(utilities), tuple(reasons))
+
+    def _ascending(self, pool: Pool, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the rows of the pool in ascending CDD: X^. Equal ranks fall by lot."""
+        paper = self.mode == "paper"
+        if self.centroids is None:
+            classes = len(pool.class_names) if pool.class_names is not None else None
+            if classes is None and pool.probabilities is not None:
+                classes = pool.probabilities.shape[1]
+            k = default_clusters(len(pool), classes) if self.n_clusters is None else int(self.n_clusters)
+            seeds = 1 if paper else int(self.n_seeds)
+            centroids = fit_centroids(pool.embeddings, k, seeds, self.random_state, full=paper)
+        else:
+            centroids = checked_centroids(self.centroids, pool.embeddings.shape[1])
+            centroids = centroids[None] if centroids.ndim == 2 else centroids[: 1 if paper else None]
+        differences = cluster_distance_difference(pool.embeddings, centroids)
+        # Rows of equal CDD share a rank, so that copies of an image stay together whatever their ids.
+        ranks = sum(np.searchsorted(np.sort(row), row) for row in differences)
+        return np.lexsort((rng.random(len(pool)), ranks))
+
+    def _stretches(self, n: int) -> Iterator[tuple[int, int, bool, str]]:
+        """Yield start, stop, whether the model has a say, and the name of each stretch, from this cycle on."""
+        first, beta = int(self.cycle), self.balancing_factor
+        if self.mode == "paper" and self.cycles is not None:
+            for cycle in range(first, self.cycles):
+                start, stop = subpool(n, self.cycles, cycle, beta) if cycle else (0, n)
+                yield start, stop, cycle > 0, f"sub-pool {cycle + 1} of {self.cycles}" if cycle else "the pool"
+            while True:
+                yield 0, n, False, "what the last cycle left"
+        cycles = rolling_cycles(n, int(self.cycle_size)) if self.cycles is None else int(self.cycles)
+        for cycle in itertools.count(first):
+            if self.cycles is None:
+                start, stop = rolling_subpool(n, cycles, cycle, beta)
+            else:
+                start, stop = subpool(n, int(self.cycles), cycle, beta)
+            yield start, stop, True, f"sub-pool {int(cycle % cycles) + 1} of {math.ceil(cycles)}"
+
+
+def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of every element in an order: the inverse permutation."""
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(order.size)
+    return ranks
+
+
+def _smallest(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return where the `count` smallest of distinct values stand, ascending; all of them if there are fewer."""
+    if values.size <= count:
+        return np.argsort(values)
+    few = np.argpartition(values, count)[:count]
+    return few[np.argsort(values[few])]
+
+
+def _ordinal(number: int) -> str:
+    """Write what comes before a superlative: nothing, "2nd ", "3rd ", "4th ", ...
+
+    Examples
+    --------
+    >>> [_ordinal(number) for number in (1, 2, 3, 11, 22, 112)]
+    ['', '2nd ', '3rd ', '11th ', '22nd ', '112th ']
+    """
+    if number == 1:
+        return ""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending} "
