@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree
 
 from .exceptions import ProjectError
 
-__all__ = ["Target", "parse_label_config"]
+__all__ = ["CONTROLS", "PATH", "Kind", "Target", "parse_label_config"]
 
 Kind = Literal["classification", "detection", "segmentation"]
 
@@ -25,6 +26,9 @@ CONTROLS: dict[str, tuple[Kind, str]] = {
 }
 # Algorithms: FreeSel's K per task (Table of hyper-parameters: detection 5, segmentation 10, classification 1).
 N_PATTERNS: dict[Kind, int] = {"classification": 1, "detection": 5, "segmentation": 10}
+# Between the steps of a path through nested choices. A label is the whole path: it stays the same, and unique, whatever
+# else the config gains.
+PATH = " > "
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Target:
         Names in the label config; the control's tag, such as ``Choices``.
     kind : {'classification', 'detection', 'segmentation'}
     labels : tuple of str
-        Labels in the order of the config.
+        Labels in the order of the config, as annotations carry them: the alias where there is one. Of nested choices
+        the leaves, each as its path. Empty when the config takes them from the tasks.
+    multi : bool
+        Whether a task can have several labels, or none: `Choices` of several, `Taxonomy` and all regions.
     """
 
     image_field: str
@@ -48,6 +55,12 @@ class Target:
     control_tag: str
     kind: Kind
     labels: tuple[str, ...]
+    multi: bool
+
+    @property
+    def open(self) -> bool:
+        """Whether the config names no labels, so that any label in an annotation is one."""
+        return not self.labels
 
     @property
     def n_patterns(self) -> int:
@@ -86,7 +99,7 @@ def parse_label_config(config: str, target: str = "") -> Target:
         for element in root.iter()
         if element.tag in CONTROLS
         for name in (element.get("toName") or "").split(",")
-        if name in images
+        if name in images and not _is_of_a_part(element)
     ]
     if target:
         found = [(element, name) for element, name in found if element.get("name") == target]
@@ -95,14 +108,40 @@ def parse_label_config(config: str, target: str = "") -> Target:
         raise ProjectError(f"the label config has no {wanted} on an image; check the setting 'target'")
     element, image = found[0]
     tag = str(element.tag)
-    kind, label_tag = CONTROLS[tag]
+    kind = CONTROLS[tag][0]
     field = images[image].removeprefix("$")
     if not field:
         raise ProjectError(f"the <Image name={image!r}> has no value such as $image")
-    if label_tag:
-        labels = tuple(
-            label for child in element.iter(label_tag) if (label := child.get("alias") or child.get("value"))
-        )
-    else:
-        labels = tuple(str(i) for i in range(1, int(element.get("maxRating") or 5) + 1))
-    return Target(field, image, element.get("name", ""), tag, kind, labels)
+    several = element.get("choice") == "multiple" if tag == "Choices" else tag != "Rating"
+    return Target(field, image, element.get("name", ""), tag, kind, _labels(element), several)
+
+
+def _is_of_a_part(element: ElementTree.Element) -> bool:
+    """Tell whether a control describes a region or one of several images, not what the task shows."""
+    return any((element.get(name) or "").lower() == "true" for name in ("perRegion", "perItem"))
+
+
+def _labels(element: ElementTree.Element) -> tuple[str, ...]:
+    """Return the labels of a control, each once."""
+    tag = str(element.tag)
+    child = CONTROLS[tag][1]
+    if not child:
+        return tuple(str(i) for i in range(1, int(element.get("maxRating") or 5) + 1))
+    if (element.get("value") or "").startswith("$") or element.get("apiUrl"):
+        return ()
+    nested = tag == "Taxonomy" or (element.get("allowNested") or "").lower() == "true"
+    return tuple(dict.fromkeys(PATH.join(path) for path in _paths(element, child, nested)))
+
+
+def _paths(element: ElementTree.Element, tag: str, nested: bool) -> Iterator[tuple[str, ...]]:
+    """Yield the path to every choice that holds no other; where choices do not nest, Label Studio skips inner ones."""
+    for choice in element:
+        label = _label(choice)
+        if choice.tag != tag or not label:  # a View around choices is no step
+            yield from _paths(choice, tag, nested)
+        else:
+            yield from ((label, *path) for path in (list(_paths(choice, tag, nested)) if nested else []) or [()])
+
+
+def _label(choice: ElementTree.Element) -> str:
+    return choice.get("alias") or choice.get("value") or ""
