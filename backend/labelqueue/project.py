@@ -13,15 +13,19 @@ from typing import Any
 
 from .exceptions import ProjectError, SettingError
 from .labelconfig import Target, parse_label_config
-from .settings import PROJECT, parse_project_settings
+from .projectsettings import Choice, ProjectSettings
 from .store import Redis, text
 
-__all__ = ["ANNOTATED", "LIVE_VERSION", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
+__all__ = ["ANNOTATED", "LIVE_VERSION", "NOT_CONNECTED", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
 
 UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
 # What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
 # prediction of one version would upset the order.
 LIVE_VERSION = "labelqueue live"
+NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
+HOUR = 3600.0  # seconds
+
+_SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Project:
         self.ref = ref
         self.key = ref.key
         self._info = self.name("info")
+        self._settings = ProjectSettings(store, self.name("settings"), self.name("extra_params"))
 
     def name(self, *parts: str) -> str:
         """Return the Redis key of a part of this project's state."""
@@ -179,6 +184,10 @@ class Project:
         """Remember facts."""
         self.store.hset(self._info, mapping=facts)  # type: ignore[arg-type]
 
+    def settle(self, field: str, value: str) -> None:
+        """Empty a fact that holds a wish, once it is fulfilled, unless another wish replaced it meanwhile."""
+        self.store.eval(_SETTLE, 1, self._info, field, value)
+
     def count(self, field: str, by: int = 1) -> int:
         """Add to a counting fact and return its new value."""
         return int(self.store.hincrby(self._info, field, by))
@@ -191,46 +200,31 @@ class Project:
 
     def settings(self) -> dict[str, Any]:
         """Return every project setting, defaults filled in."""
-        stored = self.store.hgetall(self.name("settings"))
-        mine = {text(field): json.loads(raw)["value"] for field, raw in stored.items()}
-        return {name: mine.get(name, setting.default) for name, setting in PROJECT.items()}
+        return self._settings.values()
 
-    def setting_sources(self) -> dict[str, str]:
-        """Return where each changed setting was changed last."""
-        stored = self.store.hgetall(self.name("settings"))
-        return {text(field): str(json.loads(raw)["source"]) for field, raw in stored.items()}
+    def setting_choices(self) -> dict[str, Choice]:
+        """Return the settings that somebody chose, with where and when; the others have their defaults."""
+        return self._settings.choices()
+
+    def put_settings(self, wanted: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """Change settings, all of them or none; see `ProjectSettings.put`."""
+        return self._settings.put(wanted, source)
 
     def take_extra_params(self, raw: Any) -> bool:
-        """Take over the Model page's extra params if they differ from the last ones seen.
-
-        Parameters
-        ----------
-        raw : object
-            An object from the API, a JSON string from the page's text area, or null, empty or junk.
+        """Take over the changes that the Model page's extra params made; see `ProjectSettings.take_extra_params`.
 
         Returns
         -------
         bool
             True when a setting changed. A wrong value changes nothing and is kept as the fact ``settings_error``.
         """
-        seen = json.dumps(raw, sort_keys=True)
-        before = self.get("extra_params", "null")
-        if seen == before:
-            return False
-        self.set(extra_params=seen)
         try:
-            wanted = parse_project_settings(_as_mapping(raw))
+            changed = self._settings.take_extra_params(raw)
         except SettingError as error:
             self.set(settings_error=f"extra params of the Model page: {error}")
             return False
         self.set(settings_error="")
-        source, name = "extra params", self.name("settings")
-        dropped = {field for field, origin in self.setting_sources().items() if origin == source} - set(wanted)
-        for field in dropped:
-            self.store.hdel(name, field)
-        for field, value in wanted.items():
-            self.store.hset(name, field, json.dumps({"value": value, "source": source, "at": int(time.time())}))
-        return bool(wanted or dropped)
+        return bool(changed)
 
     # -- tasks
 
@@ -258,6 +252,12 @@ class Project:
             self.store.hdel(self.name("quarantine"), *fields)
             self.store.zrem(self.name("pending"), *fields)
 
+    # -- people
+
+    def annotators_at_work(self) -> int:
+        """Return how many people annotated within the last hour."""
+        return int(self.store.zcount(self.name("annotators"), time.time() - HOUR, "+inf"))
+
     # -- images that cannot be embedded
 
     def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:
@@ -281,17 +281,3 @@ class Project:
         if fields:
             self.store.hdel(self.name("deaths"), *fields)
             self.store.hdel(self.name("tries"), *fields)
-
-
-def _as_mapping(raw: Any) -> Mapping[str, Any]:
-    """Return extra params as a mapping, whatever form Label Studio sent them in."""
-    if raw in (None, "", "null"):
-        return {}
-    if isinstance(raw, str):
-        try:
-            raw = json.loads(raw)
-        except ValueError:
-            raise SettingError(f'{raw[:80]!r} is not JSON; write an object such as {{"seed": 1}}') from None
-    if not isinstance(raw, Mapping):
-        raise SettingError(f'{raw!r} is not an object; write one such as {{"seed": 1}}')
-    return {str(key): value for key, value in raw.items()}

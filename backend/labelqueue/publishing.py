@@ -14,11 +14,12 @@ from .labelstudio import LabelStudio
 from .order import Order, Orders, Place, score
 from .project import Project
 
-__all__ = ["SAMPLING", "Publisher"]
+__all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 
 log = logging.getLogger(__name__)
 
 SAMPLING = "Uncertainty sampling"
+PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
 TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
 VERSION = re.compile(r"r(\d+) ")  # how our version strings begin
@@ -94,9 +95,7 @@ class Publisher:
         # Before the first order there is nothing to respect, and Label Studio itself sets the version on connecting.
         if self._orders.live() is not None and _queue_settings(remote) != self._seen:
             raise PublishError("somebody changed the project's sampling or model version while an order was made")
-        if not self._project.get("sampling_before"):
-            before = str(remote.get("sampling") or "")
-            self._project.set(sampling_before=before if before != SAMPLING else "Sequential sampling")
+        self._seen = _queue_settings(remote)
         self._orders.save(order)  # before the switch: its echo must find a version we know
         self.switch(order)
         self._project.set(hold="", refilling="")
@@ -106,9 +105,19 @@ class Publisher:
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""
         self._check()
+        if not self._project.get("sampling_before"):
+            _, before = self._seen
+            self._project.set(sampling_before=before if before != SAMPLING else PLAIN_SAMPLING)
         self._client.update_project(self._project.ref.id, model_version=order.version, sampling=SAMPLING)
         self._seen = (order.version, SAMPLING)
         self._orders.go_live(order)
+
+    def give_back(self) -> None:
+        """Put the sampling back to what it was before we took the queue over."""
+        self._check()
+        before = self._project.get("sampling_before") or PLAIN_SAMPLING
+        self._client.update_project(self._project.ref.id, sampling=before)
+        self._seen = (self._seen[0], before)
 
     def refill(self, order: Order, places: Sequence[Place]) -> Order:
         """Append places to the live order under its version.

@@ -1,6 +1,6 @@
-"""Project state: identity, extra params in every form, tasks, quarantine."""
+"""Project state: identity, tasks, quarantine, wishes, people at work."""
 
-import json
+import time
 
 import pytest
 
@@ -32,37 +32,6 @@ def test_find_takes_the_newest_of_one_id(store, project):
         Project.find(store, ORIGIN, 8)
 
 
-@pytest.mark.parametrize("raw", [{"seed": 3}, '{"seed": 3}', json.dumps({"seed": "3"})])
-def test_extra_params_in_every_form(project, raw):
-    assert project.take_extra_params(raw)
-    assert project.settings()["seed"] == 3
-    assert project.setting_sources() == {"seed": "extra params"}
-    assert not project.take_extra_params(raw), "Label Studio repeats them at every /setup"
-
-
-@pytest.mark.parametrize("junk", ["{", "[1]", 5, '"text"', {"sead": 1}, {"seed": "x"}])
-def test_junk_changes_nothing_and_is_shown(project, junk):
-    project.take_extra_params({"seed": 3})
-    assert not project.take_extra_params(junk)
-    assert project.settings()["seed"] == 3
-    assert project.get("settings_error")
-    project.take_extra_params({"seed": 4})
-    assert project.get("settings_error") == "" and project.settings()["seed"] == 4
-
-
-def test_a_key_taken_out_of_the_extra_params_falls_back(project):
-    project.take_extra_params({"seed": 3, "trials": 5})
-    project.take_extra_params({"trials": 5})
-    assert (project.settings()["seed"], project.settings()["trials"]) == (0, 5)
-    project.take_extra_params("junk")
-    project.take_extra_params({"seed": 1})
-    assert project.settings()["trials"] == 100, "junk in between does not make an old key stay"
-    for empty in (None, "", "null", {}):
-        project.take_extra_params({"trials": 5})
-        project.take_extra_params(empty)
-        assert project.settings()["trials"] == 100
-
-
 def test_tasks_come_back_as_they_went_in(project):
     rows = {1: TaskRow("/data/upload/ä.jpg", UNLABELED), 2: TaskRow("", SKIPPED)}
     project.put_tasks(rows)
@@ -80,3 +49,16 @@ def test_forget_leaves_nothing(store, project):
     assert [name for name in store.scan_iter("*") if project.key.encode() in name] == []
     with pytest.raises(ProjectError):
         Project.open(store, project.key)
+
+
+def test_a_fulfilled_wish_is_emptied_unless_another_replaced_it(project):
+    project.set(rollback_wanted="2")
+    project.settle("rollback_wanted", "1")
+    assert project.get("rollback_wanted") == "2"
+    project.settle("rollback_wanted", "2")
+    assert project.get("rollback_wanted") == ""
+
+
+def test_people_count_as_at_work_for_an_hour(project, store):
+    store.zadd(project.name("annotators"), {"1": time.time(), "2": time.time() - 3500, "3": time.time() - 3700})
+    assert project.annotators_at_work() == 2
