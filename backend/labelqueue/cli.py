@@ -125,6 +125,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     import labelqueue.demo as demo
     import labelqueue.folder as folder
+    import labelqueue.pretext as pretext
+    import labelqueue.simulate as simulate
 
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("labelqueue", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
@@ -155,6 +157,10 @@ def build_parser() -> argparse.ArgumentParser:
     json_output(command("settings", _settings, "list every setting, its default and where it is set"))
     select = command("select", folder.run, "choose the images of a folder to label first, without any Label Studio")
     folder.add_arguments(select)
+    learn = command("pretext", pretext.run, "train the rotation features that BAL can use in place of the embeddings")
+    pretext.add_arguments(learn)
+    replay = command("simulate", simulate.run, "replay labeling on your own labeled images, strategy against strategy")
+    simulate.add_arguments(replay)
     show = command("demo", demo.run, "start a Label Studio with images and an ordered queue")
     demo.add_arguments(show)
     return parser

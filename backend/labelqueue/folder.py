@@ -24,7 +24,7 @@ from .settings import Deployment
 if TYPE_CHECKING:
     from .embedder import Embedder
 
-__all__ = ["Pick", "add_arguments", "run", "select"]
+__all__ = ["Pick", "add_arguments", "add_model_arguments", "chosen_model", "embed_folder", "run", "select"]
 
 _COLUMNS = ("rank", "path", "reason")
 EPILOG = """\
@@ -110,15 +110,18 @@ def select(
     """
     from poolselect import FreeSel, Pool
 
-    from .embedder import Embedder
-
     say = say or partial(print, file=sys.stderr)
     files = find_images(directory)
-    embedder = Embedder.load(model, weights)
-    cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
-    rows = _embed(files, embedder, cache, patterns, progress, say)
-    if not len(rows):
-        raise LabelQueueError(f"none of the {len(files)} images in {directory} can be read")
+    rows = embed_folder(
+        directory,
+        files,
+        model=model,
+        weights=weights,
+        patterns=patterns,
+        cache_dir=cache_dir,
+        progress=progress,
+        say=say,
+    )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
     pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
@@ -127,6 +130,53 @@ def select(
         Pick(rank, str(files[int(rows.ids[row])].path), reason)
         for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
     ]
+
+
+def embed_folder(
+    directory: Path,
+    files: Sequence[File],
+    *,
+    model: str,
+    weights: Path | None,
+    patterns: int,
+    cache_dir: Path,
+    progress: bool,
+    say: Callable[[str], None],
+) -> Block:
+    """Embed images of a folder, or take what an earlier call kept.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder: it names the cache.
+    files : sequence of File
+        Some of its images.
+    model, weights, patterns, cache_dir, progress, say
+        See `select`.
+
+    Returns
+    -------
+    Block
+        A row for each readable file, ids being places in `files`, ascending.
+
+    Raises
+    ------
+    LabelQueueError
+        If not one file is readable, or the cache cannot be written.
+    EmbedderError
+        If the model or its weights cannot be had.
+    """
+    from .embedder import Embedder
+
+    try:
+        embedder = Embedder.load(model, weights)
+    except EmbedderError as error:
+        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
+    cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
+    rows = _embed(files, embedder, cache, patterns, progress, say)
+    if not len(rows):
+        raise LabelQueueError(f"none of the {len(files)} images in {directory} can be read")
+    return rows
 
 
 def _embed(
@@ -188,14 +238,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images; subfolders are searched too")
     parser.add_argument("-n", type=_at_least_one, required=True, metavar="N", help="how many images to choose")
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "--patterns",
         type=_at_least_one,
@@ -214,9 +257,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
     )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how images are embedded; see `chosen_model`."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
+    )
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: LABELQUEUE_HOME)"
     )
+
+
+def chosen_model(args: argparse.Namespace) -> tuple[str, Path | None, Path]:
+    """Return model, weights and cache directory: from the command line, else from the environment."""
+    deployment = Deployment.from_environment()
+    # Weights of the environment belong to the model of the environment.
+    weights = args.weights or (deployment.weights if args.model is None else None)
+    return args.model or deployment.embedder, weights, args.cache or deployment.home / "select"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -227,22 +290,17 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    deployment = Deployment.from_environment()
-    # Weights of the environment belong to the model of the environment.
-    weights = args.weights or (deployment.weights if args.model is None else None)
-    try:
-        picks = select(
-            args.directory,
-            args.n,
-            model=args.model or deployment.embedder,
-            weights=weights,
-            patterns=args.patterns,
-            seed=args.seed,
-            cache_dir=args.cache or deployment.home / "select",
-            trials=args.trials,
-        )
-    except EmbedderError as error:
-        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
+    model, weights, cache = chosen_model(args)
+    picks = select(
+        args.directory,
+        args.n,
+        model=model,
+        weights=weights,
+        patterns=args.patterns,
+        seed=args.seed,
+        cache_dir=cache,
+        trials=args.trials,
+    )
     _print(picks, args.output)
     return 0
 

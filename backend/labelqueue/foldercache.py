@@ -1,4 +1,4 @@
-"""Embeddings of a folder's images, kept between runs of `labelqueue select`."""
+"""Embeddings of a folder's images, kept between runs of `labelqueue select` and `labelqueue simulate`."""
 
 from __future__ import annotations
 

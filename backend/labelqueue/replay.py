@@ -1,0 +1,181 @@
+"""One annotation campaign replayed: the live service's decisions, an annotator who is always right, and an exam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .block import Block
+from .campaign import Campaign
+from .curves import Point, accuracy, balanced_accuracy
+from .dataset import Dataset, Split
+from .labelconfig import Target
+from .labels import Value
+from .learner import train
+from .order import Order
+from .ordering import due, refill_threshold, size_of
+from .project import ANNOTATED, UNLABELED, TaskRow
+from .settings import PROJECT
+
+__all__ = ["Replay", "replay"]
+
+GENERATION = "replay"  # the embeddings never change
+ANNOTATORS = 1
+
+
+class Replay:
+    """A campaign on a pool whose labels are known.
+
+    Parameters
+    ----------
+    rows : Block
+        The pool; ids ascend from 1.
+    answers : mapping of int to str
+        Class of each id.
+    classes : tuple of str
+        All classes, as a label config would list them.
+    settings : mapping
+        Project settings; missing ones have their defaults.
+
+    Attributes
+    ----------
+    labels : dict of int to str
+        What was annotated, in that order.
+    order : Order or None
+        What is served.
+    """
+
+    def __init__(
+        self, rows: Block, answers: Mapping[int, str], classes: tuple[str, ...], settings: Mapping[str, Any]
+    ) -> None:
+        self._rows, self._answers = rows, answers
+        self._settings = {setting.name: setting.default for setting in PROJECT.values()} | dict(settings)
+        target = Target("image", "image", "choice", "Choices", "classification", classes, multi=False)
+        # Pre-labels change no answer of this annotator.
+        self._campaign = Campaign(target, self._settings, prelabels=False)
+        self._tasks = {task: TaskRow("", UNLABELED) for task in rows.ids.tolist()}
+        self.labels: dict[int, Value] = {}
+        self.order: Order | None = None
+
+    def annotate(self) -> int:
+        """Label the next task of the queue and let the service act on it; return the task."""
+        if self.order is None:
+            self._renew("")
+        assert self.order is not None
+        task = next(place.task for place in self.order.places if self._tasks[place.task].state == UNLABELED)
+        self.labels[task] = self._answers[task]
+        self._tasks[task] = TaskRow("", ANNOTATED)
+        self._campaign.observe(self.labels)
+        low = self._open() < refill_threshold(self._settings["horizon"], ANNOTATORS)
+        self._renew(self._campaign.learn(lambda: self._rows, self.labels, self._tasks, generation=GENERATION, low=low))
+        return task
+
+    def _open(self) -> int:
+        places = self.order.places if self.order else ()
+        return sum(1 for place in places if self._tasks[place.task].state == UNLABELED)
+
+    def _renew(self, learned: str) -> None:
+        """Make a new order or refill the live one, if that is due."""
+        if len(self.labels) == len(self._tasks):
+            return
+        recipe, horizon = self._campaign.recipe(), self._settings["horizon"]
+        decision = due(
+            self.order,
+            tasks=self._tasks,
+            embedded=len(self._tasks),
+            arrivals=len(self._tasks),
+            arriving=False,
+            recipe=recipe,
+            generation=GENERATION,
+            horizon=horizon,
+            annotators=ANNOTATORS,
+            hold=False,
+            learned=learned,
+        )
+        if decision.action == "none":
+            return
+        size = size_of(horizon, ANNOTATORS)
+        if decision.action == "refill" and self.order is not None:
+            placed = self.order.places
+            more = self._campaign.rank(
+                self._rows,
+                self._tasks,
+                size=max(size - self._open(), 1),
+                first=self.order.labeled + len(placed),
+                published={place.task for place in placed},
+            )
+            self.order = replace(self.order, places=(*placed, *more))
+            return
+        places = self._campaign.rank(self._rows, self._tasks, size=size, first=len(self.labels))
+        self.order = Order(
+            number=1,
+            version=recipe.title,
+            strategy=type(recipe.strategy).__name__,
+            parameters=recipe.parameters,
+            generation=GENERATION,
+            arrivals=len(self._tasks),
+            labeled=len(self.labels),
+            embedded=len(self._tasks),
+            created_at=0.0,
+            places=tuple(places),
+        )
+
+
+def replay(
+    dataset: Dataset, part: Split, *, strategy: str, settings: Mapping[str, Any], counts: tuple[int, ...]
+) -> list[Point]:
+    """Replay a campaign and measure it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    part : Split
+        Pool and test set.
+    strategy : str
+        Name on the curve.
+    settings : mapping
+        Project settings, with the seed.
+    counts : tuple of int
+        Numbers of labels, rising, at most the size of the pool. At each a model is trained from nothing on the labels
+        so far and measured on the test set; it has no part in the campaign.
+
+    Returns
+    -------
+    list of Point
+        One per count.
+    """
+    seed = int(settings["seed"])
+    # The CSV may be sorted by class; ids must not tell.
+    pool = np.random.default_rng([seed % 2**63, 1]).permutation(part.pool)
+    rows = dataset.rows.take(pool)
+    ids = np.arange(1, len(pool) + 1, dtype=np.int64)
+    answers = {task: dataset.classes[number] for task, number in zip(ids.tolist(), dataset.labels[pool], strict=True)}
+    block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine.
+    with threadpool_limits(1):
+        campaign = Replay(block, answers, dataset.classes, settings)
+        points = []
+        for count in counts:
+            while len(campaign.labels) < count:
+                campaign.annotate()
+            points.append(_exam(dataset, part, block, campaign.labels, strategy, seed))
+    return points
+
+
+def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], strategy: str, seed: int) -> Point:
+    values = list(labels.values())
+    vectors = rows.embeddings[np.fromiter(labels, np.int64) - 1].astype(np.float32)
+    model = train(vectors, values, classes=dataset.classes, multi=False, seed=seed, fingerprint="exam")
+    actual = dataset.labels[part.test]
+    if model is None:  # one class so far: nothing else can be said
+        said = [values[0]] * len(actual)
+    else:
+        said = model.decide(model.predict(dataset.rows.embeddings[part.test].astype(np.float32)))
+    number = {name: place for place, name in enumerate(dataset.classes)}
+    predicted = np.array([number[str(value)] for value in said], dtype=np.int64)
+    scores = accuracy(actual, predicted), balanced_accuracy(actual, predicted)
+    return Point(strategy, seed, len(labels), *scores)
