@@ -1,4 +1,4 @@
-"""Reading Label Studio: which tasks exist, what their image is, and whether anyone annotated them."""
+"""Reading Label Studio: which tasks exist, what their image is, and what people said of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from .cache import PatternCache
 from .journal import Event
+from .labelbook import LabelBook
 from .labelconfig import Target
+from .labels import read_annotation
 from .labelstudio import LabelStudio
 from .project import ANNOTATED, SKIPPED, UNLABELED, Project, TaskRow
 
@@ -18,7 +20,10 @@ __all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "task_row"
 FULL_EVERY = 3600.0  # seconds between complete readings
 OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
 CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed to be gone, and read again if not
-FIELDS = ("id", "data", "updated_at", "total_annotations", "cancelled_annotations")
+# What moves whenever a task's annotations do. The counts belong to it: Label Studio counts imported annotations late,
+# and `updated_at` stays.
+MARK = ("updated_at", "total_annotations", "cancelled_annotations")
+FIELDS = ("id", "data", *MARK)
 
 
 def image_uri(data: Mapping[str, Any], field: str) -> str:
@@ -46,10 +51,11 @@ def wants_full(project: Project, target: Target) -> bool:
     """Tell whether a complete reading is due.
 
     An incremental one cannot see deletions, nor tasks whose image stands in another field since the label config
-    changed.
+    changed, nor the labels of tasks that did not change since the book of labels was lost.
     """
     return (
         project.get("want_full") == "1"
+        or not LabelBook(project).complete
         or project.get("image_field") != target.image_field
         or time.time() - float(project.get("full_at", "0")) > FULL_EVERY
     )
@@ -68,31 +74,53 @@ def read_changes(
     Returns
     -------
     int
-        Tasks that were new, changed or gone.
+        Tasks that were new, changed, annotated in another way, or gone.
     """
     watermark = project.get("watermark")
     since = datetime.fromisoformat(watermark) - OVERLAP if watermark and not full else None
     started = time.time()
     fresh: dict[int, TaskRow] = {}
+    marks: dict[int, str] = {}
     newest = watermark
     for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
         fresh[int(task["id"])] = task_row(task, target)
+        marks[int(task["id"])] = _mark(task)
         updated = str(task["updated_at"])
         if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
             newest = updated
     known = project.tasks() if full else project.task_rows(sorted(fresh))
     changed = {task: row for task, row in fresh.items() if known.get(task) != row}
     project.put_tasks(changed)
-    gone = sorted(set(known) - set(fresh))
+    book = LabelBook(project)
+    relabeled = _read_labels(book, project.ref.id, client, fresh, marks)
+    gone = sorted((set(known) | book.tasks()) - set(fresh)) if full else []
     if gone:  # tasks deleted while we paged shift the pages, so that a living one can be missed
         existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
         gone = [task for task in gone if task not in existing]
         drop(project, cache, gone)
     if full:
+        book.set_complete()
         project.set(want_full="0", full_at=str(started), image_field=target.image_field)
     if newest:
         project.set(watermark=newest)
-    return len(changed) + len(gone)
+    return len(changed.keys() | relabeled) + len(gone)
+
+
+def _mark(task: Mapping[str, Any]) -> str:
+    return " ".join(str(task.get(field)) for field in MARK)
+
+
+def _read_labels(
+    book: LabelBook, project: int, client: LabelStudio, fresh: Mapping[int, TaskRow], marks: Mapping[int, str]
+) -> set[int]:
+    """Read the annotations of listed tasks that moved since they were read last; return those tasks."""
+    known = book.read_at(sorted(fresh))
+    moved = {task for task, row in fresh.items() if row.state != UNLABELED and known.get(task) != marks[task]}
+    for batch in client.annotated(project, sorted(moved), fields=MARK):
+        book.put({task["id"]: (_mark(task), [read_annotation(raw) for raw in task["annotations"]]) for task in batch})
+    bare = {task for task in known if fresh[task].state == UNLABELED}
+    book.drop(bare)
+    return moved | bare
 
 
 def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | None, events: Sequence[Event]) -> None:
@@ -107,7 +135,8 @@ def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | No
 
 
 def drop(project: Project, cache: PatternCache | None, gone: Sequence[int]) -> None:
-    """Forget deleted tasks and their embeddings."""
+    """Forget deleted tasks, their labels and their embeddings."""
     project.drop_tasks(gone)
+    LabelBook(project).drop(gone)
     if cache is not None:
         cache.discard(gone)

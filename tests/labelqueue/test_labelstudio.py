@@ -5,6 +5,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -156,3 +157,26 @@ def test_only_our_webhook_gets_the_secret():
         assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090/", {"X-Secret": "s"}) == 2
     patches = [(path, json.loads(body)) for method, path, _, body in calls if method == "PATCH"]
     assert patches == [("/api/webhooks/1/", {"headers": {"X-Other": "kept", "X-Secret": "s"}})]
+
+
+def test_named_tasks_are_read_in_batches_with_their_annotations():
+    def answer(method, path, headers, body):
+        chosen = json.loads(parse_qs(urlsplit(path).query)["query"][0])["selectedItems"]["included"]
+        return 200, {}, {"tasks": [{"id": i, "annotations": [{"id": 1, "result": []}]} for i in chosen if i != 7]}
+
+    with serving(answer) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        batches = list(client.annotated(3, range(10**9, 10**9 + 250), fields=("updated_at",)))
+        assert client.existing(3, [6, 7, 8]) == {6, 8}
+        assert list(client.annotated(3, [], fields=())) == [] and client.existing(3, []) == set()
+    assert [len(batch) for batch in batches] == [100, 100, 50]
+    assert len(calls) == 4 and max(len(path) for _, path, _, _ in calls) < 4000
+
+
+@pytest.mark.parametrize("task", [{"id": 5}, {"id": 5, "annotations": [{"id": 1}]}])
+def test_annotations_without_their_results_are_refused(task):
+    with (
+        serving(lambda *call: (200, {}, {"tasks": [task]})) as (url, _),
+        pytest.raises(LabelStudioError, match="task 5 without its annotations' results"),
+    ):
+        list(LabelStudio(url, LEGACY).annotated(3, [5], fields=()))
