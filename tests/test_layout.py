@@ -25,7 +25,8 @@ DOORS = {
     "flask": {"labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
     "rq": {"labelqueue.jobs", "labelqueue.worker", "labelqueue.embedding", "labelqueue.tending"},
     "PIL": {"labelqueue.decode", "labelqueue.demo_images"},
-    "safetensors": {"labelqueue.block", "labelqueue.embedder", "labelqueue.rotation"},
+    "safetensors": {"labelqueue.block", "labelqueue.embedder", "labelqueue.model", "labelqueue.rotation"},
+    "sklearn": {"labelqueue.learner", "poolselect.kmeans"},
 }
 MODULES = {
     f"{package}.{path.stem}": path
