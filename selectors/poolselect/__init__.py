@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolselect.bal import BAL
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
+from poolselect.clustering import FoundationClustering
 from poolselect.exceptions import (
     InvalidParameterError,
     InvalidPoolError,
@@ -19,12 +20,14 @@ from poolselect.exceptions import (
     StrategyLoadError,
 )
 from poolselect.freesel import FreeSel
+from poolselect.kcenter import KCenterGreedy
 from poolselect.pool import Pool
 from poolselect.random import Random
 from poolselect.registry import strategies
 from poolselect.selection import Selection
 from poolselect.strategy import QueryStrategy
 from poolselect.subpool import rolling_cycles, rolling_subpool, search_balancing_factor, subpool
+from poolselect.typiclust import TypiClust, typicality
 from poolselect.uncertain import Entropy, LeastConfidence, Margin
 from poolselect.uncertainty import entropy, least_confidence, margin
 
@@ -39,10 +42,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BAL",
     "Entropy",
+    "FoundationClustering",
     "FreeSel",
     "InvalidParameterError",
     "InvalidPoolError",
     "InvalidSelectionError",
+    "KCenterGreedy",
     "LeastConfidence",
     "Margin",
     "Pool",
@@ -51,6 +56,7 @@ __all__ = [
     "Random",
     "Selection",
     "StrategyLoadError",
+    "TypiClust",
     "attention_filter",
     "cluster_distance_difference",
     "default_clusters",
@@ -66,6 +72,7 @@ __all__ = [
     "spectral_clusters",
     "strategies",
     "subpool",
+    "typicality",
 ]
 
 _NEED_TORCH = ("attention_filter", "neighborhood_mask", "semantic_patterns", "spectral_clusters")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poolselect.exceptions import InvalidParameterError
-from poolselect.kmeans import count_distinct, fit_kmeans, sample_rows, squared_distances
-from poolselect.metric import ROWS_PER_BLOCK
+from poolselect.kmeans import POINTS_PER_CENTROID, count_distinct, fit_kmeans, sample_rows, squared_distances
+from poolselect.metric import LONGEST, ROWS_PER_BLOCK
 from poolselect.rng import generator
 from poolselect.threads import single_threaded_blas
 
@@ -36,7 +36,7 @@ def cluster_distance_difference(embeddings: ArrayLike, centroids: ArrayLike) -> 
     Raises
     ------
     InvalidParameterError
-        If the centroids are not finite, or of another width than the embeddings.
+        If the centroids are not finite, or of another width than the embeddings, or a number is beyond 1e15.
 
     Notes
     -----
@@ -55,6 +55,11 @@ def cluster_distance_difference(embeddings: ArrayLike, centroids: ArrayLike) -> 
     [10.0, 8.0, 0.0, 10.0]
     """
     points = np.asanyarray(embeddings)
+    if points.ndim != 2 or points.dtype.kind not in "fiu":
+        raise InvalidParameterError(
+            f"embeddings have dtype {points.dtype} and shape {points.shape}; they must be numbers of shape (n, d)."
+        )
+    _refuse_far(points)
     centers = checked_centroids(centroids, points.shape[-1])
     several = centers.ndim == 3
     stacked = centers if several else centers[None]
@@ -109,8 +114,9 @@ def fit_centroids(
     n = embeddings.shape[0]
     if n == 0:
         raise InvalidParameterError("k-means needs at least one row of embeddings; there are none.")
+    _refuse_far(embeddings)
     streams = generator(random_state).spawn(n_seeds)
-    samples = [np.arange(n) if full else sample_rows(n, n_clusters, stream) for stream in streams]
+    samples = [np.arange(n) if full else sample_rows(n, POINTS_PER_CENTROID * n_clusters, stream) for stream in streams]
     # Equally many centroids from every seed: as many as the poorest sample has distinct points.
     k = min(count_distinct(embeddings[rows], n_clusters) for rows in samples)
     fits = [fit_kmeans(embeddings[rows], k, stream) for rows, stream in zip(samples, streams, strict=True)]
@@ -145,9 +151,20 @@ def checked_centroids(centroids: ArrayLike, width: int) -> NDArray[np.float32]:
             f"centroids have dtype {array.dtype} and shape {array.shape}; for these embeddings they must be numbers of "
             f"shape (k, {width}) or (seeds, k, {width})."
         )
-    if not np.isfinite(array).all():
-        raise InvalidParameterError("centroids hold NaN or infinities; fit them again with fit_centroids.")
+    if not (np.abs(array) <= LONGEST).all():
+        raise InvalidParameterError(f"centroids hold NaN or numbers beyond {LONGEST:g}; fit them with fit_centroids.")
     return array.astype(np.float32)
+
+
+def _refuse_far(embeddings: NDArray[np.generic]) -> None:
+    # By blocks, for memory maps; and by the extremes, which takes no copy.
+    for start in range(0, embeddings.shape[0], ROWS_PER_BLOCK):
+        block = embeddings[start : start + ROWS_PER_BLOCK]
+        if not -LONGEST <= float(block.min()) <= float(block.max()) <= LONGEST:
+            raise InvalidParameterError(
+                f"embeddings hold NaN or numbers beyond {LONGEST:g}, between which float32 cannot measure distances. "
+                "Scale the vectors down or leave these rows out."
+            )
 
 
 def _two_smallest(squares: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

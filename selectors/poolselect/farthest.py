@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from poolselect.coverage import COST_PER_PROPOSAL, Coverage
+from poolselect.metric import Metric
+from poolselect.pool import Pool
 
 _FIRST_LOOK = 64
 # Gaps closer together than this share of the largest possible one are a tie, which the lowest id wins. Without it the
@@ -58,3 +62,44 @@ class FarthestFirst:
     def choose(self, row: int) -> None:
         """Choose a row of the pool: all of its patterns join the selection."""
         self._coverage.choose(row)
+
+
+def farthest_first(pool: Pool, metric: Metric, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
+    """Yield every candidate, the one that owns the farthest pattern first.
+
+    Parameters
+    ----------
+    pool : Pool
+        Rows sorted by id. Its selected rows count as chosen; if there are none, the first row is drawn uniformly.
+    metric : Metric
+        The metric over `pool`'s patterns.
+    rng : numpy.random.Generator
+        Used for that first row only.
+
+    Yields
+    ------
+    row : int
+        Row of the pool.
+    distance : float
+        Of its farthest pattern from everything chosen before; the largest distance possible for a drawn first row.
+    reason : str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from poolselect.metric import build_metric
+    >>> line = Pool([1, 2, 3, 4], [[0.0], [40.0], [100.0], [95.0]], labels=[0, -1, -1, -1])
+    >>> [row for row, _, _ in farthest_first(line, build_metric("euclidean", line), np.random.default_rng(0))]
+    [2, 1, 3]
+    """
+    coverage = Coverage(pool, metric)
+    if not pool.selected.any():
+        candidates = np.flatnonzero(pool.candidates)
+        first = int(candidates[rng.integers(candidates.size)])
+        coverage.choose(first)
+        yield first, metric.ceiling, "first pick: uniformly drawn"
+    search = FarthestFirst(coverage)
+    while coverage.free.any():
+        row, distance = search.next()
+        search.choose(row)
+        yield row, distance, f"farthest from everything selected: {distance:.2f}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from poolselect.coverage import Coverage
 from poolselect.exceptions import InvalidParameterError
-from poolselect.farthest import FarthestFirst
+from poolselect.farthest import farthest_first
 from poolselect.metric import Metric, MetricName, build_metric
 from poolselect.pool import Pool
 from poolselect.reference import Reference
@@ -132,7 +132,7 @@ class FreeSel(QueryStrategy):
 
     def _query(self, pool: Pool, batch_size: int, rng: np.random.Generator) -> Selection:
         metric = build_metric(self.metric, pool)
-        order = self._farthest(pool, metric, rng) if self.sampling == "farthest" else self._weighted(pool, metric, rng)
+        order = farthest_first(pool, metric, rng) if self.sampling == "farthest" else self._weighted(pool, metric, rng)
         # The order is an endless story told one pick at a time: batch_size only says when to stop listening.
         rows, distances, reasons = zip(*itertools.islice(order, batch_size), strict=True)
         return Selection(np.array(rows, dtype=np.int64), np.minimum.accumulate(np.array(distances)), tuple(reasons))
@@ -164,16 +164,3 @@ class FreeSel(QueryStrategy):
         # Distances never grow, so weights that are zero stay zero: one permutation settles the rest.
         for row in rng.permutation(np.flatnonzero(coverage.free)):
             yield int(row), 0.0, _NOTHING_NEW
-
-    def _farthest(self, pool: Pool, metric: Metric, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
-        coverage = Coverage(pool, metric)
-        if not pool.selected.any():
-            candidates = np.flatnonzero(pool.candidates)
-            first = int(candidates[rng.integers(candidates.size)])
-            coverage.choose(first)
-            yield first, metric.ceiling, "first pick: uniformly drawn"
-        search = FarthestFirst(coverage)
-        while coverage.free.any():
-            row, distance = search.next()
-            search.choose(row)
-            yield row, distance, f"farthest from everything selected: {distance:.2f}"

@@ -13,12 +13,23 @@ from poolselect.threads import single_threaded_blas
 
 # More points than this per centroid hardly move the centroids (0.2 % of inertia with k = 10, 3.8 % with k = 100).
 POINTS_PER_CENTROID = 256
+# k-means++ looks at all its points once per centroid and trial. On a few points per centroid it starts just as well
+# (16: same inertia as all with k = 64 and 256), and a large fit takes a quarter of the time.
+_LEAST_SEEDING_POINTS, _SEEDING_POINTS_PER_CENTROID = 2560, 16
 
 
 def fit_kmeans(
-    points: NDArray[np.float32], n_clusters: int, rng: np.random.Generator, *, init: str = "k-means++", n_init: int = 1
+    points: NDArray[np.float32],
+    n_clusters: int,
+    rng: np.random.Generator,
+    *,
+    init: str = "k-means++",
+    n_init: int = 1,
+    max_iter: int = 300,
 ) -> NDArray[np.float32]:
     """Fit centroids to all the points given: Lloyd's algorithm as scikit-learn does it.
+
+    k-means++ draws its start from at most max(2560, 16 k) of the points.
 
     Parameters
     ----------
@@ -27,11 +38,13 @@ def fit_kmeans(
     n_clusters : int
         k, at least 1. No more centroids are fitted than there are distinct points.
     rng : numpy.random.Generator
-        One number of it seeds the start.
+        Where starts come from.
     init : {"k-means++", "random"}, default "k-means++"
         How the start is drawn.
     n_init : int, default 1
         Starts; the best end is kept.
+    max_iter : int, default 300
+        Lloyd steps per start at most.
 
     Returns
     -------
@@ -48,29 +61,34 @@ def fit_kmeans(
     >>> sorted(fit_kmeans(points, 2, np.random.default_rng(0)).ravel().tolist())
     [0.5, 10.5]
     """
-    from sklearn.cluster import KMeans
+    from sklearn.cluster import KMeans, kmeans_plusplus
     from sklearn.exceptions import ConvergenceWarning
 
-    fewest = min(int(n_clusters), count_distinct(points, n_clusters))
-    model = KMeans(fewest, init=init, n_init=n_init, random_state=int(rng.integers(2**31)))
+    k = count_distinct(points, n_clusters)
+    number = int(rng.integers(2**31))
+    seeding = max(_LEAST_SEEDING_POINTS, _SEEDING_POINTS_PER_CENTROID * k)
+    start: str | NDArray[np.float32] = init
     # OpenMP's limit belongs to the calling thread, so blocks of several threads cannot undo each other's.
     with single_threaded_blas(), threadpool_limits(limits=1, user_api="openmp"), warnings.catch_warnings():
         # Distinct points that float32 distances cannot tell apart: some centroids coincide, which does no harm here.
         warnings.filterwarnings("ignore", message="Number of distinct clusters", category=ConvergenceWarning)
+        if init == "k-means++" and n_init == 1 and points.shape[0] > seeding:
+            few = points[sample_rows(points.shape[0], seeding, rng)]
+            start = kmeans_plusplus(few, k, random_state=number)[0]
+        model = KMeans(k, init=start, n_init=n_init, max_iter=max_iter, random_state=number)
         centroids: NDArray[np.float32] = model.fit(points).cluster_centers_.astype(np.float32)
     return centroids
 
 
-def sample_rows(n: int, n_clusters: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the rows k-means is fitted on: at most 256 per centroid, without replacement, ascending.
+def sample_rows(n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw `size` of n rows without replacement, ascending; all of them if there are no more.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sample_rows(1000, 2, np.random.default_rng(0)).size, sample_rows(5, 2, np.random.default_rng(0)).tolist()
+    >>> sample_rows(1000, 512, np.random.default_rng(0)).size, sample_rows(5, 512, np.random.default_rng(0)).tolist()
     (512, [0, 1, 2, 3, 4])
     """
-    size = POINTS_PER_CENTROID * int(n_clusters)
     if n <= size:
         return np.arange(n, dtype=np.int64)
     return np.sort(rng.choice(n, size=size, replace=False, shuffle=False)).astype(np.int64)

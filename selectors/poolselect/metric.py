@@ -32,7 +32,7 @@ _COLUMNS_PER_BLOCK = 1024
 _NOISE = 1e-7
 _LEAST_NOISE = 1e-6
 # Lengths whose squares stay inside float32's range with room to spare.
-_SHORTEST, _LONGEST = 1e-15, 1e15
+_SHORTEST, LONGEST = 1e-15, 1e15
 
 MetricName = Literal["cosine", "euclidean"]
 
@@ -98,11 +98,11 @@ class Cosine(Metric):
         super().__init__(pool)
         self.ceiling = 2.0
         norms = np.sqrt(_squared_norms(self._patterns))
-        bad = (norms < _SHORTEST) | (norms > _LONGEST)
+        bad = (norms < _SHORTEST) | (norms > LONGEST)
         if bad.any():
             raise InvalidPoolError(
                 f"The cosine distance needs a direction, but patterns of ids {_owners(pool, bad)} are zero vectors "
-                f"or have a length outside [{_SHORTEST:g}, {_LONGEST:g}]. Leave them out or use metric='euclidean'."
+                f"or have a length outside [{_SHORTEST:g}, {LONGEST:g}]. Leave them out or use metric='euclidean'."
             )
         self._scale = (1.0 / norms).astype(np.float32)
 
@@ -133,10 +133,10 @@ class Euclidean(Metric):
         super().__init__(pool)
         self._center = _mean(self._patterns)
         self._squares = _squared_norms(self._patterns, self._center)
-        bad = ~(self._squares <= _LONGEST**2)
+        bad = ~(self._squares <= LONGEST**2)
         if bad.any():
             raise InvalidPoolError(
-                f"Patterns of ids {_owners(pool, bad)} lie farther than {_LONGEST:g} from the mean of the pool, where "
+                f"Patterns of ids {_owners(pool, bad)} lie farther than {LONGEST:g} from the mean of the pool, where "
                 "float32 cannot measure distances. Scale the vectors down or leave these rows out."
             )
         self._radius = float(np.sqrt(self._squares.max(initial=0.0)))

@@ -5,21 +5,27 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from poolselect.bal import BAL
+from poolselect.clustering import FoundationClustering
 from poolselect.exceptions import StrategyLoadError
 from poolselect.freesel import FreeSel
+from poolselect.kcenter import KCenterGreedy
 from poolselect.random import Random
 from poolselect.strategy import QueryStrategy
+from poolselect.typiclust import TypiClust
 from poolselect.uncertain import Entropy, LeastConfidence, Margin
 
 ENTRY_POINT_GROUP = "labelqueue.strategies"
 
 _OURS: dict[str, type[QueryStrategy]] = {
     "bal": BAL,
+    "clustering": FoundationClustering,
     "entropy": Entropy,
     "freesel": FreeSel,
+    "kcenter": KCenterGreedy,
     "least_confidence": LeastConfidence,
     "margin": Margin,
     "random": Random,
+    "typiclust": TypiClust,
 }
 
 
