@@ -47,6 +47,8 @@ class Target:
         the leaves, each as its path. Empty when the config takes them from the tasks.
     multi : bool
         Whether a task can have several labels, or none: `Choices` of several, `Taxonomy` and all regions.
+    nested : bool
+        Whether labels are paths joined by `PATH`; in Label Studio's results each is the list of its steps.
     """
 
     image_field: str
@@ -56,6 +58,7 @@ class Target:
     kind: Kind
     labels: tuple[str, ...]
     multi: bool
+    nested: bool
 
     @property
     def open(self) -> bool:
@@ -113,15 +116,21 @@ def parse_label_config(config: str, target: str = "") -> Target:
     if not field:
         raise ProjectError(f"the <Image name={image!r}> has no value such as $image")
     several = element.get("choice") == "multiple" if tag == "Choices" else tag != "Rating"
-    return Target(field, image, element.get("name", ""), tag, kind, _labels(element), several)
+    nested = tag == "Taxonomy" or _is_set(element, "allowNested")
+    labels = _labels(element, nested)
+    return Target(field, image, element.get("name", ""), tag, kind, labels, several, nested)
+
+
+def _is_set(element: ElementTree.Element, name: str) -> bool:
+    return (element.get(name) or "").lower() == "true"
 
 
 def _is_of_a_part(element: ElementTree.Element) -> bool:
     """Tell whether a control describes a region or one of several images, not what the task shows."""
-    return any((element.get(name) or "").lower() == "true" for name in ("perRegion", "perItem"))
+    return _is_set(element, "perRegion") or _is_set(element, "perItem")
 
 
-def _labels(element: ElementTree.Element) -> tuple[str, ...]:
+def _labels(element: ElementTree.Element, nested: bool) -> tuple[str, ...]:
     """Return the labels of a control, each once."""
     tag = str(element.tag)
     child = CONTROLS[tag][1]
@@ -129,7 +138,6 @@ def _labels(element: ElementTree.Element) -> tuple[str, ...]:
         return tuple(str(i) for i in range(1, int(element.get("maxRating") or 5) + 1))
     if (element.get("value") or "").startswith("$") or element.get("apiUrl"):
         return ()
-    nested = tag == "Taxonomy" or (element.get("allowNested") or "").lower() == "true"
     return tuple(dict.fromkeys(PATH.join(path) for path in _paths(element, child, nested)))
 
 

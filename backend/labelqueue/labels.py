@@ -86,8 +86,8 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
 
 
 def counted(annotations: Iterable[Annotation]) -> list[Annotation]:
-    """Return the annotations that have a say, by id: no skips, and only ground truth where there is any."""
-    said = sorted((one for one in annotations if not one.cancelled), key=lambda one: one.id)
+    """Return the annotations that have a say: no skips, and only ground truth where there is any."""
+    said = [one for one in annotations if not one.cancelled]
     return [one for one in said if one.ground_truth] or said
 
 
@@ -96,11 +96,12 @@ def unknown_labels(annotations: Iterable[Annotation], target: Target) -> set[str
 
     A step above a label, such as "animal" above "animal > cat", is known; it counts for nothing.
     """
-    if target.open:
+    given = {label for one in counted(annotations) for label in one.values.get(target.control_name, ())}
+    given.difference_update(target.labels)
+    if target.open or not given:
         return set()
-    paths = [label.split(PATH) for label in target.labels]
-    known = {PATH.join(steps[: end + 1]) for steps in paths for end in range(len(steps))}
-    return {label for one in counted(annotations) for label in one.values.get(target.control_name, ())} - known
+    paths = [label.split(PATH) for label in target.labels] if target.nested else []
+    return given - {PATH.join(steps[:end]) for steps in paths for end in range(1, len(steps))}
 
 
 def value_of(annotations: Iterable[Annotation], target: Target) -> Value | None:

@@ -83,6 +83,7 @@ NESTED = '<Choice value="animal"><Choice value="cat"/><Choice value="dog" alias=
 def test_labels_are_what_annotations_carry(control, labels):
     target = parse_label_config(config(control))
     assert "|".join(target.labels) == labels and not target.open
+    assert target.nested == (" > " in labels)
 
 
 @pytest.mark.parametrize(
