@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"labelqueue": ["py.typed", "weights/*"], "poolselect": ["py.typed"]},
+    package_data={"labelqueue": ["py.typed", "openapi.json", "weights/*"], "poolselect": ["py.typed"]},
     install_requires=[
         "numpy>=2",
         "scikit-learn>=1.5",
@@ -43,6 +43,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
+            "jsonschema>=4.21",
             "playwright>=1.45",
             "psutil>=5.9",
             "pyyaml>=6",

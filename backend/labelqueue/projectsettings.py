@@ -143,8 +143,8 @@ class ProjectSettings:
                 pipe.set(self._seen, seen)
             return different
 
-        done: dict[str, Any] = self._store.transaction(write, self._key, self._seen, value_from_callable=True)  # type: ignore[assignment]
-        return done
+        # The client's types do not know that the callable's value is returned.
+        return self._store.transaction(write, self._key, self._seen, value_from_callable=True)  # type: ignore
 
 
 def _load(raws: Mapping[Any, Any]) -> dict[str, Choice]:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, jsonify, request
-from werkzeug.exceptions import BadRequest
+from redis.exceptions import RedisError
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
-from . import jobs
+from . import admin, jobs
 from .auth import SECRET_HEADER, refusal
 from .exceptions import LabelQueueError, ProjectError
 from .journal import Journal, read_event
@@ -90,9 +91,8 @@ def webhook() -> tuple[Response, int]:
         return jsonify({"status": "ignored"}), 200
     project.register()
     Journal(project).append(event)
-    if event.action == "START_TRAINING":  # an order chosen by hand gives way to a new one
-        project.set(hold="")
-        jobs.request_tend(project)
+    if event.action == "START_TRAINING":
+        admin.retrain(project)
     else:
         jobs.request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
     return jsonify({"status": "accepted"}), 201
@@ -109,6 +109,29 @@ def known_error(error: LabelQueueError) -> tuple[Response, int]:
     if isinstance(error, ProjectError):
         return jsonify({"error": str(error)}), 400
     return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
+
+
+def lost_store(error: RedisError) -> tuple[Response, int]:
+    """Answer while Redis is away; its address stays in the log."""
+    log.error("%s %s: Redis failed: %s", request.method, request.path, error)
+    return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
+
+
+def http_error(error: HTTPException) -> Response:
+    """Answer in JSON, like everything here, where Flask would send a page."""
+    if isinstance(error, NotFound):
+        what = f"there is no {request.path} here"
+    elif isinstance(error, MethodNotAllowed):
+        what = f"{request.path} takes {', '.join(sorted(error.valid_methods or ()))}, not {request.method}"
+    elif isinstance(error, InternalServerError):
+        what = "unexpected error; labelqueue's log says what happened"
+    else:
+        what = error.description or error.name
+    answer = jsonify({"error": f"{what} (the calls are in /api/v1/openapi.json)"})
+    answer.status_code = error.code or 500
+    if isinstance(error, MethodNotAllowed):
+        answer.allow.update(error.valid_methods or ())
+    return answer
 
 
 def gone(**values: Any) -> tuple[Response, int]:
