@@ -58,7 +58,7 @@ class Target:
     kind: Kind
     labels: tuple[str, ...]
     multi: bool
-    nested: bool
+    nested: bool = False
 
     @property
     def open(self) -> bool:
