@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -13,7 +14,7 @@ from .block import Block
 from .campaign import Campaign
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
-from .labelconfig import Target
+from .labelconfig import parse_label_config
 from .labels import Value
 from .learner import train
 from .order import Order
@@ -21,7 +22,7 @@ from .ordering import due, refill_threshold, size_of
 from .project import ANNOTATED, UNLABELED, TaskRow
 from .settings import PROJECT
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Replay", "label_config", "replay"]
 
 GENERATION = "replay"  # the embeddings never change
 ANNOTATORS = 1
@@ -54,9 +55,8 @@ class Replay:
     ) -> None:
         self._rows, self._answers = rows, answers
         self._settings = {setting.name: setting.default for setting in PROJECT.values()} | dict(settings)
-        target = Target("image", "image", "choice", "Choices", "classification", classes, multi=False)
         # Pre-labels change no answer of this annotator.
-        self._campaign = Campaign(target, self._settings, prelabels=False)
+        self._campaign = Campaign(parse_label_config(label_config(classes)), self._settings, prelabels=False)
         self._tasks = {task: TaskRow("", UNLABELED) for task in rows.ids.tolist()}
         self.labels: dict[int, Value] = {}
         self.order: Order | None = None
@@ -108,12 +108,14 @@ class Replay:
                 first=self.order.labeled + len(placed),
                 published={place.task for place in placed},
             )
+            self._campaign.served(self.order.version, more)
             self.order = replace(self.order, places=(*placed, *more))
             return
         places = self._campaign.rank(self._rows, self._tasks, size=size, first=len(self.labels))
+        recipe, number = self._campaign.recipe(), 1 + (self.order.number if self.order else 0)
         self.order = Order(
-            number=1,
-            version=recipe.title,
+            number=number,
+            version=f"r{number} {recipe.title}",
             strategy=type(recipe.strategy).__name__,
             parameters=recipe.parameters,
             generation=GENERATION,
@@ -123,6 +125,13 @@ class Replay:
             created_at=0.0,
             places=tuple(places),
         )
+        self._campaign.served(self.order.version, places)
+
+
+def label_config(classes: tuple[str, ...]) -> str:
+    """Return a label config that asks for one of the classes."""
+    choices = "".join(f"<Choice value={quoteattr(name)}/>" for name in classes)
+    return f'<View><Image name="image" value="$image"/><Choices name="choice" toName="image">{choices}</Choices></View>'
 
 
 def replay(
@@ -167,8 +176,9 @@ def replay(
 
 
 def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], strategy: str, seed: int) -> Point:
-    values = list(labels.values())
-    vectors = rows.embeddings[np.fromiter(labels, np.int64) - 1].astype(np.float32)
+    tasks = sorted(labels)  # ids are places from 1
+    values = [labels[task] for task in tasks]
+    vectors = rows.embeddings[np.array(tasks) - 1].astype(np.float32)
     model = train(vectors, values, classes=dataset.classes, multi=False, seed=seed, fingerprint="exam")
     actual = dataset.labels[part.test]
     if model is None:  # one class so far: nothing else can be said
