@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .labels import Value
 from .project import Project
 
 __all__ = ["Order", "Orders", "Place", "score"]
@@ -23,10 +24,38 @@ def score(rank: int) -> float:
 
 @dataclass(frozen=True)
 class Place:
-    """One task's place in an order."""
+    """One task's place in an order.
+
+    Attributes
+    ----------
+    task : int
+        Its id.
+    reason : str
+        Why it stands here, in a short sentence.
+    control : bool
+        Drawn at random, so that the model's accuracy can be measured on it.
+    prelabel : str or tuple of str, optional
+        What its annotator finds filled in.
+    """
 
     task: int
     reason: str
+    control: bool = False
+    prelabel: Value | None = None
+
+    def dump(self) -> list[Any]:
+        """Return the JSON form, as short as it gets: an order has hundreds of places."""
+        row = [self.task, self.reason, self.control, self.prelabel]
+        while row[-1] in (None, False):
+            row.pop()
+        return row
+
+    @classmethod
+    def load(cls, row: list[Any]) -> Place:
+        """Parse `dump`'s form."""
+        if len(row) == 4 and isinstance(row[3], list):
+            row = [*row[:3], tuple(row[3])]
+        return cls(*row)
 
 
 @dataclass(frozen=True)
@@ -38,13 +67,13 @@ class Order:
     number : int
         Counts every attempt to publish in this project, from 1.
     version : str
-        Label Studio's `model_version`, such as ``r1 FreeSel``.
+        Label Studio's `model_version`, such as ``r1 FreeSel`` or ``r12 BAL cycle 3``.
     strategy : str
         Name of the query strategy.
     parameters : dict
-        Its hyper-parameters, seed included.
+        Its hyper-parameters, seed included, and what else shaped the order: control share, pre-labels, model.
     generation : str
-        Fingerprint of the embeddings.
+        Fingerprint of the embeddings: model, digest of its weights, parameters.
     arrivals : int
         Rows ever embedded for this project when the order was made; a larger count now means newer images.
     labeled : int
@@ -55,6 +84,18 @@ class Order:
         Unix time.
     places : tuple of Place
         Tasks in order, refills included.
+    phase : str
+        ``cold`` or ``warm``.
+    why : str
+        Why this order was made, in a sentence.
+    model : str
+        Fingerprint of the model at that time; empty without one.
+    labels : int
+        Labels it was trained on.
+    trust : float
+        Trust in it at that time.
+    centroids : str
+        Digest of the centroids of BAL's clusters; empty for other strategies.
     """
 
     number: int
@@ -67,16 +108,22 @@ class Order:
     embedded: int
     created_at: float
     places: tuple[Place, ...] = field(default=())
+    phase: str = "cold"
+    why: str = ""
+    model: str = ""
+    labels: int = 0
+    trust: float = 0.0
+    centroids: str = ""
 
     def dump(self) -> str:
         """Return the JSON form."""
-        return json.dumps({**asdict(self), "places": [[place.task, place.reason] for place in self.places]})
+        return json.dumps({**asdict(self), "places": [place.dump() for place in self.places]})
 
     @classmethod
     def load(cls, raw: bytes | str) -> Order:
         """Parse `dump`'s form."""
         row = json.loads(raw)
-        return cls(**{**row, "places": tuple(Place(task, reason) for task, reason in row["places"])})
+        return cls(**{**row, "places": tuple(Place.load(place) for place in row["places"])})
 
 
 class Orders:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from poolselect import FreeSel, Pool, QueryStrategy, Random
+from poolselect import Pool, Selection
 
 from .block import Block
+from .control import control_order, is_control
 from .order import Order, Place
 from .project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from .recipe import Recipe
 
-__all__ = ["Due", "due", "make_strategy", "rank_tasks", "refill_threshold", "size_of"]
+__all__ = ["NOT_EMBEDDED", "Due", "due", "rank_tasks", "refill_threshold", "size_of"]
 
 SPARE = 2  # spare tail, in heads
 GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
+CONTROL = "random control"
+NOT_EMBEDDED = "its image is not embedded yet"
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,12 @@ def due(
     embedded: int,
     arrivals: int,
     arriving: bool,
-    strategy: str,
-    parameters: Mapping[str, Any],
+    recipe: Recipe,
     generation: str,
     horizon: int,
     annotators: int,
     hold: bool,
+    learned: str = "",
 ) -> Due:
     """Decide what is due.
 
@@ -62,19 +67,23 @@ def due(
         Rows in the cache now, and rows ever embedded.
     arriving : bool
         Whether images still wait to be embedded.
-    strategy, parameters, generation
+    recipe, generation
         What an order made now would be made with.
     horizon, annotators : int
         Tasks in the head; people who annotated within the last hour.
     hold : bool
         A person chose an older order: it is refilled but not replaced.
+    learned : str
+        Why what was learned just now asks for a new order; empty when it does not.
     """
     if not embedded:
         return Due("none", "no image is embedded yet")
     if live is None:
         return Due("new", "first order")
     if not hold:
-        if (live.strategy, dict(live.parameters)) != (strategy, dict(parameters)):
+        if learned:
+            return Due("new", learned)
+        if (live.strategy, dict(live.parameters)) != (type(recipe.strategy).__name__, recipe.parameters):
             return Due("new", "settings changed")
         if live.generation != generation:
             return Due("new", "the images were embedded anew")
@@ -94,42 +103,51 @@ def size_of(horizon: int, annotators: int) -> int:
     return max((1 + SPARE) * horizon, refill_threshold(horizon, annotators) + horizon // 2)
 
 
-def make_strategy(name: str, settings: Mapping[str, Any]) -> QueryStrategy:
-    """Return the query strategy that the project settings ask for."""
-    if name == "random":
-        return Random(random_state=settings["seed"])
-    return FreeSel(trials=settings["trials"], random_state=settings["seed"])
-
-
 def rank_tasks(
-    strategy: QueryStrategy,
+    recipe: Recipe,
     rows: Block,
     tasks: Mapping[int, TaskRow],
     *,
     size: int,
+    first: int,
     published: Collection[int] = (),
     quarantined: Mapping[int, tuple[str, str]] | None = None,
+    probabilities: NDArray[np.float32] | None = None,
+    class_names: tuple[str, ...] = (),
+    multilabel: bool = False,
+    missing: str = NOT_EMBEDDED,
 ) -> list[Place]:
-    """Rank the next tasks: the strategy's picks, tasks not embedded yet, skipped ones, and last those with a bad image.
+    """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet, skipped ones,
+    and last those with a bad image.
 
-    An order is a pure function of the rows sorted by task id, the states, and the strategy with its seed; arrival
-    history and workers never enter.
+    An order is a pure function of the rows sorted by task id, the states, and the recipe; arrival history and workers
+    never enter.
 
     Parameters
     ----------
-    strategy : QueryStrategy
-        Ranks the embedded, unlabeled, unpublished tasks. Annotated, skipped and already published ones count as
-        selected: what they show needs no second look.
+    recipe : Recipe
+        Its strategy ranks the embedded, unlabeled, unpublished tasks. Annotated, skipped and already published ones
+        count as selected: what they show needs no second look.
     rows : Block
         Embedded tasks in ascending order of id.
     tasks : mapping
         Every known task; a row without a task is ignored.
     size : int
         How many to rank.
+    first : int
+        Absolute position in the queue of the first of them: tasks annotated or skipped when the order began, and
+        places it has already. Which positions are controls depends on it.
     published : collection of int
         Tasks of the live order, when this is its refill.
     quarantined : mapping, optional
         Tasks whose image cannot be used: id to (URI, reason).
+    probabilities : ndarray of shape (n, c), float32, optional
+        What the model predicts for each row.
+    class_names : tuple of str, length c
+    multilabel : bool
+        Whether the rows of `probabilities` are independent of each other.
+    missing : str
+        Reason given for a task without a row.
 
     Returns
     -------
@@ -137,12 +155,12 @@ def rank_tasks(
         At most `size` places, best first.
     """
     known = np.array([task in tasks for task in rows.ids.tolist()], dtype=bool)
-    rows = rows.take(np.flatnonzero(known))
-    states = [tasks[task].state for task in rows.ids.tolist()]
+    if not known.all():
+        rows = rows.take(np.flatnonzero(known))
+        probabilities = None if probabilities is None else probabilities[known]
     taken = set(published)
     candidates = np.array(
-        [state == UNLABELED and task not in taken for task, state in zip(rows.ids.tolist(), states, strict=True)],
-        dtype=bool,
+        [tasks[task].state == UNLABELED and task not in taken for task in rows.ids.tolist()], dtype=bool
     )
     places: list[Place] = []
     if candidates.any():
@@ -151,20 +169,43 @@ def rank_tasks(
             embeddings=rows.embeddings.astype(np.float32),
             patterns=rows.patterns.astype(np.float32),
             offsets=rows.offsets,
+            probabilities=probabilities,
+            class_names=class_names if probabilities is not None else None,
+            multilabel=multilabel,
             candidates=candidates,
             selected=~candidates,
         )
-        selection = strategy.query(pool, batch_size=min(size, int(candidates.sum())))
-        places = [
-            Place(int(rows.ids[row]), reason) for row, reason in zip(selection.indices, selection.reasons, strict=True)
-        ]
+        selection = recipe.strategy.query(pool, batch_size=min(size, int(candidates.sum())))
+        places = list(_with_controls(recipe, rows.ids, np.flatnonzero(candidates), selection, first))
     embedded = set(rows.ids.tolist())
     rest = sorted(task for task in tasks if task not in taken)
     bad = {
         task: reason for task, (uri, reason) in (quarantined or {}).items() if task in tasks and tasks[task].uri == uri
     }
     left = [task for task in rest if task not in embedded and tasks[task].state == UNLABELED]
-    places += [Place(task, "its image is not embedded yet") for task in left if task not in bad]
+    places += [Place(task, missing) for task in left if task not in bad]
     places += [Place(task, "skipped before") for task in rest if tasks[task].state == SKIPPED]
     places += [Place(task, f"bad image: {bad[task]}") for task in left if task in bad]
     return places[:size]
+
+
+def _with_controls(
+    recipe: Recipe, ids: NDArray[np.int64], candidates: NDArray[np.int64], selection: Selection, first: int
+) -> Iterator[Place]:
+    """Yield the strategy's picks with controls at their positions, as many as were picked.
+
+    A control is the next candidate of a random permutation that does not stand in front of it already: of the tasks
+    still unlabeled when it is served, each is as likely as any other.
+    """
+    seed = recipe.strategy.random_state
+    controls = is_control(seed, first, len(selection), recipe.control_share)
+    picks = iter(zip(selection.indices.tolist(), selection.reasons, strict=True))
+    drawn = iter(candidates[control_order(ids[candidates], seed, first)].tolist() if controls.any() else ())
+    placed: set[int] = set()
+    for control in controls:
+        if control:
+            row, reason = next(row for row in drawn if row not in placed), CONTROL
+        else:
+            row, reason = next((row, why) for row, why in picks if row not in placed)
+        placed.add(row)
+        yield Place(int(ids[row]), reason, control=bool(control))

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from .exceptions import LabelStudioError, PublishError
+from .labelconfig import Target
 from .labelstudio import LabelStudio
 from .order import Order, Orders, Place, score
+from .prelabel import result_of
 from .project import Project
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
@@ -39,14 +41,22 @@ class Publisher:
         Raises when this job no longer holds the project's lock; called right before each visible write.
     seen : mapping
         The project as Label Studio showed it when this job began.
+    target : Target
+        What pre-labels are written for.
     """
 
     def __init__(
-        self, project: Project, client: LabelStudio, check: Callable[[], None], seen: Mapping[str, Any]
+        self,
+        project: Project,
+        client: LabelStudio,
+        check: Callable[[], None],
+        seen: Mapping[str, Any],
+        target: Target,
     ) -> None:
         self._project = project
         self._client = client
         self._check = check
+        self._target = target
         self._seen = _queue_settings(seen)
         self._orders = Orders(project)
 
@@ -145,7 +155,12 @@ class Publisher:
     def _import(self, order: Order, first: int, places: Sequence[Place]) -> bool:
         """Send predictions for ranks from `first` on; return whether all were stored."""
         rows = [
-            {"task": place.task, "result": [], "score": score(first + i), "model_version": order.version}
+            {
+                "task": place.task,
+                "result": result_of(place.prelabel, self._target),
+                "score": score(first + i),
+                "model_version": order.version,
+            }
             for i, place in enumerate(places)
         ]
         single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))

@@ -1,116 +1,154 @@
-"""Renewing a project's queue: decide what is due, let the strategy rank, publish."""
+"""Renewing a project's queue: learn, decide what is due, draft the order, publish it."""
 
 from __future__ import annotations
 
 import logging
 import time
+from functools import cache as cached
 
 from . import jobs
 from .block import Block, source_hash
 from .cache import PatternCache
-from .exceptions import CacheError, PublishError
-from .order import Order, Orders
-from .ordering import due, make_strategy, rank_tasks, refill_threshold, size_of
-from .project import UNLABELED, Project, TaskRow
+from .campaign import Campaign
+from .draft import draft, open_places
+from .exceptions import CacheError, ProjectError, PublishError
+from .labelbook import LabelBook
+from .labelconfig import Target
+from .learning import load_memory, save_memory, save_standing
+from .order import Orders
+from .ordering import Due, due, refill_threshold
+from .project import Project, TaskRow
 from .publishing import Publisher
+from .recipe import Recipe
 from .runtime import Runtime
 
-__all__ = ["annotators_at_work", "renew"]
+__all__ = ["renew"]
 
 log = logging.getLogger(__name__)
 
-HOUR = 3600.0
 MIN_GAP = 5.0  # seconds between two orders that only arrivals ask for
 
 
-def annotators_at_work(project: Project) -> int:
-    """Return how many people annotated within the last hour."""
-    return int(project.store.zcount(project.name("annotators"), time.time() - HOUR, "+inf"))
-
-
 def renew(
-    runtime: Runtime, project: Project, publisher: Publisher, tasks: dict[int, TaskRow], *, arriving: bool
+    runtime: Runtime,
+    project: Project,
+    publisher: Publisher,
+    target: Target,
+    tasks: dict[int, TaskRow],
+    *,
+    arriving: bool,
+    prelabels: bool,
 ) -> str:
-    """Publish a new order or refill the live one, if that is due.
+    """Learn what annotators taught; publish a new order or refill the live one, if that is due.
 
     Parameters
     ----------
+    target : Target
+        What the label config asks of an image.
     tasks : dict
         Every known task.
     arriving : bool
         Whether images still wait to be embedded.
+    prelabels : bool
+        Whether Label Studio shows pre-labels in this project.
 
     Returns
     -------
     str
         What was done, for the log.
     """
-    settings, live = project.settings(), Orders(project).live()
-    generation = project.get("generation")
+    settings, live, annotators = project.settings(), Orders(project).live(), project.annotators_at_work()
+    generation, arrivals = project.get("generation"), int(project.get("arrivals", "0"))
     cache = runtime.cache(project, generation)
     sources = {task: source_hash(row.uri) for task, row in tasks.items()}
     here = cache.rows()
-    embedded = sum(1 for task, source in sources.items() if here.get(task) == source)
-    strategy = make_strategy(settings["strategy"], settings)
-    name = type(strategy).__name__
-    parameters = {key: value for key, value in vars(strategy).items() if not key.startswith("_")}
-    arrivals, horizon = int(project.get("arrivals", "0")), settings["horizon"]
-    annotators = annotators_at_work(project)
+    embedded = {task for task, source in sources.items() if here.get(task) == source}
+    rows = cached(lambda: _load(project, cache, sources))  # read when somebody asks for it first
+    low = live is not None and open_places(live, tasks) < refill_threshold(settings["horizon"], annotators)
+
+    campaign = Campaign(target, settings, before := load_memory(project), prelabels=prelabels)
+    book = LabelBook(project).labels(target)
+    labels = {task: value for task, value in book.values.items() if task in embedded}
+    campaign.observe(labels)
+    wish = project.get("retrain_wanted")
+    learned = campaign.learn(rows, labels, tasks, generation=generation, wanted=bool(wish), low=low)
+    # Kept before anything is published: what was learned is not learned twice, and why it matters is not forgotten.
+    save_memory(project, campaign.memory, before)
+    save_standing(project, learning=campaign.standing(labels, tasks) | {"dropped_labels": book.dropped})
+    project.set(learned=learned or project.get("learned"))
     decision = due(
         live if live is None or project.get("refilling") != live.version else None,
         tasks=tasks,
-        embedded=embedded,
+        embedded=len(embedded),
         arrivals=arrivals,
         arriving=arriving,
-        strategy=name,
-        parameters=parameters,
+        recipe=campaign.recipe(),
         generation=generation,
-        horizon=horizon,
+        horizon=settings["horizon"],
         annotators=annotators,
         hold=bool(project.get("hold")),
+        learned=project.get("learned"),
     )
     if decision.action == "none":
         return decision.why
-    published = {place.task for place in live.places} if live else set()
-    still_open = sum(1 for task in published if task in tasks and tasks[task].state == UNLABELED)
-    if decision.action == "new" and live is not None and still_open >= refill_threshold(horizon, annotators):
+    if decision.action == "new" and live is not None and not low and not project.get("learned"):
         gap = max(MIN_GAP, 5 * float(project.get("bulk_seconds", "1")))
         if arrivals > live.arrivals and (wait := live.created_at + gap - time.time()) > 0:
             jobs.request_tend(project, delay=wait)
             return f"{decision.why}; a new order follows in {wait:.0f} s"
-    block = _load(project, cache, sources)
-    quarantined = project.quarantined()
-    size = size_of(horizon, annotators)
-    if decision.action == "refill" and live is not None:
-        places = rank_tasks(
-            strategy, block, tasks, size=max(size - still_open, 1), published=published, quarantined=quarantined
+    before, features = campaign.memory, _features(runtime, project, campaign.recipe(), sources)
+    while True:
+        order = draft(
+            campaign,
+            decision,
+            live,
+            rows(),
+            tasks,
+            generation=generation,
+            arrivals=arrivals,
+            horizon=settings["horizon"],
+            annotators=annotators,
+            quarantined=project.quarantined(),
+            features=features,
         )
+        if decision.action == "new" or live is None:
+            break
+        places = order.places[len(live.places) :]
         try:
             order = publisher.refill(live, places)
         except PublishError as error:
             log.warning("%s; a new order follows", error)
+            decision = Due("new", "the refill before it failed")
         else:
+            campaign.served(order.version, places)
+            save_memory(project, campaign.memory, before)
             log.info("project %d: %s refilled with %d tasks", project.ref.id, order.version, len(places))
             return f"{order.version} refilled with {len(places)} tasks ({decision.why})"
-    places = rank_tasks(strategy, block, tasks, size=size, quarantined=quarantined)
-    if not places:
+    if order.places:
+        order = publisher.publish(order)
+        campaign.served(order.version, order.places)
+        save_memory(project, campaign.memory, before)
+    project.set(learned="")
+    project.settle("retrain_wanted", wish)
+    if not order.places:
         return "every task is annotated"
-    order = publisher.publish(
-        Order(
-            number=0,
-            version=name,
-            strategy=name,
-            parameters=parameters,
-            generation=generation,
-            arrivals=arrivals,
-            labeled=sum(1 for row in tasks.values() if row.state != UNLABELED),
-            embedded=embedded,
-            created_at=0.0,
-            places=tuple(places),
-        )
+    log.info(
+        "project %d: %s is live with %d tasks (%s)", project.ref.id, order.version, len(order.places), decision.why
     )
-    log.info("project %d: %s is live with %d tasks (%s)", project.ref.id, order.version, len(places), decision.why)
     return f"{order.version} is live ({decision.why})"
+
+
+def _features(runtime: Runtime, project: Project, recipe: Recipe, sources: dict[int, int]) -> Block | None:
+    """Return what BAL sees instead of the embeddings, if the recipe asks for that."""
+    if recipe.features == "vit":
+        return None
+    generation = project.get("rotation_generation")
+    if not generation:
+        raise ProjectError(
+            "setting 'bal_features' is 'rotation', but no rotation network was trained: "
+            f"run `labelqueue pretext {project.ref.id}`, or set bal_features=vit"
+        )
+    return runtime.cache(project, generation).load(sources)
 
 
 def _load(project: Project, cache: PatternCache, sources: dict[int, int]) -> Block:

@@ -113,9 +113,17 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         runtime.cache(project, project.get("generation")).delete()
         project.set(generation=wanted_generation)
 
-    publisher = Publisher(project, client, lock.check, remote)
+    publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)
-    outcome = project.get("paused") or renew(runtime, project, publisher, tasks, arriving=bool(arriving))
+    outcome = project.get("paused") or renew(
+        runtime,
+        project,
+        publisher,
+        target,
+        tasks,
+        arriving=bool(arriving),
+        prelabels=bool(remote.get("show_collab_predictions", True)),
+    )
     journal.clear(mark)
     project.set(error="")
     return outcome

@@ -109,8 +109,21 @@ class LabelStudioApi:
 
     def annotate(self, task: int, *choices: str, skip: bool = False) -> Json:
         value = {"from_name": "choice", "to_name": "image", "type": "choices", "value": {"choices": list(choices)}}
-        body = {"result": [value] if choices else [], "lead_time": 1.0, "was_cancelled": skip}
+        return self.submit(task, [value] if choices else [], skip=skip)
+
+    def submit(self, task: int, result: Sequence[Json], *, skip: bool = False) -> Json:
+        body = {"result": list(result), "lead_time": 1.0, "was_cancelled": skip}
         return self.call("POST", f"/api/tasks/{task}/annotations", json=body)
+
+    def annotations(self, task: int) -> list[Json]:
+        return self.call("GET", f"/api/tasks/{task}/annotations/")
+
+    def delete_annotation(self, annotation: int) -> None:
+        self.call("DELETE", f"/api/annotations/{annotation}/")
+
+    def predictions(self, task: int, version: str) -> list[Json]:
+        found = self.call("GET", f"/api/tasks/{task}/")["predictions"]
+        return [prediction for prediction in found if prediction["model_version"] == version]
 
     def sign_up(self, email: str) -> LabelStudioApi:
         """Return another user, signed up through the organization's invitation as a person would."""
@@ -174,6 +187,12 @@ class Backend:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             assert self.process.wait(timeout=60) == 0, self.log.read_text()
+
+    def get(self, path: str) -> Any:
+        """Ask the backend's own REST API."""
+        answer = requests.get(f"{self.url}/api/v1{path}", timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def command(self, *arguments: str) -> Any:
         """Run the command line against this backend; its JSON is parsed when `--json` is among the arguments."""

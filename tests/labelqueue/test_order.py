@@ -9,10 +9,18 @@ from hypothesis import strategies as st
 from labelqueue.order import Order, Orders, Place, score
 from labelqueue.ordering import due, refill_threshold, size_of
 from labelqueue.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from labelqueue.recipe import Recipe
+from poolselect import FreeSel, Random
+
+
+def recipe(strategy=None, **changes) -> Recipe:
+    base = Recipe("freesel", "FreeSel", strategy or FreeSel(trials=1), "cold", "", None, 0.05, "vit")
+    return replace(base, **changes)
 
 
 def order(tasks=(3, 1, 2), **changes) -> Order:
-    base = Order(1, "r1 FreeSel", "FreeSel", {"trials": 1}, "gen", 3, 0, 3, 1.0, tuple(Place(t, "why") for t in tasks))
+    places = tuple(Place(task, "why") for task in tasks)
+    base = Order(1, "r1 FreeSel", "FreeSel", recipe().parameters, "gen", 3, 0, 3, 1.0, places)
     return replace(base, **changes)
 
 
@@ -24,7 +32,13 @@ def test_scores_grow_with_the_rank_and_label_studio_takes_them(rank):
 def test_records_come_back(project):
     orders = Orders(project)
     assert orders.live() is None
-    first, second = order(), order(number=2, version="r2 FreeSel")
+    places = (
+        Place(3, "why"),
+        Place(1, "drawn", True),
+        Place(2, "sure", prelabel="cat"),
+        Place(4, "", True, ("a", "b")),
+    )
+    first, second = order(), order(number=2, version="r2 FreeSel", phase="warm", trust=0.4, places=places)
     orders.save(first)
     orders.save(second)
     orders.go_live(first)
@@ -38,8 +52,7 @@ CALM = {
     "embedded": 3,
     "arrivals": 3,
     "arriving": False,
-    "strategy": "FreeSel",
-    "parameters": {"trials": 1},
+    "recipe": recipe(),
     "generation": "gen",
     "horizon": 10,
     "annotators": 0,
@@ -63,8 +76,14 @@ THREE = tasks(dict.fromkeys((1, 2, 3), UNLABELED))
         ({"arrivals": 4, "hold": True}, "none"),
         ({"arrivals": 4, "arriving": True}, "none"),
         ({"arrivals": 6, "embedded": 6, "arriving": True}, "new"),
-        ({"strategy": "Random"}, "new"),
-        ({"parameters": {"trials": 2}}, "new"),
+        ({"recipe": recipe(Random())}, "new"),
+        ({"recipe": recipe(FreeSel(trials=2))}, "new"),
+        ({"recipe": recipe(control_share=0.1)}, "new"),
+        ({"recipe": recipe(prelabel=0.5)}, "new"),
+        ({"recipe": recipe(model="another")}, "new"),
+        ({"recipe": recipe(Random()), "hold": True}, "none"),
+        ({"learned": "trained on 30 labels"}, "new"),
+        ({"learned": "trained on 30 labels", "hold": True}, "none"),
         ({"generation": "other"}, "new"),
         ({"generation": "other", "hold": True}, "none"),
     ],

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.block import Block
-from labelqueue.ordering import make_strategy, rank_tasks
+from labelqueue.control import control_order, is_control
+from labelqueue.ordering import rank_tasks
 from labelqueue.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
-from labelqueue.settings import PROJECT
-
-SETTINGS = {name: setting.default for name, setting in PROJECT.items()}
+from labelqueue.recipe import Recipe
+from poolselect import FreeSel
 
 
 def block(ids) -> Block:
@@ -18,10 +18,11 @@ def block(ids) -> Block:
     return Block(ids, np.zeros(len(ids), np.uint64), rows, rows, np.arange(len(ids) + 1, dtype=np.int64))
 
 
-def rank(states, embedded, size=100, published=(), quarantined=None, **settings):
+def rank(states, embedded, size=100, published=(), quarantined=None, seed=0, share=0.0, first=0):
     tasks = {task: TaskRow("u", state) for task, state in states.items()}
-    strategy = make_strategy("freesel", {**SETTINGS, "trials": 3, **settings})
-    return rank_tasks(strategy, block(embedded), tasks, size=size, published=published, quarantined=quarantined)
+    recipe = Recipe("freesel", "FreeSel", FreeSel(trials=3, random_state=seed), "cold", "", None, share, "vit")
+    rows = block(embedded)
+    return rank_tasks(recipe, rows, tasks, size=size, first=first, published=published, quarantined=quarantined)
 
 
 def test_bad_images_and_skips_go_to_the_end():
@@ -61,3 +62,18 @@ def test_a_refill_goes_on_where_the_head_ends():
     rest = [place.task for place in rank(states, states, size=10, published=head)]
     assert not set(head) & set(rest) and len(rest) == 10
     assert head == [place.task for place in rank(states, states, size=20)][:10]
+
+
+@given(st.integers(2, 60), st.integers(), st.floats(0, 0.5), st.integers(0, 10_000))
+def test_controls_stand_where_they_must_and_are_the_next_of_a_random_permutation(n, seed, share, first):
+    states = dict.fromkeys(range(1, n + 1), UNLABELED)
+    places = rank(states, states, size=n, seed=seed, share=share, first=first)
+    assert sorted(place.task for place in places) == sorted(states)
+    assert [place.control for place in places] == is_control(seed, first, n, share).tolist()
+    permutation = (control_order(np.array(sorted(states)), seed, first) + 1).tolist()
+    chosen = [place.task for place in rank(states, states, size=n, seed=seed)]
+    for at, place in enumerate(places):
+        before = {other.task for other in places[:at]}
+        source = permutation if place.control else chosen
+        assert place.task == next(task for task in source if task not in before)
+        assert (place.reason == "random control") == place.control

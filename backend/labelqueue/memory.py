@@ -1,0 +1,162 @@
+"""What a campaign remembers: its model, what the model said before it knew better, the phase, the controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from .geometry import Geometry
+from .labels import Value
+from .model import Model
+from .outlook import Outlook
+from .phase import Course
+
+__all__ = ["Cycle", "Guess", "Memory"]
+
+GUESSES = 1000  # guesses kept besides those of controls; trust looks at the newest few only
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Where BAL stands; fixed when the model was trained, so that an order does not change while images arrive.
+
+    Attributes
+    ----------
+    number : int
+        BAL cycle, from 0.
+    size : int
+        Labels per cycle.
+    slots : int or None
+        Cycles in all when the budget is known; None lets the sub-pools go round in a circle.
+    balancing_factor : float
+        Width of a sub-pool in slots.
+    """
+
+    number: int = 0
+    size: int = 10
+    slots: int | None = None
+    balancing_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the model said of a task before it was trained on its label.
+
+    Attributes
+    ----------
+    task : int
+    predicted : str or tuple of str
+    training : int
+        Number of the model, counted from 1.
+    labels : int
+        Labels it was trained on.
+    control : str
+        Version of the order that served the task as a random control; empty for a chosen task.
+    """
+
+    task: int
+    predicted: Value
+    training: int
+    labels: int
+    control: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """State of a campaign; a value that is replaced, never changed.
+
+    Attributes
+    ----------
+    course : Course
+        Phase, and why.
+    cycle : Cycle
+        Where BAL stands.
+    newest_task : int
+        Highest task id when the phase began; 0 before the first one ended.
+    trainings : int
+        Models trained so far.
+    trained_on : dict of int to Value
+        The labels that the model was trained on.
+    classes : tuple of str
+        Classes of the label config then.
+    generation : str
+        Fingerprint of the embeddings then.
+    trust : float
+        Trust in the model then, from its predecessors' guesses.
+    guesses : tuple of Guess
+        Oldest first.
+    controls : dict of int to str
+        Control tasks and the version each was served under.
+    model, outlook, geometry
+        None until there is one.
+    """
+
+    course: Course = field(default_factory=Course)
+    cycle: Cycle = field(default_factory=Cycle)
+    newest_task: int = 0
+    trainings: int = 0
+    trained_on: Mapping[int, Value] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    generation: str = ""
+    trust: float = 0.0
+    guesses: tuple[Guess, ...] = ()
+    controls: Mapping[int, str] = field(default_factory=dict)
+    model: Model | None = None
+    outlook: Outlook | None = None
+    geometry: Geometry | None = None
+
+    def with_guesses(self, new: Sequence[Guess]) -> Memory:
+        """Return a memory with these guesses added; old ones that count for nothing any more are dropped."""
+        chosen = [guess.task for guess in (*self.guesses, *new) if not guess.control]
+        dropped = set(chosen[: max(len(chosen) - GUESSES, 0)])
+        return replace(self, guesses=tuple(g for g in (*self.guesses, *new) if g.control or g.task not in dropped))
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the parts as they are stored."""
+        facts = {
+            "course": self.course.dump(),
+            "cycle": asdict(self.cycle),
+            "newest_task": self.newest_task,
+            "trainings": self.trainings,
+            "trained_on": list(self.trained_on.items()),
+            "classes": self.classes,
+            "generation": self.generation,
+            "trust": self.trust,
+            "guesses": [[g.task, g.predicted, g.training, g.labels, g.control] for g in self.guesses],
+            "controls": list(self.controls.items()),
+        }
+        parts = {"facts": json.dumps(facts).encode()}
+        if self.model is not None:
+            parts["model"] = self.model.to_bytes()
+        if self.outlook is not None:
+            parts["outlook"] = self.outlook.to_bytes()
+        if self.geometry is not None:
+            parts["geometry"] = self.geometry.to_bytes()
+        return parts
+
+    @classmethod
+    def load(cls, parts: Mapping[str, bytes]) -> Memory:
+        """Parse `dump`'s parts; none at all is an empty memory."""
+        if "facts" not in parts:
+            return cls()
+        facts: dict[str, Any] = json.loads(parts["facts"])
+        return cls(
+            **facts
+            | {
+                "course": Course.load(facts["course"]),
+                "cycle": Cycle(**facts["cycle"]),
+                "trained_on": {task: _value(value) for task, value in facts["trained_on"]},
+                "classes": tuple(facts["classes"]),
+                "guesses": tuple(Guess(g[0], _value(g[1]), *g[2:]) for g in facts["guesses"]),
+                "controls": {task: version for task, version in facts["controls"]},
+                "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
+                "outlook": Outlook.from_bytes(parts["outlook"]) if "outlook" in parts else None,
+                "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,
+            }
+        )
+
+
+def _value(raw: str | list[str]) -> Value:
+    return raw if isinstance(raw, str) else tuple(raw)
