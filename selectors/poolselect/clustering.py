@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from poolselect.exceptions import InvalidParameterError
 from poolselect.farthest import farthest_first
-from poolselect.kmeans import POINTS_PER_CENTROID, fit_kmeans, sample_rows, squared_distances
+from poolselect.kmeans import fit_kmeans, fit_kmeans_quickly, squared_distances
 from poolselect.metric import ROWS_PER_BLOCK, build_metric
 from poolselect.pool import Pool
 from poolselect.selection import Selection
@@ -19,7 +19,6 @@ from poolselect.strategy import QueryStrategy
 
 # The finest clustering. A batch that exhausts it has about a thousand images: far beyond a cold start.
 _MOST_CLUSTERS = 1024
-_LLOYD_STEPS = 20
 _PAPER_MOST_CLUSTERS, _PAPER_STARTS = 50, 10
 
 Move = tuple[int, float, str]
@@ -60,7 +59,7 @@ class FoundationClustering(QueryStrategy):
     Notes
     -----
     `Selection.utilities` is 1 / k for the k that brought the image, 0 for the rest. By doubling, k-means is fitted on
-    at most 256 rows per centroid.
+    at most 256 rows per centroid, or 64 beyond 50 centroids.
 
     Where we differ. In both modes: rows that are labeled or selected count as chosen, and the order does not end. In
     ``mode="doubling"``: k doubles, because 49 clusterings of ten starts bring hardly more images than six of one
@@ -145,8 +144,7 @@ class _Nested:
                 yield row, 0.0, reason
 
     def _one_doubling(self, k: int) -> Iterator[Move]:
-        rows = sample_rows(len(self._pool), POINTS_PER_CENTROID * k, self._rng)
-        centroids = fit_kmeans(self._standardized(rows), k, self._rng, max_iter=_LLOYD_STEPS)
+        centroids = fit_kmeans_quickly(self._standardized, len(self._pool), k, self._rng)
         nearest = self._nearest_rows(centroids)
         gaps = self._gaps(centroids)
         for _ in range(centroids.shape[0]):

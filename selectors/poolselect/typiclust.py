@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from poolselect.kmeans import POINTS_PER_CENTROID, fit_kmeans, nearest_centroid, sample_rows, squared_distances
+from poolselect.kmeans import fit_kmeans_quickly, nearest_centroid, sample_rows, squared_distances
 from poolselect.metric import ROWS_PER_BLOCK
 from poolselect.pool import Pool
 from poolselect.selection import Selection
@@ -19,9 +19,6 @@ _MOST_CLUSTERS = 500
 _NEIGHBORS = 20
 _SMALL_CLUSTER = 5
 _FIRST_STAGE = 20
-_LLOYD_STEPS = 20
-# Beyond 50 clusters the released code turns to mini-batches; here, to fewer rows per centroid.
-_MANY_CLUSTERS, _FEW_POINTS_PER_CENTROID = 50, 64
 # Members of one cluster that are compared with each other; more than that are represented by a draw of them.
 _MOST_MEMBERS = 1024
 
@@ -135,9 +132,7 @@ def _stage(
     """Yield places in `points`, at least one: those of the least covered cluster first."""
     n = points.shape[0]
     k = min(int(chosen.sum()) + size, _MOST_CLUSTERS, n)
-    per_centroid = POINTS_PER_CENTROID if k <= _MANY_CLUSTERS else _FEW_POINTS_PER_CENTROID
-    sample = points[sample_rows(n, per_centroid * k, rng)]
-    clusters = nearest_centroid(points, fit_kmeans(sample, k, rng, max_iter=_LLOYD_STEPS))
+    clusters = nearest_centroid(points, fit_kmeans_quickly(points.__getitem__, n, k, rng))
     k = int(clusters.max()) + 1
     sizes = np.bincount(clusters, minlength=k)
     covered = np.bincount(clusters[chosen], minlength=k)
