@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -209,7 +209,6 @@ def train_rotation(
     nor cropped.
     """
     import torch
-    from torch.nn.functional import cross_entropy
 
     if len(images) < LEAST_IMAGES:
         raise EmbedderError(
@@ -222,29 +221,58 @@ def train_rotation(
         torch.manual_seed(seed % 2**63)
         net = RotationNet(images.shape[1])
     net._check(images)
-    shuffled = rng.permutation(len(images))
-    held_out, rows = np.split(shuffled, [min(int(HELD_OUT * len(images)), MOST_HELD_OUT)])
-    network, aside = net._network.train(), len(held_out)
+    held_out, rows = np.split(rng.permutation(len(images)), [min(int(HELD_OUT * len(images)), MOST_HELD_OUT)])
+    with _one_core_spared():
+        loss = _fit(net._network, images, rows, epochs, rng, progress or (lambda count: None), len(held_out))
+        if not np.isfinite(loss):
+            raise EmbedderError(f"the rotation network diverged (loss {loss}): try another seed")
+        net.accuracy = _accuracy(net._network, images, held_out)
+    net.epochs, net.seed, net.images = epochs, seed, len(images)
+    return net
+
+
+def _fit(
+    network: torch.nn.Module,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    epochs: int,
+    rng: np.random.Generator,
+    progress: Callable[[int], None],
+    held_out: int,
+) -> float:
+    """Train on some rows and return the last loss; each epoch counts as `held_out` images more than it has."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
     optimizer = torch.optim.SGD(network.parameters(), lr=_RATE, momentum=_MOMENTUM, weight_decay=_DECAY, nesterov=True)
     steps = epochs * -(-len(rows) // MINIBATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=_RATE, total_steps=steps + 1)
+    network.train()
     for _ in range(epochs):
         for part in _minibatches(rng.permutation(rows)):
             turned, angles = _rotations(_normalized(images[part]))
-            loss = cross_entropy(network(turned), angles)
+            loss = cross_entropy(network(turned), angles)  # Eq. 1: each image's four rotations are in this mean
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            if progress is not None:
-                progress(len(part))
-        if progress is not None:
-            progress(aside)
-    if not bool(torch.isfinite(loss)):
-        raise EmbedderError(f"the rotation network diverged (loss {float(loss)}): try another --seed")
-    net.epochs, net.seed, net.images = epochs, seed, len(images)
-    net.accuracy = _accuracy(network, images, held_out)
-    return net
+            progress(len(part))
+        progress(held_out)
+    return float(loss.detach())
+
+
+@contextmanager
+def _one_core_spared() -> Iterator[None]:
+    """Leave a core to others: threads wait for each other many times a step, and one that waits for its core, because
+    the service embeds meanwhile, holds up all."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def small_cnn(image_size: int, outputs: int) -> torch.nn.Sequential:
