@@ -51,8 +51,8 @@ def order_list_lines(listed: Record) -> Iterator[str]:
     yield f"project {listed['project']}: {len(listed['orders'])} orders, newest first"
     for order in listed["orders"]:
         live = "live" if order["live"] else ""
-        why = f"  {order['why']}" if order.get("why") else ""
-        yield f"  {order['version']:<24} {_when(order['created_at'])}  {order['published']:>5} tasks  {live:<4}{why}"
+        when, published = _when(order["created_at"]), order["published"]
+        yield f"  {order['version']:<24} {when}  {published:>5} tasks  {live:<4}  {order['why']}".rstrip()
 
 
 def audit_lines(order: Record) -> Iterator[str]:
@@ -68,7 +68,7 @@ def audit_lines(order: Record) -> Iterator[str]:
 
 def _places(places: list[Record]) -> Iterator[str]:
     for place in places:
-        control = "random control: " if place.get("control") else ""
+        control = "random control: " if place["control"] else ""
         yield f"{place['rank']:>5}  task {place['task']:<8} {control}{place['reason']}"
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import jsonschema
@@ -79,6 +80,8 @@ def checked(client, method, path, status=200, **options):
     schema = declared["content"]["application/json"]["schema"]
     assert answer.mimetype == "application/json"
     jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer.json)
+    if "properties" in (named := resolved(schema)):
+        assert set(answer.json) <= set(named["properties"]), "an answer says nothing that is not described"
     return answer.json
 
 
@@ -155,6 +158,25 @@ def test_the_order_shows_open_tasks_in_turn(client, ordered):
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "10001", "1.5", ""])
 def test_a_wrong_limit_is_named(client, ordered, limit):
     assert "from 1 to 10000" in checked(client, "get", f"{HERE}/order?limit={limit}", 400)["error"]
+
+
+def test_random_controls_and_prelabels_are_shown(client, project):
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in (1, 2)})
+    places = (Place(1, "drawn at random", control=True), Place(2, "covers most", prelabel=("cat", "dog")))
+    order = replace(order_of(1), places=places)
+    Orders(project).save(order)
+    Orders(project).go_live(order)
+    for path in ("order", "orders/1"):
+        rows = checked(client, "get", f"{HERE}/{path}")["tasks"]
+        assert [(row["control"], row["prelabel"]) for row in rows] == [(True, None), (False, ["cat", "dog"])]
+
+
+def test_every_field_of_an_orders_record_is_described(client, ordered):
+    described = set(DOCUMENT["components"]["schemas"]["Order"]["properties"])
+    recorded = {field.name for field in fields(Order)} - {"places"}
+    assert described == recorded | {"published", "live"}
+    assert set(checked(client, "get", f"{HERE}/orders")["orders"][0]) == described
+    assert set(checked(client, "get", f"{HERE}/orders/1")) == described | {"project", "tasks"}
 
 
 def test_every_order_stays_on_record(client, ordered):

@@ -18,7 +18,7 @@ def run(deployment, project, monkeypatch, capsys):
         order = Order(
             number=number, version=f"r{number} {name}", strategy=name, parameters={"seed": 0}, generation="g",
             arrivals=2, labeled=0, embedded=2, created_at=1_800_000_000.0,
-            places=(Place(number, f"covers {number}"), Place(3 - number, "spare")),
+            places=(Place(number, f"covers {number}"), Place(3 - number, "spare", control=True)), why="first order",
         )  # fmt: skip
         Orders(project).save(order)
         Orders(project).go_live(order)
@@ -89,7 +89,8 @@ def test_pause_says_how_to_go_on(run, project):
 
 def test_orders_and_their_audit(run):
     status, out, _ = run("orders", "7")
-    assert status == 0 and out.index("r2 BAL") < out.index("live") < out.index("r1 FreeSel")
+    assert status == 0 and out.index("r2 BAL") < out.index("live") < out.index("first order") < out.index("r1 FreeSel")
+    assert "2  task 1        random control: spare" in run("order", "7")[1]
     assert [row["number"] for row in json.loads(run("orders", "7", "--json")[1])["orders"]] == [2, 1]
     assert run("order", "7", "--limit", "1")[1] == "project 7: r2 BAL\n    1  task 2        covers 2\n"
     for name in ("1", "r1 FreeSel"):
