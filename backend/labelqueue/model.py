@@ -17,6 +17,7 @@ from .labels import Value
 __all__ = ["Model"]
 
 FORMAT = "1"
+_CHUNK_ROWS = 4096
 _ARRAYS = ("mean", "scale", "weights", "bias")
 _FACTS = ("classes", "multi", "regularization", "labels", "searched_at", "fingerprint", "accuracy")
 
@@ -37,11 +38,11 @@ class Model:
     weights : ndarray of shape (c, d), float32
     bias : ndarray of shape (c,), float32
     regularization : float
-        `C`, the inverse strength of the L2 penalty that cross-validation chose.
+        `C`, the inverse strength of the L2 penalty.
     labels : int
         Labels it was trained on.
     searched_at : int
-        Labels there were when `regularization` was last searched.
+        Labels there were when `regularization` was last searched; 0 when it was not.
     fingerprint : str
         Hex digest of the training data, see `learner.training_fingerprint`.
     accuracy : float or None, default None
@@ -102,13 +103,20 @@ class Model:
         CacheError
             If the embeddings are not as long as those the model was trained on.
         """
-        x = np.asarray(embeddings, dtype=np.float32)
+        x = np.asarray(embeddings)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise CacheError(
                 f"model: embeddings have shape {x.shape}, this model was trained on {self.dim} numbers each: train "
                 "again on the present embeddings"
             )
-        logits = ((x - self.mean) / self.scale) @ self.weights.T + self.bias
+        # Standardization is folded into the weights, and rows are converted a few MB at a time: a large pool is read
+        # once and never copied as a whole.
+        folded = self.weights / self.scale
+        bias = self.bias - folded.astype(np.float64) @ self.mean
+        logits = np.empty((len(x), len(self.classes)), dtype=np.float32)
+        for start in range(0, len(x), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            logits[rows] = x[rows].astype(np.float32, copy=False) @ folded.T + bias
         if self.multi:
             # The sigmoid by way of tanh: no overflow for logits of any size.
             return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float32)
