@@ -163,9 +163,9 @@ def waits_for(
         waits.append(f"{_labels(counted)} of {wanted}")
     rare = [name for name in classes if seen[name] < 2]
     if rare and not _quiet(values):
-        times = "once" if seen[rare[0]] else "never"
+        times = "seen once" if seen[rare[0]] else "never seen"
         others = f" (and {len(rare) - 1} more classes rarely)" if len(rare) > 1 else ""
-        waits.append(f"'{rare[0]}' was seen {times}{others}, a new class came in the last {QUIET} labels")
+        waits.append(f"'{rare[0]}' was {times}{others}, a new class came in the last {QUIET} labels")
     if trust.value <= LEAST_TRUST:
         waits.append(f"trust {trust.value:.2f} must be above {LEAST_TRUST:.2f}")
     if not has_model:

@@ -48,7 +48,7 @@ def test_the_cold_start_ends_when_every_condition_holds():
         ({"pool": 10**6}, "20 labels of 200"),
         ({"values": [f"k{i}" for i in range(12)] * 2, "classes": [f"k{i}" for i in range(12)]}, ""),
         ({"values": ["cat"] * 19 + ["dog"]}, "'dog' was seen once, a new class came in the last 20 labels"),
-        ({"values": ["cat"] * 20}, "'dog' was seen never, a new class came in the last 20 labels"),
+        ({"values": ["cat"] * 20}, "'dog' was never seen, a new class came in the last 20 labels"),
         ({"trust": Trust(0.1, 0.55, 20)}, "trust 0.10 must be above 0.10"),
         ({"has_model": False}, "no model yet: labels of one class teach none"),
     ],
