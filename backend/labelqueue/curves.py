@@ -29,6 +29,7 @@ CONFIDENCE = 0.95
 # Okabe and Ito's colors, told apart by people with any kind of color vision; the reference is black.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
 MARKERS = "osD^vP*X<>"
+MARGIN = 8  # points that the picture shows above and below the mean curves
 _SUMMARY_COLUMNS = ("balanced_area", "balanced_gain", "accuracy_area", "accuracy_gain")
 
 
@@ -217,20 +218,24 @@ def plot(points: Iterable[Point], path: Path, *, reference: str, title: str) -> 
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     others = [name for name in values if name != reference]
+    lowest, highest = 100.0, 0.0
     for place, name in enumerate([*others, *(name for name in values if name == reference)]):
         counts = sorted(values[name])
         intervals = [t_interval(values[name][count]) for count in counts]
-        first = name != reference
-        color = COLORS[place % len(COLORS)] if first else "black"
-        # Beyond eight strategies a color returns with another line.
-        style = ("-" if place < len(COLORS) else ":") if first else "--"
-        marker = MARKERS[place % len(MARKERS)] if first else ""
+        if name == reference:
+            color, style, marker = "black", "--", ""
+        else:  # beyond eight strategies a color returns with another line
+            color, style = COLORS[place % len(COLORS)], "-" if place < len(COLORS) else ":"
+            marker = MARKERS[place % len(MARKERS)]
         means = [interval.mean for interval in intervals]
+        lowest, highest = min(lowest, *means), max(highest, *means)
         axes.plot(counts, means, style, color=color, marker=marker, markersize=4, linewidth=1.6, label=name)
         bands = [(interval.low, interval.high) for interval in intervals if interval.low is not None]
         if bands:
             low, high = zip(*bands, strict=True)
             axes.fill_between(counts, low, high, color=color, alpha=0.12, linewidth=0)
+    # The means decide what is seen: bands of two or three seeds would press them flat.
+    axes.set_ylim(max(lowest - MARGIN, -1), min(highest + MARGIN, 101))
     axes.set_xlabel("labels")
     axes.set_ylabel("balanced accuracy on the test set (%)")
     axes.set_title(title, fontsize=10)

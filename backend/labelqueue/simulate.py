@@ -52,7 +52,8 @@ _dataset: Dataset
 def _start_worker(dataset: Dataset) -> None:
     global _dataset
     _dataset = dataset
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; the parent says what happened
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; the parent says it
 
 
 def _replay_in_worker(*arguments: Any) -> list[Point]:
@@ -253,5 +254,6 @@ def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summ
         return
     print(table(summaries, REFERENCE))
     low, high = plan.counts[0], plan.counts[-1]
-    print(f"\nMean over {low} to {high} labels, in points; ± is the 95 % interval over the seeds. {what}.")
+    interval = "± is the 95 % interval over the seeds" if plan.seeds > 1 else "no interval from a single seed"
+    print(f"\nMean over {low} to {high} labels, in points; {interval}: {what}.")
     print(f"Written: {args.output / 'curves.csv'}, {args.output / 'summary.csv'}, {args.output / 'curves.png'}")

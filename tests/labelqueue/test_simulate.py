@@ -1,9 +1,16 @@
 """`labelqueue simulate`, from the CSV to the results, with stand-in embeddings and once with the real model."""
 
+import contextlib
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -176,3 +183,40 @@ def test_with_the_real_model_and_a_bad_image(run, photos, tmp_path, capsys):
     assert [row["labels"] for row in rows if row["strategy"] == "auto"] == ["6", "8", "12", "17", "18"]
     # Three plain colors are told apart by any embedding.
     assert float(rows[4]["balanced_accuracy"]) > 0.7
+
+
+def alive(group):
+    """Running processes of a process group."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+    return found
+
+
+def test_ctrl_c_ends_every_process(photos, tmp_path):
+    line = [
+        sys.executable, "-m", "labelqueue", "simulate", "--images", photos, "--labels", tmp_path / "labels.csv",
+        "--output", tmp_path / "out", "--budget", "36", "--seeds", "500", "--jobs", "2", "--model", "bundled",
+        "--cache", tmp_path / "cache",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    started = subprocess.Popen(
+        [str(part) for part in line], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        said = ""
+        while "of 36,000 labels" not in said:  # both processes are at work
+            said = started.stderr.readline()
+            assert said, "it ended early"
+        os.killpg(started.pid, signal.SIGINT)
+        _, said = started.communicate(timeout=30)
+    finally:
+        started.kill()
+    assert started.returncode == 130
+    assert said.splitlines()[-1] == "labelqueue: interrupted" and "Traceback" not in said
+    deadline = time.monotonic() + 10  # its helper processes notice a moment later that it is gone
+    while alive(started.pid):
+        assert time.monotonic() < deadline, alive(started.pid)
+        time.sleep(0.05)
