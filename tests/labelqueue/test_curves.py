@@ -87,9 +87,7 @@ def test_pairs_are_by_seed_whatever_the_order_of_the_points(points):
 def test_curves_as_csv(points, tmp_path):
     write_curves(points[:2], tmp_path / "curves.csv")
     assert (tmp_path / "curves.csv").read_bytes() == (
-        b"strategy,seed,labels,accuracy,balanced_accuracy\n"
-        b"auto,0,10,0.500000,0.500000\n"
-        b"auto,0,20,0.700000,0.700000\n"
+        b"strategy,seed,labels,accuracy,balanced_accuracy\nauto,0,10,0.500000,0.500000\nauto,0,20,0.700000,0.700000\n"
     )
 
 
