@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolselect import InvalidParameterError, Pool, QueryStrategy, strategies
+from poolselect import BAL, FreeSel, InvalidParameterError, Pool, QueryStrategy, strategies
 
+# Modes that take another path than the defaults do.
+VARIANTS = {
+    "bal, known budget": partial(BAL, cycles=4, cycle_size=3, balancing_factor=1.5),
+    "bal, paper": partial(BAL, mode="paper", cycles=5, cycle_size=4),
+    "freesel, farthest": partial(FreeSel, sampling="farthest"),
+    "freesel, paper": partial(FreeSel, trials=1),
+}
 NAMES = sorted(strategies())
 SEEDS = [0, 1, -1, -(2**70), 2**200, np.int64(7)]
 
@@ -35,7 +43,7 @@ def some_pool(seed=0, n=40, labeled=0, skipped=0, patterns=1, duplicates=False, 
 
 
 def build(name, seed=0) -> QueryStrategy:
-    return strategies()[name](random_state=seed)
+    return (VARIANTS.get(name) or strategies()[name])(random_state=seed)
 
 
 def pools():
@@ -49,7 +57,7 @@ def pools():
 POOLS = dict(pools())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *VARIANTS])
 class TestEveryStrategy:
     @pytest.mark.parametrize("kind", POOLS)
     def test_chooses_candidates_without_repeats(self, name, kind):
@@ -119,17 +127,20 @@ class TestEveryStrategy:
         with pytest.raises(InvalidParameterError, match="random_state"):
             build(name, seed).query(POOLS["cold"], batch_size=1)
 
-    def test_hyper_parameters_are_stored_verbatim(self, name):
-        marks = {key: object() for key in inspect.signature(strategies()[name].__init__).parameters if key != "self"}
-        strategy = strategies()[name](**marks)
-        assert {key: getattr(strategy, key) for key in marks} == marks
-
     def test_the_pool_is_left_alone(self, name):
         pool = some_pool(labeled=5)
         before = {key: np.copy(value) for key, value in vars(pool).items()}
         build(name).query(pool, batch_size=20)
         for key, value in before.items():
             np.testing.assert_array_equal(value, getattr(pool, key))
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryClass:
+    def test_hyper_parameters_are_stored_verbatim(self, name):
+        marks = {key: object() for key in inspect.signature(strategies()[name].__init__).parameters if key != "self"}
+        strategy = strategies()[name](**marks)
+        assert {key: getattr(strategy, key) for key in marks} == marks
 
     def test_is_documented(self, name):
         documentation = strategies()[name].__doc__

@@ -16,6 +16,7 @@ def test_defaults():
     assert pool.candidates.all() and not pool.selected.any()
     assert pool.patterns is pool.embeddings and pool.offsets.tolist() == [0, 1, 2, 3, 4]
     assert pool.probabilities is None and pool.embeddings.dtype == np.float32
+    assert pool.class_names is None and pool.multilabel is False
 
 
 def test_labeled_rows_count_as_selected_and_are_no_candidates():
@@ -65,6 +66,11 @@ def test_other_numbers_are_converted(dtype):
         ({"candidates": [True] * 5, "selected": [True] + [False] * 4}, "ids 10 are candidates although"),
         ({"probabilities": np.full((5, 2), 1.5)}, r"outside \[0, 1\] at ids 10, 11, 12, 13, 14"),
         ({"probabilities": np.full((4, 2), 0.5)}, "4 rows"),
+        ({"probabilities": np.full((5, 2), 0.5), "class_names": ["a"]}, "1 class_names were given for 2 probabilities"),
+        ({"class_names": "cat"}, "class_names='cat' must be a sequence of strings"),
+        ({"class_names": []}, "class_names"),
+        ({"class_names": [1, 2]}, "class_names"),
+        ({"multilabel": 1}, "multilabel=1"),
     ],
 )
 def test_contradictions_are_refused_by_name(arguments, message):
@@ -82,8 +88,11 @@ def test_take_moves_everything():
         probabilities=[[0.1], [0.2], [0.3]],
         candidates=[False, True, False],
         selected=[False, False, True],
+        class_names=["cat"],
+        multilabel=True,
     )
     part = pool.take([2, 0])
+    assert part.class_names == ("cat",) and part.multilabel
     assert part.ids.tolist() == [7, 5]
     assert part.patterns[:, 0].tolist() == [3.0, 1.0, 1.5] and part.offsets.tolist() == [0, 1, 3]
     assert part.labels.tolist() == [-1, 2] and part.selected.all() and not part.candidates.any()
@@ -93,11 +102,12 @@ def test_take_moves_everything():
 
 
 def test_sorted_by_id_undoes_any_order():
-    pool = line(5)
+    pool = line(5, class_names=["cat", "dog"], multilabel=True)
     shuffled = pool.take([3, 0, 4, 1, 2])
     in_order, rows = shuffled.sorted_by_id()
     assert in_order.ids.tolist() == pool.ids.tolist()
     assert shuffled.ids[rows].tolist() == pool.ids.tolist()
+    assert in_order.class_names == ("cat", "dog") and in_order.multilabel
     assert pool.sorted_by_id()[0] is pool
 
 

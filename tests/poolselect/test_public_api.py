@@ -1,4 +1,4 @@
-"""The public surface is a promise, and torch stays outside until it is asked for."""
+"""The public surface is a promise, and torch and scikit-learn stay outside until they are asked for."""
 
 from __future__ import annotations
 
@@ -28,17 +28,49 @@ def test_unknown_names_are_refused():
         _ = poolselect.no_such_thing
 
 
+def run(code):
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(SHELF)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_does_not_load_torch():
-    code = (
+    run(
         "import sys, numpy; from poolselect import FreeSel, Pool; "
         "FreeSel().query(Pool(numpy.arange(3), numpy.eye(3)), batch_size=2); "
         "assert 'torch' not in sys.modules, 'torch was loaded'; "
         "import poolselect; poolselect.semantic_patterns; assert 'torch' in sys.modules"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(SHELF)}, capture_output=True, text=True, check=False
+
+
+def test_importing_does_not_load_scikit_learn():
+    run(
+        "import sys, numpy; from poolselect import BAL, FreeSel, Pool, TypiClust, strategies; strategies(); "
+        "pool = Pool(numpy.arange(3), numpy.eye(3)); "
+        "FreeSel().query(pool, batch_size=2); BAL(centroids=numpy.eye(3)).query(pool, batch_size=2); "
+        "assert 'sklearn' not in sys.modules, 'scikit-learn was loaded'; "
+        "TypiClust().query(pool, batch_size=2); assert 'sklearn' in sys.modules"
     )
-    assert done.returncode == 0, done.stderr
+
+
+def test_every_strategy_of_ours_has_its_name():
+    names = {name: kind.__name__ for name, kind in poolselect.strategies().items()}
+    assert names == {
+        "bal": "BAL",
+        "clustering": "FoundationClustering",
+        "entropy": "Entropy",
+        "freesel": "FreeSel",
+        "kcenter": "KCenterGreedy",
+        "least_confidence": "LeastConfidence",
+        "margin": "Margin",
+        "random": "Random",
+        "typiclust": "TypiClust",
+    }
+    assert all(
+        getattr(poolselect, name) is kind
+        for name, kind in zip(names.values(), poolselect.strategies().values(), strict=True)
+    )
 
 
 def test_the_shelf_does_not_shadow_the_standard_library():

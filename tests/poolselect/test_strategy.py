@@ -21,11 +21,12 @@ SHELF = Path(poolselect.__file__).resolve().parents[1]
 # Sizes at which a threaded product is worth cutting, so that the test could fail.
 ORDERS = """
 import numpy as np
-from poolselect import FreeSel, Pool
+from poolselect import BAL, FoundationClustering, FreeSel, KCenterGreedy, Pool, TypiClust
 x = np.random.default_rng(0).standard_normal((3000, 384), dtype=np.float32)
 pool = Pool(np.arange(3000), x)
-for settings in ({"trials": 1}, {"trials": 30}, {"sampling": "farthest"}, {"metric": "euclidean", "trials": 1}):
-    found = FreeSel(**settings).query(pool, batch_size=150)
+settings = ({"trials": 1}, {"trials": 30}, {"sampling": "farthest"}, {"metric": "euclidean", "trials": 1})
+for strategy in (*(FreeSel(**s) for s in settings), BAL(), KCenterGreedy(), FoundationClustering(), TypiClust()):
+    found = strategy.query(pool, batch_size=150)
     print(found.indices.tolist(), found.utilities.tobytes().hex())
 """
 
