@@ -73,7 +73,7 @@ class BAL(QueryStrategy):
 
     See Also
     --------
-    FreeSel : For the cold start. BAL's own first cycle is worse than a random one by the paper's own tables.
+    FreeSel : For the cold start. BAL's own first cycle trails other strategies in the paper's own tables.
 
     Notes
     -----

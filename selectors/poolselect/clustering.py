@@ -62,8 +62,8 @@ class FoundationClustering(QueryStrategy):
     at most 256 rows per centroid, or 64 beyond 50 centroids.
 
     Where we differ. In both modes: rows that are labeled or selected count as chosen, and the order does not end. In
-    ``mode="doubling"``: k doubles, because 49 clusterings of ten starts bring hardly more images than six of one
-    (each k adds few new ones); within one k the farthest centroid comes first, because the numbers of clusters mean
+    ``mode="doubling"``: k doubles and k-means starts once, from k-means++, because 49 clusterings of ten starts each
+    are too dear for a large pool; within one k the farthest centroid comes first, because the numbers of clusters mean
     nothing. From the released code, in ``mode="paper"``: distances are computed once, not once per cluster. The
     abstract of the paper does not say that its selection is nested; its code is.
 

@@ -37,7 +37,7 @@ class KCenterGreedy(QueryStrategy):
     (`poolselect.farthest`).
 
     Where we differ from the paper: only its greedy initialization is built, not the mixed integer program that allows
-    outliers. Expect outliers early on: this order lost to a random one in our trials with few labels.
+    outliers. Expect outliers early on: they are what is far from everything.
 
     References
     ----------
