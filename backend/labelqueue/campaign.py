@@ -5,12 +5,12 @@ The live service and `labelqueue simulate` both go through here.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from poolselect import default_clusters, rolling_cycles
 
@@ -21,6 +21,7 @@ from .labelconfig import Target
 from .labels import Value
 from .learner import train, training_fingerprint
 from .memory import Cycle, Guess, Memory
+from .model import Model
 from .order import Place
 from .ordering import NOT_EMBEDDED, rank_tasks
 from .outlook import Outlook
@@ -61,6 +62,7 @@ class Campaign:
         self.settings = settings
         self.memory = memory or Memory()
         self._prelabels = prelabels
+        self._said: tuple[Model, Block, NDArray[np.float32]] | None = None
 
     # -- labels
 
@@ -142,7 +144,7 @@ class Campaign:
         before = self.memory.course
         why = self._training_due(labels, classes, generation, wanted=wanted, low=low)
         course = self._advance(labels, classes, tasks, now, has_model=self.memory.model is not None)
-        if not why and course.phase != before.phase and self._unlearned(labels):
+        if not why and course.phase != before.phase and self.unlearned(labels):
             why = course.reason
         trained = bool(why) and self._train(rows(), labels, classes, generation, course, now)
         course = self._advance(labels, classes, tasks, now, has_model=self.memory.model is not None)
@@ -158,7 +160,7 @@ class Campaign:
             return "a new order was asked for"
         return f"trained on {len(labels)} labels" if trained and self._ranks_by_model() else ""
 
-    def _unlearned(self, labels: Mapping[int, Value]) -> int:
+    def unlearned(self, labels: Mapping[int, Value]) -> int:
         """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
         old = self.memory.trained_on
         return sum(1 for task, value in labels.items() if old.get(task) != value) + len(old.keys() - labels.keys())
@@ -166,7 +168,7 @@ class Campaign:
     def _training_due(
         self, labels: Mapping[int, Value], classes: Sequence[str], generation: str, *, wanted: bool, low: bool
     ) -> str:
-        memory, changed = self.memory, self._unlearned(labels)
+        memory, changed = self.memory, self.unlearned(labels)
         if wanted:
             return "training was asked for"
         if memory.model is not None and (memory.generation, memory.classes) != (generation, tuple(classes)):
@@ -211,7 +213,7 @@ class Campaign:
             classes=tuple(classes),
             generation=generation,
             trust=now.value if model is not None else 0.0,
-            outlook=None if model is None else Outlook.of(model, rows.ids, rows.embeddings),
+            outlook=None if model is None else Outlook(rows.ids, self._chances(model, rows).astype(np.float16)),
         )
         return (old and old.fingerprint) != (model and model.fingerprint)
 
@@ -250,39 +252,9 @@ class Campaign:
         factor = phase.balancing_factor(self.memory.trust, cycles)
         self.memory = replace(self.memory, cycle=Cycle(number, size, slots, factor))
 
-    def standing(self, labels: Mapping[int, Value], tasks: Collection[int]) -> dict[str, Any]:
-        """Return where learning stands, for people and ready for JSON."""
-        memory, course = self.memory, self.memory.course
-        waits = phase.waits_for(
-            course,
-            values=list(labels.values()),
-            classes=self.classes(labels),
-            multi=self.target.multi,
-            pool=len(tasks),
-            trust=self.trust(labels),
-            switch_after=self.settings["switch_after"],
-            has_model=memory.model is not None,
-        )
-        counts = Counter(name for value in labels.values() for name in ([value] if isinstance(value, str) else value))
-        return {
-            "phase": course.phase,
-            "reason": course.reason,
-            "waits_for": waits if course.phase == "cold" else [],
-            "cycle": memory.cycle.number + 1 if self._active() == "bal" else None,
-            "labels": len(labels),
-            "labels_per_class": {name: counts[name] for name in self.classes(labels)},
-            "trained_on": memory.model.labels if memory.model else 0,
-            "unlearned": self._unlearned(labels),
-            "retrain_every": self.settings["retrain_every"] or share_of(len(labels)),
-            "trust": round(memory.trust, 3),
-            "model": memory.model.fingerprint if memory.model else "",
-            "regularization": memory.model.regularization if memory.model else None,
-            "prelabels": self._least() is not None,
-        }
-
     # -- orders
 
-    def _active(self) -> str:
+    def active(self) -> str:
         """Return the name of the strategy that ranks now: one that needs a model waits for it in the cold start."""
         chosen = self.settings["strategy"]
         if chosen == "auto":
@@ -292,16 +264,17 @@ class Campaign:
         return str(chosen)
 
     def _ranks_by_model(self) -> bool:
-        return self.memory.model is not None and (needs_model(self._active()) or self._least() is not None)
+        return self.memory.model is not None and (needs_model(self.active()) or self.least_probability() is not None)
 
-    def _least(self) -> float | None:
+    def least_probability(self) -> float | None:
+        """Return the probability that a pre-label needs now, or None while there are no pre-labels."""
         if not self._prelabels or self.memory.model is None:
             return None
         return least_probability(self.settings["prelabel"], self.memory.trust, self.target)
 
     def recipe(self) -> Recipe:
         """Return what an order made now would be made with."""
-        name, memory = self._active(), self.memory
+        name, memory = self.active(), self.memory
         centroids = memory.geometry.centroids if name == "bal" and memory.geometry else None
         strategy = make_strategy(name, self.settings, memory.cycle, centroids)
         title = type(strategy).__name__
@@ -311,7 +284,7 @@ class Campaign:
             strategy=strategy,
             phase="warm" if memory.course.phase == "warm" else "cold",
             model=memory.model.fingerprint if memory.model and self._ranks_by_model() else "",
-            prelabel=self._least(),
+            prelabel=self.least_probability(),
             control_share=self.settings["control_share"],
             features=self.settings["bal_features"] if name == "bal" else "vit",
         )
@@ -354,19 +327,14 @@ class Campaign:
             With pre-labels where the recipe asks for them; never on a control, which must not be anchored.
         """
         seen = rows if features is None else features
-        if self._active() == "bal" and len(seen.ids):
+        if self.active() == "bal" and len(seen.ids):
             self.fit_geometry(seen, "rotation" if features is not None else self.memory.generation)
         recipe, model = self.recipe(), self.memory.model
-        chances = None
-        if model is not None and recipe.model:
-            chances = model.predict(rows.embeddings.astype(np.float32))
+        chances = self._chances(model, rows) if model is not None and recipe.model else None
+        of_seen = chances
         if features is not None and chances is not None:
-            place = {task: row for row, task in enumerate(rows.ids.tolist())}
-            both = [row for row, task in enumerate(features.ids.tolist()) if task in place]
-            seen = features.take(np.array(both, dtype=np.int64))
-            ranked_chances = chances[[place[task] for task in seen.ids.tolist()]]
-        else:
-            ranked_chances = chances
+            _, at, of_rows = np.intersect1d(features.ids, rows.ids, assume_unique=True, return_indices=True)
+            seen, of_seen = features.take(at), chances[of_rows]
         places = rank_tasks(
             recipe,
             seen,
@@ -375,20 +343,26 @@ class Campaign:
             first=first,
             published=published,
             quarantined=quarantined,
-            probabilities=ranked_chances if needs_model(recipe.name) else None,
+            probabilities=of_seen if needs_model(recipe.name) else None,
             class_names=model.classes if model is not None else (),
             multilabel=self.target.multi,
             missing=NOT_EMBEDDED if features is None else NO_FEATURES,
         )
         if recipe.prelabel is None or model is None or chances is None:
             return places
-        at = {task: row for row, task in enumerate(rows.ids.tolist())}
+        row_of = {task: row for row, task in enumerate(rows.ids.tolist())}
         return [
-            replace(place, prelabel=prelabel(model, chances[at[place.task]], recipe.prelabel))
-            if place.task in at and not place.control
+            replace(place, prelabel=prelabel(model, chances[row_of[place.task]], recipe.prelabel))
+            if place.task in row_of and not place.control
             else place
             for place in places
         ]
+
+    def _chances(self, model: Model, rows: Block) -> NDArray[np.float32]:
+        """Let the model predict rows, once: a training and the order after it ask for the same."""
+        if self._said is None or self._said[0] is not model or self._said[1] is not rows:
+            self._said = model, rows, model.predict(rows.embeddings)
+        return self._said[2]
 
     def served(self, version: str, places: Sequence[Place]) -> None:
         """Write down which places of a published order, or of its refill, are controls.

@@ -150,7 +150,7 @@ class Memory:
                 "trained_on": {task: _value(value) for task, value in facts["trained_on"]},
                 "classes": tuple(facts["classes"]),
                 "guesses": tuple(Guess(g[0], _value(g[1]), *g[2:]) for g in facts["guesses"]),
-                "controls": {task: version for task, version in facts["controls"]},
+                "controls": dict(facts["controls"]),
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
                 "outlook": Outlook.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,

@@ -1,4 +1,4 @@
-"""The outlook: what the current model says of every embedded task, kept so that nobody has to load embeddings for it."""
+"""The outlook: what the model says of every embedded task, kept so that nobody has to load embeddings for it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ class Outlook:
 
     ids: NDArray[np.int64]
     probabilities: NDArray[np.float16]
-
-    @classmethod
-    def of(cls, model: Model, ids: NDArray[np.int64], embeddings: NDArray[np.float16]) -> Outlook:
-        """Let a model predict rows whose ids ascend."""
-        return cls(ids, model.predict(embeddings.astype(np.float32)).astype(np.float16))
 
     def lookup(self, task: int) -> NDArray[np.float32] | None:
         """Return the probabilities of one task, shape (c,), or None when it is not here."""

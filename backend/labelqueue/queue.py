@@ -7,7 +7,7 @@ import time
 from functools import cache as cached
 
 from . import jobs
-from .block import Block, source_hash
+from .block import Block
 from .cache import PatternCache
 from .campaign import Campaign
 from .draft import draft, open_places
@@ -17,10 +17,11 @@ from .labelconfig import Target
 from .learning import load_memory, save_memory, save_standing
 from .order import Orders
 from .ordering import Due, due, refill_threshold
-from .project import Project, TaskRow
+from .project import SKIPPED, Project, TaskRow
 from .publishing import Publisher
 from .recipe import Recipe
 from .runtime import Runtime
+from .standing import accuracy_standing, learning_standing
 
 __all__ = ["renew"]
 
@@ -36,6 +37,8 @@ def renew(
     target: Target,
     tasks: dict[int, TaskRow],
     *,
+    cache: PatternCache,
+    sources: dict[int, int],
     arriving: bool,
     prelabels: bool,
 ) -> str:
@@ -47,6 +50,10 @@ def renew(
         What the label config asks of an image.
     tasks : dict
         Every known task.
+    cache : PatternCache
+        Embeddings of the generation that serves.
+    sources : dict of int to int
+        Embedded tasks and the hash of their image's URI.
     arriving : bool
         Whether images still wait to be embedded.
     prelabels : bool
@@ -59,27 +66,25 @@ def renew(
     """
     settings, live, annotators = project.settings(), Orders(project).live(), project.annotators_at_work()
     generation, arrivals = project.get("generation"), int(project.get("arrivals", "0"))
-    cache = runtime.cache(project, generation)
-    sources = {task: source_hash(row.uri) for task, row in tasks.items()}
-    here = cache.rows()
-    embedded = {task for task, source in sources.items() if here.get(task) == source}
     rows = cached(lambda: _load(project, cache, sources))  # read when somebody asks for it first
     low = live is not None and open_places(live, tasks) < refill_threshold(settings["horizon"], annotators)
 
     campaign = Campaign(target, settings, before := load_memory(project), prelabels=prelabels)
     book = LabelBook(project).labels(target)
-    labels = {task: value for task, value in book.values.items() if task in embedded}
+    labels = {task: value for task, value in book.values.items() if task in sources}
     campaign.observe(labels)
     wish = project.get("retrain_wanted")
     learned = campaign.learn(rows, labels, tasks, generation=generation, wanted=bool(wish), low=low)
     # Kept before anything is published: what was learned is not learned twice, and why it matters is not forgotten.
     save_memory(project, campaign.memory, before)
-    save_standing(project, learning=campaign.standing(labels, tasks) | {"dropped_labels": book.dropped})
+    learning = learning_standing(campaign, labels, tasks) | {"dropped_labels": book.dropped}
+    skipped = {task for task, row in tasks.items() if row.state == SKIPPED}
+    save_standing(project, learning=learning, accuracy=accuracy_standing(campaign, labels, skipped))
     project.set(learned=learned or project.get("learned"))
     decision = due(
         live if live is None or project.get("refilling") != live.version else None,
         tasks=tasks,
-        embedded=len(embedded),
+        embedded=len(sources),
         arrivals=arrivals,
         arriving=arriving,
         recipe=campaign.recipe(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -90,4 +91,8 @@ def make_strategy(
             centroids=centroids,
             random_state=seed,
         )
-    return strategies()[name](random_state=seed)
+    return _classes()[name](random_state=seed)
+
+
+# Asking every installed package takes milliseconds, and what is installed does not change while we run.
+_classes = cache(strategies)

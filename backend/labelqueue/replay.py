@@ -14,11 +14,12 @@ from .block import Block
 from .campaign import Campaign
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
+from .draft import draft, open_places
 from .labelconfig import parse_label_config
 from .labels import Value
 from .learner import train
 from .order import Order
-from .ordering import due, refill_threshold, size_of
+from .ordering import due, refill_threshold
 from .project import ANNOTATED, UNLABELED, TaskRow
 from .settings import PROJECT
 
@@ -70,62 +71,34 @@ class Replay:
         self.labels[task] = self._answers[task]
         self._tasks[task] = TaskRow("", ANNOTATED)
         self._campaign.observe(self.labels)
-        low = self._open() < refill_threshold(self._settings["horizon"], ANNOTATORS)
+        low = open_places(self.order, self._tasks) < refill_threshold(self._settings["horizon"], ANNOTATORS)
         self._renew(self._campaign.learn(lambda: self._rows, self.labels, self._tasks, generation=GENERATION, low=low))
         return task
 
-    def _open(self) -> int:
-        places = self.order.places if self.order else ()
-        return sum(1 for place in places if self._tasks[place.task].state == UNLABELED)
-
     def _renew(self, learned: str) -> None:
         """Make a new order or refill the live one, if that is due."""
-        if len(self.labels) == len(self._tasks):
-            return
-        recipe, horizon = self._campaign.recipe(), self._settings["horizon"]
+        facts: dict[str, Any] = {"generation": GENERATION, "arrivals": len(self._tasks), "annotators": ANNOTATORS}
+        facts["horizon"] = self._settings["horizon"]
+        recipe, live = self._campaign.recipe(), self.order
         decision = due(
-            self.order,
+            live,
             tasks=self._tasks,
             embedded=len(self._tasks),
-            arrivals=len(self._tasks),
             arriving=False,
             recipe=recipe,
-            generation=GENERATION,
-            horizon=horizon,
-            annotators=ANNOTATORS,
             hold=False,
             learned=learned,
+            **facts,
         )
-        if decision.action == "none":
+        if decision.action == "none" or len(self.labels) == len(self._tasks):
             return
-        size = size_of(horizon, ANNOTATORS)
-        if decision.action == "refill" and self.order is not None:
-            placed = self.order.places
-            more = self._campaign.rank(
-                self._rows,
-                self._tasks,
-                size=max(size - self._open(), 1),
-                first=self.order.labeled + len(placed),
-                published={place.task for place in placed},
-            )
-            self._campaign.served(self.order.version, more)
-            self.order = replace(self.order, places=(*placed, *more))
-            return
-        places = self._campaign.rank(self._rows, self._tasks, size=size, first=len(self.labels))
-        recipe, number = self._campaign.recipe(), 1 + (self.order.number if self.order else 0)
-        self.order = Order(
-            number=number,
-            version=f"r{number} {recipe.title}",
-            strategy=type(recipe.strategy).__name__,
-            parameters=recipe.parameters,
-            generation=GENERATION,
-            arrivals=len(self._tasks),
-            labeled=len(self.labels),
-            embedded=len(self._tasks),
-            created_at=0.0,
-            places=tuple(places),
-        )
-        self._campaign.served(self.order.version, places)
+        order = draft(self._campaign, decision, live, self._rows, self._tasks, **facts)
+        kept = len(live.places) if live is not None and decision.action == "refill" else 0
+        if not kept:
+            number = 1 + (live.number if live else 0)
+            order = replace(order, number=number, version=f"r{number} {order.version}")
+        self._campaign.served(order.version, order.places[kept:])
+        self.order = order
 
 
 def label_config(classes: tuple[str, ...]) -> str:

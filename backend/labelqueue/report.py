@@ -19,6 +19,9 @@ def status_lines(status: Record) -> Iterator[str]:
     yield _line("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield _line("embedded", embedded)
+    yield from _learning_lines(status["learning"] or {})
+    for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
+        yield _line("accuracy" if number == 0 else "", line)
     yield _line("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
     for name, origin in status["settings_from"].items():
         value = _value(status["settings"][name])
@@ -28,6 +31,23 @@ def status_lines(status: Record) -> Iterator[str]:
             yield _line(name, status[name])
     for task, reason in status["bad_images"].items():
         yield _line("bad image", f"task {task}: {reason}")
+
+
+def _learning_lines(learning: Record) -> Iterator[str]:
+    if not learning:
+        return
+    yield _line("phase", f"{learning['phase']} ({learning['reason']})")
+    for clause in learning["waits_for"]:
+        yield _line("", f"before the warm phase: {clause}")
+    counts = ", ".join(f"{name} {count}" for name, count in learning["labels_per_class"].items())
+    yield _line("labels", f"{learning['labels']} ({counts})")
+    if learning["model"]:
+        model = f"trained on {learning['trained_on']} labels, trust {learning['trust']:.2f}"
+        yield _line("model", model + (", pre-labels on" if learning["prelabels"] else ""))
+    left = max(learning["retrain_every"] - learning["unlearned"], 0)
+    yield _line("training", f"next after {left} more labels" if left else "due")
+    for label, count in learning["dropped_labels"].items():
+        yield _line("dropped", f"label {label!r} of {count} tasks is not in the label config any more")
 
 
 def settings_lines(settings: Record) -> Iterator[str]:

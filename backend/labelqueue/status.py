@@ -7,6 +7,7 @@ from typing import Any
 
 from . import jobs
 from .journal import Journal
+from .learning import standing_of
 from .order import Order, Orders, score
 from .project import ANNOTATED, SKIPPED, UNLABELED, Project
 from .settings import PROJECT
@@ -23,6 +24,7 @@ def project_status(project: Project) -> dict[str, Any]:
     waiting = project.store.zcard(project.name("pending")) + len(jobs.in_flight(project))
     quarantined = project.quarantined()
     places = live.places if live else ()
+    standing = standing_of(project)
     return {
         "project": project.ref.id,
         "title": info.get("title", ""),
@@ -45,6 +47,8 @@ def project_status(project: Project) -> dict[str, Any]:
         "settings_from": {
             name: {"source": choice.source, "at": choice.at} for name, choice in project.setting_choices().items()
         },
+        "learning": standing.get("learning"),
+        "accuracy": standing.get("accuracy"),
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(jobs.alive(project.store)),

@@ -108,10 +108,17 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     if not full and _misses(project, client, len(tasks)):
         read_changes(project, client, target, building, full=True)
         tasks = project.tasks()
-    arriving = _feed(project, tasks, building.rows())
-    if not arriving and project.get("generation") != wanted_generation:
-        runtime.cache(project, project.get("generation")).delete()
-        project.set(generation=wanted_generation)
+    cache, sources = building, {task: source_hash(row.uri) for task, row in tasks.items()}
+    here = building.rows()
+    arriving = _feed(project, tasks, {task for task, source in sources.items() if here.get(task) != source})
+    if project.get("generation") != wanted_generation:
+        cache = runtime.cache(project, project.get("generation"))
+        if arriving:  # the old generation serves until the new one is complete
+            here = cache.rows()
+        else:
+            cache.delete()
+            project.set(generation=wanted_generation)
+            cache = building
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)
@@ -121,6 +128,8 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         publisher,
         target,
         tasks,
+        cache=cache,
+        sources={task: source for task, source in sources.items() if here.get(task) == source},
         arriving=bool(arriving),
         prelabels=bool(remote.get("show_collab_predictions", True)),
     )
@@ -164,13 +173,11 @@ def _misses(project: Project, client: LabelStudio, known: int) -> bool:
     return count < known or time.time() - float(project.get("full_at", "0")) > FULL_AT_MOST_EVERY
 
 
-def _feed(project: Project, tasks: dict[int, TaskRow], rows: dict[int, int]) -> int:
+def _feed(project: Project, tasks: dict[int, TaskRow], absent: set[int]) -> int:
     """Let every image without an embedding wait for a worker; return how many are not embedded yet."""
     quarantined = project.quarantined()
     missing = [
-        task
-        for task, row in tasks.items()
-        if rows.get(task) != source_hash(row.uri) and quarantined.get(task, ("\0", ""))[0] != row.uri
+        task for task, row in tasks.items() if task in absent and quarantined.get(task, ("\0", ""))[0] != row.uri
     ]
     jobs.reclaim(project)
     in_flight = jobs.in_flight(project)

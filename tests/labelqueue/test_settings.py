@@ -23,7 +23,12 @@ def test_names_are_unique_and_defaults_are_valid():
         ({"trials": 2.5}, ["trials", "2.5", "whole number"]),
         ({"trials": True}, ["trials", "True"]),
         ({"trials": "many"}, ["trials", "'many'"]),
-        ({"strategy": "best"}, ["strategy", "'best'", "freesel, random"]),
+        ({"strategy": "best"}, ["strategy", "'best'", "auto, freesel, clustering", "bal, margin"]),
+        ({"cold_start": "bal"}, ["cold_start", "'bal'", "freesel, clustering, typiclust, kcenter, random"]),
+        ({"warm": "auto"}, ["warm", "'auto'", "bal, margin"]),
+        ({"prelabel": "maybe"}, ["prelabel", "'maybe'", "auto, on, off"]),
+        ({"prelabel": 0}, ["prelabel", "above 0"]),
+        ({"control_share": 0.6}, ["control_share", "0.6", "from 0 to 0.5"]),
         ({"attention_ratio": 0}, ["attention_ratio", "above 0"]),
         ({"seed": 1.5}, ["seed", "1.5"]),
         ({"colour": 1}, ["unknown setting 'colour'", "known are strategy"]),
@@ -39,6 +44,11 @@ def test_wrong_project_settings_name_key_value_and_way_out(raw, words):
 def test_any_whole_number_is_a_seed(seed):
     assert parse_project_settings({"seed": seed}) == {"seed": seed}
     assert parse_project_settings({"seed": str(seed)}) == {"seed": seed}
+
+
+@pytest.mark.parametrize(("raw", "value"), [("off", "off"), (True, "on"), (False, "off"), ("0.9", 0.9), (1, 1.0)])
+def test_pre_labels_are_a_word_or_a_probability(raw, value):
+    assert parse_project_settings({"prelabel": raw}) == {"prelabel": value}
 
 
 def test_auto_means_decided_at_run_time():
