@@ -6,7 +6,7 @@ The live service and `labelqueue simulate` both go through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from .project import TaskRow
 from .recipe import Recipe, make_strategy, needs_model
 from .trust import Trust, trust
 
-__all__ = ["Campaign", "share_of"]
+__all__ = ["Campaign", "Features", "share_of"]
 
 NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
 
@@ -38,6 +38,22 @@ NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
 def share_of(labels: int) -> int:
     """Return how many labels make a cycle, and a training, when no setting says so."""
     return max(10, labels // 20)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What BAL's clusters are made of instead of the embeddings.
+
+    Attributes
+    ----------
+    generation : str
+        Fingerprint of the network they come from.
+    rows : Block
+        Ids ascending; tasks may be missing.
+    """
+
+    generation: str
+    rows: Block
 
 
 class Campaign:
@@ -308,7 +324,7 @@ class Campaign:
         first: int,
         published: Collection[int] = (),
         quarantined: Mapping[int, tuple[str, str]] | None = None,
-        features: Block | None = None,
+        features: Features | None = None,
     ) -> list[Place]:
         """Rank the next tasks by the present recipe.
 
@@ -316,8 +332,8 @@ class Campaign:
         ----------
         rows : Block
             Embedded tasks, ids ascending.
-        features : Block, optional
-            What BAL sees instead of the embeddings, ids ascending.
+        features : Features, optional
+            What BAL sees instead of the embeddings.
         tasks, size, first, published, quarantined
             See `ordering.rank_tasks`.
 
@@ -326,15 +342,15 @@ class Campaign:
         list of Place
             With pre-labels where the recipe asks for them; never on a control, which must not be anchored.
         """
-        seen = rows if features is None else features
+        seen = rows if features is None else features.rows
         if self.active() == "bal" and len(seen.ids):
-            self.fit_geometry(seen, "rotation" if features is not None else self.memory.generation)
+            self.fit_geometry(seen, self.memory.generation if features is None else features.generation)
         recipe, model = self.recipe(), self.memory.model
         chances = self._chances(model, rows) if model is not None and recipe.model else None
         of_seen = chances
         if features is not None and chances is not None:
-            _, at, of_rows = np.intersect1d(features.ids, rows.ids, assume_unique=True, return_indices=True)
-            seen, of_seen = features.take(at), chances[of_rows]
+            _, at, of_rows = np.intersect1d(seen.ids, rows.ids, assume_unique=True, return_indices=True)
+            seen, of_seen = seen.take(at), chances[of_rows]
         places = rank_tasks(
             recipe,
             seen,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .block import Block
-from .campaign import Campaign
+from .campaign import Campaign, Features
 from .order import Order
 from .ordering import Due, size_of
 from .project import UNLABELED, TaskRow
@@ -32,7 +32,7 @@ def draft(
     horizon: int,
     annotators: int,
     quarantined: Mapping[int, tuple[str, str]] | None = None,
-    features: Block | None = None,
+    features: Features | None = None,
 ) -> Order:
     """Return the order that follows from a decision.
 

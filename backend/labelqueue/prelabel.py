@@ -11,7 +11,7 @@ from .labelconfig import PATH, Target
 from .labels import Value
 from .model import Model
 
-__all__ = ["TRUSTED", "least_probability", "prelabel", "result_of"]
+__all__ = ["TRUSTED", "confidence", "least_probability", "prelabel", "result_of"]
 
 TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 
@@ -28,6 +28,12 @@ def least_probability(setting: str | float, trust: float, target: Target) -> flo
     return 0.0 if setting == "on" else float(setting)
 
 
+def confidence(model: Model, probabilities: NDArray[np.float32]) -> float:
+    """Return how sure the model is of one task: the probability of its class, or the least of its labels', present or
+    absent; `probabilities` has shape (c,)."""
+    return float(np.maximum(probabilities, 1 - probabilities).min() if model.multi else probabilities.max())
+
+
 def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> Value | None:
     """Return the answer to fill in, or None when the model is less sure than `least`.
 
@@ -40,13 +46,12 @@ def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> 
     least : float
         Single choice: least probability of the class. Several labels: each must be this sure, present or absent.
     """
-    sure = float(np.maximum(probabilities, 1 - probabilities).min() if model.multi else probabilities.max())
-    return model.decide(probabilities[None])[0] if sure >= least else None
+    return model.decide(probabilities[None])[0] if confidence(model, probabilities) >= least else None
 
 
 def result_of(value: Value | None, target: Target) -> list[dict[str, Any]]:
-    """Return the `result` of a prediction; an empty list leaves the form empty."""
-    if value is None or value == ():
+    """Return the `result` of a prediction; an empty list leaves the form empty, as always where regions are drawn."""
+    if value is None or value == () or target.kind != "classification":
         return []
     labels: list[Any] = [value] if isinstance(value, str) else list(value)
     kind = target.control_tag.lower()

@@ -15,6 +15,8 @@ from . import admin, jobs
 from .auth import SECRET_HEADER, refusal
 from .exceptions import LabelQueueError, ProjectError
 from .journal import Journal, read_event
+from .learning import outlook_of
+from .prelabel import confidence, result_of
 from .project import LIVE_VERSION, Project, ProjectRef
 from .runtime import Runtime
 
@@ -22,7 +24,7 @@ __all__ = ["VIEWS"]
 
 log = logging.getLogger(__name__)
 
-UNKNOWN = {"result": [], "score": 0.5}
+UNKNOWN: dict[str, Any] = {"result": [], "score": 0.5}
 TASKS_DELAY, EVENT_DELAY = 0.3, 1.0  # seconds; a burst of events becomes one job
 
 View = Callable[[], "Response | tuple[Response, int]"]
@@ -71,9 +73,23 @@ def setup() -> Response:
 
 
 def predict() -> Response:
-    """Answer one result per task, else Label Studio drops them all."""
-    tasks = _body().get("tasks") or []
-    return jsonify({"results": [{**UNKNOWN, "model_version": LIVE_VERSION} for _ in tasks]})
+    """Answer one result per task, else Label Studio drops them all: what the model said of each when it was trained. A
+    task it has not seen, or a project without a model, gets an empty result."""
+    body, runtime = _body(), _runtime()
+    tasks = body.get("tasks") or []
+    ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
+    project = Project(runtime.store, ref)
+    known = outlook_of(project)
+    answers = []
+    for task in tasks:
+        answer = UNKNOWN
+        number = task.get("id") if isinstance(task, dict) else None
+        chances = known[1].lookup(number) if known and isinstance(number, int) else None
+        if known and chances is not None:
+            value = known[0].decide(chances[None])[0]
+            answer = {"result": result_of(value, project.target()), "score": confidence(known[0], chances)}
+        answers.append({**answer, "model_version": LIVE_VERSION})
+    return jsonify({"results": answers})
 
 
 def webhook() -> tuple[Response, int]:

@@ -9,7 +9,7 @@ from functools import cache as cached
 from . import jobs
 from .block import Block
 from .cache import PatternCache
-from .campaign import Campaign
+from .campaign import Campaign, Features
 from .draft import draft, open_places
 from .exceptions import CacheError, ProjectError, PublishError
 from .labelbook import LabelBook
@@ -143,17 +143,20 @@ def renew(
     return f"{order.version} is live ({decision.why})"
 
 
-def _features(runtime: Runtime, project: Project, recipe: Recipe, sources: dict[int, int]) -> Block | None:
+def _features(runtime: Runtime, project: Project, recipe: Recipe, sources: dict[int, int]) -> Features | None:
     """Return what BAL sees instead of the embeddings, if the recipe asks for that."""
     if recipe.features == "vit":
         return None
-    generation = project.get("rotation_generation")
+    generation, again = project.get("rotation_generation"), f"labelqueue pretext {project.ref.id}"
     if not generation:
         raise ProjectError(
             "setting 'bal_features' is 'rotation', but no rotation network was trained: "
-            f"run `labelqueue pretext {project.ref.id}`, or set bal_features=vit"
+            f"run `{again}`, or set bal_features=vit"
         )
-    return runtime.cache(project, generation).load(sources)
+    try:
+        return Features(generation, runtime.cache(project, generation).load(sources))
+    except CacheError as error:
+        raise CacheError(f"rotation features: {error}; run `{again} --retrain`, or set bal_features=vit") from error
 
 
 def _load(project: Project, cache: PatternCache, sources: dict[int, int]) -> Block:

@@ -121,7 +121,7 @@ def test_the_protocol_answers_as_documented(client):
         checked(client, "get", path)
     checked(client, "post", "/setup", json=setup)
     checked(client, "post", "/setup", 400, json=[])
-    checked(client, "post", "/predict", json={"tasks": [{"id": 1}]})
+    checked(client, "post", "/predict", json={"tasks": [{"id": 1}], "project": "7.1800000000"})
     checked(client, "post", "/webhook", 201, json=event)
     checked(client, "post", "/webhook", 200, json={**event, "action": "LABEL_LINK_CREATED"})
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelqueue.block import Block
-from labelqueue.campaign import Campaign, share_of
+from labelqueue.campaign import Campaign, Features, share_of
 from labelqueue.labelconfig import parse_label_config
 from labelqueue.memory import Memory
 from labelqueue.project import ANNOTATED, UNLABELED, TaskRow
@@ -234,11 +234,12 @@ class TestRotationFeatures:
         rng = np.random.default_rng(5)
         half = player.block.take(np.arange(0, N, 2))
         rows = rng.normal(size=(len(half.ids), 4)).astype(np.float16)
-        features = Block(half.ids, half.sources, rows, rows, half.offsets)
+        features = Features("net", Block(half.ids, half.sources, rows, rows, half.offsets))
         places = player.campaign.rank(player.block, player.tasks(), size=N, first=60, features=features)
         ranked = [place.task for place in places if "rotation" not in place.reason]
         assert {task % 2 for task in ranked} == {1} and len(places) == N - 60
-        assert player.campaign.memory.geometry.centroids.shape[2] == 4
+        geometry = player.campaign.memory.geometry
+        assert (geometry.centroids.shape[2], geometry.source) == (4, "net")
 
 
 @pytest.mark.parametrize(("labels", "share"), [(0, 10), (200, 10), (219, 10), (220, 11), (1000, 50)])

@@ -4,6 +4,7 @@ import base64
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from conftest import CONFIG, ORIGIN
@@ -11,6 +12,10 @@ from labelqueue.app import create_app
 from labelqueue.auth import SECRET_HEADER
 from labelqueue.exceptions import LabelQueueError
 from labelqueue.journal import Event, Journal
+from labelqueue.learning import save_memory
+from labelqueue.memory import Memory
+from labelqueue.model import Model
+from labelqueue.outlook import Outlook
 from labelqueue.project import Project
 from labelqueue.settings import Deployment
 
@@ -78,6 +83,21 @@ def test_setup_accepts_any_extra_params(client, store, extra):
 def test_predict_answers_one_result_per_task_and_never_under_the_queues_version(client):
     answer = client.post("/predict", json={"tasks": [{"id": 1}, {"id": 2}], "project": "1.1795221893"}).json
     assert answer == {"results": [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2}
+
+
+def test_predict_answers_what_the_model_said_of_every_task(client, store):
+    client.post("/setup", json=SETUP)
+    (project,) = Project.all(store)
+    ones = np.ones(1, np.float32)
+    weights, bias = np.array([[-1], [1]], np.float32), np.zeros(2, np.float32)
+    model = Model(("cat", "dog"), False, ones, ones, weights, bias, 1.0, 9, 9, "f")
+    outlook = Outlook(np.array([4, 6]), np.array([[0.9, 0.1], [0.25, 0.75]], np.float16))
+    save_memory(project, Memory(model=model, outlook=outlook), Memory())
+    body = {"tasks": [{"id": 6}, {"id": 5}, {"data": {}}], "project": SETUP["project"]}
+    known, *unknown = client.post("/predict", json=body).json["results"]
+    assert known["result"][0]["value"] == {"choices": ["dog"]} and known["score"] == 0.75
+    assert known["model_version"] == "labelqueue live"
+    assert unknown == [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2
 
 
 def test_webhook_is_journalled_before_it_is_acknowledged(client, store):
