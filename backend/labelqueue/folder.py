@@ -125,7 +125,7 @@ def select(
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
     pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
-    chosen = FreeSel(trials=trials, random_state=seed).query(pool, batch_size=min(n, len(rows)))
+    chosen = FreeSel(trials=trials, metric="centered", random_state=seed).query(pool, batch_size=min(n, len(rows)))
     return [
         Pick(rank, str(files[int(rows.ids[row])].path), reason)
         for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)

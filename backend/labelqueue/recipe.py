@@ -79,7 +79,7 @@ def make_strategy(
     """
     seed = settings["seed"]
     if name == "freesel":
-        return FreeSel(trials=settings["trials"], random_state=seed)
+        return FreeSel(trials=settings["trials"], metric="centered", random_state=seed)
     if name == "bal":
         cycle = cycle or Cycle()
         return BAL(

@@ -32,7 +32,8 @@ class Setting:
     default : object
         Value when nobody set it; None means "decided at run time", as `help` says.
     scope : {'project', 'deployment'}
-        Project settings come from the Model page's extra params; deployment settings from the environment only.
+        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
+        the environment only.
     parse : callable
         Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
     help : str
@@ -315,7 +316,7 @@ def parse_project_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     raw : mapping
-        Key to JSON value, as found in the Model page's extra params.
+        Key to JSON value, as found in the Model page's extra params or a REST body.
 
     Returns
     -------
@@ -385,6 +386,6 @@ def settings_table() -> str:
     lines = ["| setting | default | where | what it does |", "|---|---|---|---|"]
     for setting in SETTINGS:
         default = "" if setting.default is None else str(setting.default)
-        where = "extra params" if setting.scope == "project" else "environment"
+        where = "project" if setting.scope == "project" else "environment"
         lines.append(f"| `{setting.name}` | {f'`{default}`' if default else ''} | {where} | {setting.help} |")
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ import numpy as np
 from poolselect.coverage import Coverage
 from poolselect.exceptions import InvalidParameterError
 from poolselect.farthest import farthest_first
-from poolselect.metric import Metric, MetricName, build_metric
+from poolselect.metric import METRICS, Metric, MetricName, build_metric
 from poolselect.pool import Pool
 from poolselect.reference import Reference
 from poolselect.sampler import LazySampler
@@ -48,8 +48,10 @@ class FreeSel(QueryStrategy):
     sampling : {"weighted", "farthest"}, default "weighted"
         "farthest" takes the image that owns the farthest pattern instead of drawing (the paper's FDS ablation, k-center
         greedy); a tie goes to the lowest id, and the seed decides only the first image of an empty selection.
-    metric : {"cosine", "euclidean"}, default "cosine"
-        d(p, s) = 1 - cos(p, s), or |p - s|.
+    metric : {"cosine", "centered", "euclidean"}, default "cosine"
+        d(p, s) = 1 - cos(p, s); 1 - cos(p - mu, s - mu) with mu the mean pattern of the pool; or |p - s|. "cosine" is the
+        paper's. "centered" saved labels where we measured it (see Notes), because embeddings of one network share a large
+        common part that hides what they differ in.
     power : float, default 2.0
         Exponent of d, greater than 0. With "cosine", 2 means (1 - cos)^2, as in the paper and its code; since
         1 - cos is half the squared chord of the unit vectors, that is the **fourth** power of the chord, sharper than
@@ -124,8 +126,8 @@ class FreeSel(QueryStrategy):
                 raise InvalidParameterError(f"{name}={value!r} must be an integer of at least 1.")
         if self.sampling not in ("weighted", "farthest"):
             raise InvalidParameterError(f"sampling={self.sampling!r} must be 'weighted' or 'farthest'.")
-        if self.metric not in ("cosine", "euclidean"):
-            raise InvalidParameterError(f"metric={self.metric!r} must be 'cosine' or 'euclidean'.")
+        if self.metric not in METRICS:
+            raise InvalidParameterError(f"metric={self.metric!r} must be one of {', '.join(METRICS)}.")
         power = self.power
         if isinstance(power, bool) or not isinstance(power, numbers.Real) or not 0 < float(power) < math.inf:
             raise InvalidParameterError(f"power={power!r} must be a finite number greater than 0.")

@@ -1,13 +1,14 @@
-"""How far apart two patterns are: the two metrics of FreeSel, written so that one matrix product does the work.
+"""How far apart two patterns are: the metrics of FreeSel, written so that one matrix product does the work.
 
-Both metrics are computed from a *closeness*, which is a scalar product plus a term of the selected pattern alone. The
+All of them are computed from a *closeness*, which is a scalar product plus a term of the selected pattern alone. The
 nearest selected pattern is the one with the largest closeness, so a running maximum is all that must be remembered
 per pattern, and new selected patterns only ever raise it:
 
     cosine      closeness(x, s) = <x/|x|, s/|s|>                       gap = 1 - closeness  = D
+    centered    the same with x - mu and s - mu in place of x and s
     euclidean   closeness(x, s) = 2 <x - mu, s - mu> - |s - mu|^2      gap = |x - mu|^2 - closeness = D^2
 
-`mu` is the mean of the pool; taking it off loses fewer digits when vectors share a large common part.
+`mu` is the mean of the pool; in `euclidean`, taking it off only loses fewer digits when vectors share a large common part.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _LEAST_NOISE = 1e-6
 # Lengths whose squares stay inside float32's range with room to spare.
 _SHORTEST, LONGEST = 1e-15, 1e15
 
-MetricName = Literal["cosine", "euclidean"]
+MetricName = Literal["cosine", "centered", "euclidean"]
 
 
 def noise(dimensions: int) -> float:
@@ -126,6 +127,38 @@ class Cosine(Metric):
         return gap.astype(np.float64)
 
 
+class Centered(Cosine):
+    """Cosine distance of what is left of the patterns when the pool's mean is taken off, within [0, 2].
+
+    Embeddings of one network share a large common part, which makes every cosine similar and hides what images differ
+    in. A pattern at the mean itself has no direction; it is the most ordinary one, so its distance to anything is 0.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        Metric.__init__(self, pool)
+        self.ceiling = 2.0
+        self._center = _mean(self._patterns)
+        lengths, apart = np.sqrt(_squared_norms(self._patterns)), np.sqrt(_squared_norms(self._patterns, self._center))
+        bad = ~(lengths <= LONGEST)
+        if bad.any():
+            raise InvalidPoolError(
+                f"Patterns of ids {_owners(pool, bad)} are longer than {LONGEST:g}, where float32 cannot measure "
+                "directions. Scale the vectors down or leave these rows out."
+            )
+        # Below this, the difference from the mean is rounding.
+        self._ordinary = apart <= np.maximum(self._noise * lengths, _SHORTEST)
+        self._scale = (1.0 / np.where(self._ordinary, 1.0, apart)).astype(np.float32)
+
+    def vectors(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        unit: NDArray[np.float32] = (self._patterns[index] - self._center) * self._scale[index, None]
+        return unit
+
+    def gap(self, closeness: NDArray[np.float32], index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        gap = np.float32(1.0) - closeness
+        gap[(gap < self._noise) | self._ordinary[index]] = 0.0
+        return gap
+
+
 class Euclidean(Metric):
     """Euclidean distance, |x - s|."""
 
@@ -166,9 +199,12 @@ class Euclidean(Metric):
         return np.sqrt(gap.astype(np.float64))
 
 
+METRICS: dict[str, type[Metric]] = {"cosine": Cosine, "centered": Centered, "euclidean": Euclidean}
+
+
 def build_metric(name: MetricName, pool: Pool) -> Metric:
     """Return the named metric over the patterns of `pool`."""
-    return Cosine(pool) if name == "cosine" else Euclidean(pool)
+    return METRICS[name](pool)
 
 
 def _squared_norms(patterns: NDArray[np.float32], center: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ VARIANTS = {
     "bal, paper": partial(BAL, mode="paper", cycles=5, cycle_size=4),
     "freesel, farthest": partial(FreeSel, sampling="farthest"),
     "freesel, paper": partial(FreeSel, trials=1),
+    "freesel, centered": partial(FreeSel, metric="centered"),
 }
 NAMES = sorted(strategies())
 SEEDS = [0, 1, -1, -(2**70), 2**200, np.int64(7)]

@@ -25,7 +25,8 @@ def distance(metric, p, s):
 
 def law(pool, metric, power, picks):
     """Probability of every ordered sequence of `picks` rows, by walking the tree of Alg. 2."""
-    patterns = [pool.patterns[a:b].astype(np.float64) for a, b in itertools.pairwise(pool.offsets)]
+    mean = pool.patterns.mean(axis=0, dtype=np.float64) if metric == "centered" else 0.0
+    patterns = [pool.patterns[a:b].astype(np.float64) - mean for a, b in itertools.pairwise(pool.offsets)]
     candidates = [int(row) for row in np.flatnonzero(pool.candidates)]
     start = [int(row) for row in np.flatnonzero(pool.selected)]
     probability = {}
@@ -79,7 +80,7 @@ def tiny_pool(ragged=False, selected=0, n=6, seed=3):
     return Pool(np.arange(n), embeddings, patterns, np.append(0, np.cumsum(counts)), labels)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", ["cosine", "centered", "euclidean"])
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("selected", [0, 2])
 def test_the_law_of_three_picks(metric, ragged, selected):

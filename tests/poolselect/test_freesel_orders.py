@@ -96,7 +96,7 @@ def test_what_is_left_of_duplicates_is_uniform(trials):
     assert sum(counts) == 300 and min(counts) > 25
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", ["cosine", "centered", "euclidean"])
 def test_copies_come_last(metric):
     # 30 directions, each 4 times, in 384 dimensions, where rounding is at its worst.
     rng = np.random.default_rng(2)
@@ -136,18 +136,20 @@ def test_many_trials_choose_what_lowers_the_potential_most():
         assert chosen.indices.tolist() == expected
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", ["cosine", "centered", "euclidean"])
 @pytest.mark.parametrize("reference_size", [200, 1000])
 def test_more_trials_cover_the_pool_better(metric, reference_size):
     rng = np.random.default_rng(5)
     x = rng.standard_normal((400, 8)) + 3 * rng.standard_normal((12, 8))[rng.integers(12, size=400)]
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    shifted = {"cosine": x, "centered": x - x.mean(axis=0)}
+    directions = {name: y / np.linalg.norm(y, axis=1, keepdims=True) for name, y in shifted.items()}
     pool = Pool(np.arange(400), x)
 
     def potential(trials, seed):
         strategy = FreeSel(trials=trials, metric=metric, reference_size=reference_size, random_state=seed)
         rows = strategy.query(pool, batch_size=15).indices
-        if metric == "cosine":
+        if metric != "euclidean":
+            unit = directions[metric]
             return (1 - (unit @ unit[rows].T).max(axis=1)).sum()
         return ((x[:, None] - x[rows]) ** 2).sum(axis=2).min(axis=1).sum()
 
@@ -161,10 +163,29 @@ def test_no_vector_can_break_it(trials):
     rng = np.random.default_rng(6)
     x = rng.standard_normal((60, 4)) * 10.0 ** rng.uniform(-14, 14, size=(60, 1))
     pool = Pool(np.arange(60), x)
-    for metric in ("cosine", "euclidean"):
+    for metric in ("cosine", "centered", "euclidean"):
         for power in (0.01, 2.0, 50.0):
             found = FreeSel(trials=trials, metric=metric, power=power).query(pool, batch_size=60)
             assert sorted(found.indices.tolist()) == list(range(60))
+
+
+def test_centered_means_that_a_common_part_does_not_matter():
+    x = np.random.default_rng(3).integers(-8, 9, size=(64, 5)).astype(np.float32)
+    plain, moved = Pool(np.arange(64), x), Pool(np.arange(64), x + 100)  # both exact in float32
+    centered = Pool(np.arange(64), x - x.mean(axis=0, dtype=np.float64).astype(np.float32))
+    one, other = (FreeSel(metric="centered").query(pool, batch_size=64) for pool in (plain, moved))
+    assert one.indices.tolist() == other.indices.tolist()
+    assert one.indices.tolist() == FreeSel().query(centered, batch_size=64).indices.tolist()
+    assert FreeSel().query(moved, batch_size=64).utilities[1] < 0.1 < one.utilities[1]
+
+
+def test_the_pool_mean_itself_is_nothing_new():
+    pool = Pool([5, 6, 7], [[2.0, 1], [1, 1], [0, 1]])
+    found = FreeSel(metric="centered", trials=1, random_state=4).query(pool, batch_size=3)
+    assert 6 in pool.ids[found.indices[[0, 2]]].tolist() and found.utilities[2] == 0
+    assert FreeSel(metric="centered").query(Pool([5, 6], [[1.0, 1], [1, 1]]), batch_size=2).utilities[1] == 0
+    with pytest.raises(InvalidPoolError, match="ids 6 are longer than"):
+        FreeSel(metric="centered").query(Pool([5, 6], [[1.0], [1e30]]), batch_size=1)
 
 
 def test_zero_vectors_have_no_direction():
