@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import cache as cached
+from functools import partial
 
 from . import jobs
 from .block import Block
@@ -102,33 +103,30 @@ def renew(
             jobs.request_tend(project, delay=wait)
             return f"{decision.why}; a new order follows in {wait:.0f} s"
     before, features = campaign.memory, _features(runtime, project, campaign.recipe(), sources)
-    while True:
-        order = draft(
-            campaign,
-            decision,
-            live,
-            rows(),
-            tasks,
-            generation=generation,
-            arrivals=arrivals,
-            horizon=settings["horizon"],
-            annotators=annotators,
-            quarantined=project.quarantined(),
-            features=features,
-        )
-        if decision.action == "new" or live is None:
-            break
-        places = order.places[len(live.places) :]
+    make = partial(
+        draft,
+        campaign,
+        rows=rows(),
+        tasks=tasks,
+        generation=generation,
+        arrivals=arrivals,
+        horizon=settings["horizon"],
+        annotators=annotators,
+        quarantined=project.quarantined(),
+        features=features,
+    )
+    if decision.action == "refill" and live is not None:
+        more = make(decision, live).places[len(live.places) :]
         try:
-            order = publisher.refill(live, places)
+            publisher.refill(live, more)
         except PublishError as error:
             log.warning("%s; a new order follows", error)
             decision = Due("new", "the refill before it failed")
         else:
-            campaign.served(order.version, places)
+            campaign.served(live.version, more)
             save_memory(project, campaign.memory, before)
-            log.info("project %d: %s refilled with %d tasks", project.ref.id, order.version, len(places))
-            return f"{order.version} refilled with {len(places)} tasks ({decision.why})"
+            return _told(project, f"{live.version} refilled with {len(more)} tasks", decision)
+    order = make(decision, live)
     if order.places:
         order = publisher.publish(order)
         campaign.served(order.version, order.places)
@@ -137,10 +135,13 @@ def renew(
     project.settle("retrain_wanted", wish)
     if not order.places:
         return "every task is annotated"
-    log.info(
-        "project %d: %s is live with %d tasks (%s)", project.ref.id, order.version, len(order.places), decision.why
-    )
-    return f"{order.version} is live ({decision.why})"
+    return _told(project, f"{order.version} is live with {len(order.places)} tasks", decision)
+
+
+def _told(project: Project, what: str, decision: Due) -> str:
+    outcome = f"{what} ({decision.why})"
+    log.info("project %d: %s", project.ref.id, outcome)
+    return outcome
 
 
 def _features(runtime: Runtime, project: Project, recipe: Recipe, sources: dict[int, int]) -> Features | None:

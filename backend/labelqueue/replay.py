@@ -92,7 +92,7 @@ class Replay:
         )
         if decision.action == "none" or len(self.labels) == len(self._tasks):
             return
-        order = draft(self._campaign, decision, live, self._rows, self._tasks, **facts)
+        order = draft(self._campaign, decision, live, rows=self._rows, tasks=self._tasks, **facts)
         kept = len(live.places) if live is not None and decision.action == "refill" else 0
         if not kept:
             number = 1 + (live.number if live else 0)

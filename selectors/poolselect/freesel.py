@@ -49,9 +49,9 @@ class FreeSel(QueryStrategy):
         "farthest" takes the image that owns the farthest pattern instead of drawing (the paper's FDS ablation, k-center
         greedy); a tie goes to the lowest id, and the seed decides only the first image of an empty selection.
     metric : {"cosine", "centered", "euclidean"}, default "cosine"
-        d(p, s) = 1 - cos(p, s); 1 - cos(p - mu, s - mu) with mu the mean pattern of the pool; or |p - s|. "cosine" is the
-        paper's. "centered" saved labels where we measured it (see Notes), because embeddings of one network share a large
-        common part that hides what they differ in.
+        d(p, s) = 1 - cos(p, s); 1 - cos(p - mu, s - mu) with mu the mean pattern of the pool; or |p - s|. "cosine" is
+        the paper's. "centered" saved labels where we measured it (see Notes): embeddings of one network share a large
+        common part, which hides what they differ in.
     power : float, default 2.0
         Exponent of d, greater than 0. With "cosine", 2 means (1 - cos)^2, as in the paper and its code; since
         1 - cos is half the squared chord of the unit vectors, that is the **fourth** power of the chord, sharper than
@@ -72,6 +72,10 @@ class FreeSel(QueryStrategy):
     `Selection.utilities` is the distance of the drawn pattern from everything selected before it, made non-increasing
     by a running minimum (a draw may be farther out than the one before it). For the first pick of an empty selection it
     is the largest distance possible: 2, or twice the radius of the pool.
+
+    On CIFAR-10 (2,500 images, ViT-Tiny embeddings, 10 seeds, balanced accuracy over 20 to 400 labels, in points above a
+    random order), "cosine" gained 4.2 +- 1.2 and "centered" 5.5 +- 1.1 with 100 trials, on balanced classes; on
+    imbalanced ones 4.3 +- 2.4 and 4.4 +- 1.8.
 
     The draws are exact, not approximate, but distances are computed lazily (`poolselect.sampler`): after one pass over
     the pool the cost of a pick hardly depends on the size of the pool.

@@ -8,7 +8,8 @@ per pattern, and new selected patterns only ever raise it:
     centered    the same with x - mu and s - mu in place of x and s
     euclidean   closeness(x, s) = 2 <x - mu, s - mu> - |s - mu|^2      gap = |x - mu|^2 - closeness = D^2
 
-`mu` is the mean of the pool; in `euclidean`, taking it off only loses fewer digits when vectors share a large common part.
+`mu` is the mean of the pool; in `euclidean`, taking it off only loses fewer digits when vectors share a large common
+part.
 """
 
 from __future__ import annotations
