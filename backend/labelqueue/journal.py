@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .project import Project
@@ -37,11 +37,14 @@ class Event:
         Ids of the tasks or annotations it names.
     annotators : tuple of int
         Users who completed the annotations.
+    tasks : tuple of int
+        Tasks of the annotations, where the payload shows them.
     """
 
     action: str
     ids: tuple[int, ...] = ()
-    annotators: tuple[int, ...] = field(default=())
+    annotators: tuple[int, ...] = ()
+    tasks: tuple[int, ...] = ()
 
 
 def read_event(payload: Mapping[str, Any]) -> Event | None:
@@ -49,13 +52,22 @@ def read_event(payload: Mapping[str, Any]) -> Event | None:
     action = str(payload.get("action", ""))
     if action not in ACTIONS:
         return None
-    items = payload.get(ACTIONS[action]) or [] if ACTIONS[action] else []
-    rows = [row for row in (items if isinstance(items, list) else [items]) if isinstance(row, Mapping)]
+    rows = _rows(payload.get(ACTIONS[action]) if ACTIONS[action] else None)
     return Event(
         action,
-        tuple(int(row["id"]) for row in rows if "id" in row),
+        tuple(_ids(rows)),
         tuple(sorted({int(row["completed_by"]) for row in rows if isinstance(row.get("completed_by"), int)})),
+        tuple(sorted(set(_ids(_rows(payload.get("task")))))),
     )
+
+
+def _rows(items: Any) -> list[Mapping[str, Any]]:
+    """Return one object, or those of a list; what is no object is passed over."""
+    return [row for row in (items if isinstance(items, list) else [items]) if isinstance(row, Mapping)]
+
+
+def _ids(rows: list[Mapping[str, Any]]) -> list[int]:
+    return [row["id"] for row in rows if isinstance(row.get("id"), int)]
 
 
 class Journal:
@@ -67,13 +79,14 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Keep an event; when this returns, it will be acted on."""
-        row = json.dumps([event.action, event.ids, event.annotators])
+        row = json.dumps([event.action, event.ids, event.annotators, event.tasks])
         self._store.xadd(self._key, {"event": row}, maxlen=MAX_LENGTH, approximate=True)
 
     def read(self) -> tuple[list[Event], bytes]:
         """Return the waiting events and the mark to `clear` once they were acted on."""
         entries: list[tuple[bytes, dict[bytes, bytes]]] = self._store.xrange(self._key)  # type: ignore[assignment]
-        events = [Event(a, tuple(i), tuple(u)) for a, i, u in (json.loads(row[b"event"]) for _, row in entries)]
+        rows = (json.loads(row[b"event"]) for _, row in entries)
+        events = [Event(action, *(tuple(part) for part in parts)) for action, *parts in rows]
         return events, entries[-1][0] if entries else b""
 
     def clear(self, mark: bytes) -> None:

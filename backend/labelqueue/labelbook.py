@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from .labelconfig import Target
 from .labels import Annotation, Value, unknown_labels, value_of
-from .project import Project
+from .project import ANNOTATED, SKIPPED, UNLABELED, Project
 
-__all__ = ["LabelBook", "Labels"]
+__all__ = ["LabelBook", "Labels", "state_of"]
 
 FORMAT = "1"  # of the rows; those of another format are not looked at, and read again from Label Studio
 COMPLETE = b"complete"  # a field beside the tasks
@@ -79,6 +79,18 @@ class LabelBook:
         raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
         return {task: json.loads(raw)[0] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
 
+    def states(self, tasks: Sequence[int]) -> dict[int, str]:
+        """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
+        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
+        return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
+
+    def tasks_of(self, annotations: Iterable[int]) -> set[int]:
+        """Return the tasks of annotations of these ids, as far as they are in the book."""
+        wanted = set(annotations)
+        found = self.annotations().items() if wanted else ()
+        return {task for task, said in found if any(one.id in wanted for one in said)}
+
     def annotations(self) -> dict[int, list[Annotation]]:
         """Return every annotation we know, by task."""
         return {task: [Annotation.load(row) for row in rows] for task, rows in self._rows()}
@@ -109,6 +121,13 @@ class LabelBook:
         for field, raw in self._store.hgetall(self._key).items():
             if field != COMPLETE:
                 yield int(field), json.loads(raw)[1:]
+
+
+def state_of(annotations: Sequence[Annotation]) -> str:
+    """Return whether a task with these annotations is annotated, only skipped, or neither."""
+    if not annotations:
+        return UNLABELED
+    return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED
 
 
 def _each(value: Value) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed
 # What moves whenever a task's annotations do. The counts belong to it: Label Studio counts imported annotations late,
 # and `updated_at` stays.
 MARK = ("updated_at", "total_annotations", "cancelled_annotations")
-FIELDS = ("id", "data", *MARK)
+FIELDS = ("id", "data", "is_labeled", *MARK)
 
 
 def image_uri(data: Mapping[str, Any], field: str) -> str:
@@ -37,8 +37,8 @@ def image_uri(data: Mapping[str, Any], field: str) -> str:
 
 
 def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
-    """Return what we keep of a task as the API shows it."""
-    if task.get("total_annotations"):
+    """Return what we keep of a task as the API shows it, with the state that Label Studio's own counts claim."""
+    if task.get("total_annotations") or task.get("is_labeled"):
         state = ANNOTATED
     elif task.get("cancelled_annotations"):
         state = SKIPPED
@@ -62,37 +62,55 @@ def wants_full(project: Project, target: Target) -> bool:
 
 
 def read_changes(
-    project: Project, client: LabelStudio, target: Target, cache: PatternCache | None, *, full: bool
+    project: Project,
+    client: LabelStudio,
+    target: Target,
+    cache: PatternCache | None,
+    *,
+    full: bool,
+    events: Sequence[Event] = (),
 ) -> int:
-    """Bring our copy of the task list up to date.
+    """Bring our copy of the task list and of the labels up to date.
 
     Parameters
     ----------
     full : bool
         Read every task and drop those that are gone; else only tasks changed since the last reading.
+    events : sequence of Event
+        What was heard since; the tasks they name are looked at whatever Label Studio counts.
 
     Returns
     -------
     int
         Tasks that were new, changed, annotated in another way, or gone.
+
+    Notes
+    -----
+    Label Studio's counts are not trusted, they only say where to look: when predictions are imported it counts the
+    annotations of the whole project and writes all counts back, and with them the old count of a task that somebody
+    annotated meanwhile (seen once in a hundred labels on a busy machine). The annotations themselves are the truth.
     """
     watermark = project.get("watermark")
     since = datetime.fromisoformat(watermark) - OVERLAP if watermark and not full else None
     started = time.time()
     fresh: dict[int, TaskRow] = {}
     marks: dict[int, str] = {}
+    moved: set[int] = set()  # since the last reading
     newest = watermark
     for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
-        fresh[int(task["id"])] = task_row(task, target)
-        marks[int(task["id"])] = _mark(task)
-        updated = str(task["updated_at"])
+        number, updated = int(task["id"]), str(task["updated_at"])
+        fresh[number], marks[number] = task_row(task, target), _mark(task)
+        if watermark and datetime.fromisoformat(updated) > datetime.fromisoformat(watermark):
+            moved.add(number)
         if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
             newest = updated
     known = project.tasks() if full else project.task_rows(sorted(fresh))
+    book = LabelBook(project)
+    look = _named(project, book, events) | ((moved & known.keys()) if not full else set())
+    relabeled = _read_labels(book, project.ref.id, client, target, fresh, marks, look)
+    known |= project.task_rows(sorted(fresh.keys() - known.keys()))
     changed = {task: row for task, row in fresh.items() if known.get(task) != row}
     project.put_tasks(changed)
-    book = LabelBook(project)
-    relabeled = _read_labels(book, project.ref.id, client, fresh, marks)
     gone = sorted((set(known) | book.tasks()) - set(fresh)) if full else []
     if gone:  # tasks deleted while we paged shift the pages, so that a living one can be missed
         existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
@@ -106,21 +124,48 @@ def read_changes(
     return len(changed.keys() | relabeled) + len(gone)
 
 
+def _named(project: Project, book: LabelBook, events: Sequence[Event]) -> set[int]:
+    """Return the tasks whose annotations events name."""
+    deleted = {one for event in events if event.action == "ANNOTATIONS_DELETED" for one in event.ids}
+    named = {task for event in events for task in event.tasks} | book.tasks_of(deleted)
+    return set(project.task_rows(sorted(named)))
+
+
 def _mark(task: Mapping[str, Any]) -> str:
     return " ".join(str(task.get(field)) for field in MARK)
 
 
 def _read_labels(
-    book: LabelBook, project: int, client: LabelStudio, fresh: Mapping[int, TaskRow], marks: Mapping[int, str]
+    book: LabelBook,
+    project: int,
+    client: LabelStudio,
+    target: Target,
+    fresh: dict[int, TaskRow],
+    marks: Mapping[int, str],
+    look: set[int],
 ) -> set[int]:
-    """Read the annotations of listed tasks that moved since they were read last; return those tasks."""
-    known = book.read_at(sorted(fresh))
-    moved = {task for task, row in fresh.items() if row.state != UNLABELED and known.get(task) != marks[task]}
-    for batch in client.annotated(project, sorted(moved), fields=MARK):
-        book.put({task["id"]: (_mark(task), [read_annotation(raw) for raw in task["annotations"]]) for task in batch})
-    bare = {task for task in known if fresh[task].state == UNLABELED}
+    """Read the annotations of tasks that moved since they were read last, and of those to look at; return them.
+
+    The states in `fresh` are set by what was read.
+    """
+    before = book.read_at(sorted(fresh))
+    moved = {
+        task
+        for task, row in fresh.items()
+        if (row.state != UNLABELED or task in before) and before.get(task) != marks[task]
+    }
+    read = sorted(moved | look)
+    bare: set[int] = set()
+    for batch in client.annotated(project, read, fields=FIELDS):
+        said = {task["id"]: [read_annotation(raw) for raw in task["annotations"]] for task in batch}
+        book.put({task["id"]: (_mark(task), said[task["id"]]) for task in batch if said[task["id"]]})
+        bare |= {task for task, annotations in said.items() if not annotations}
+        fresh.update({task["id"]: task_row(task, target) for task in batch})
     book.drop(bare)
-    return moved | bare
+    states = book.states(sorted(fresh))
+    for task in (*states, *bare):
+        fresh[task] = TaskRow(fresh[task].uri, states.get(task, UNLABELED))
+    return set(read)
 
 
 def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | None, events: Sequence[Event]) -> None:

@@ -103,7 +103,7 @@ def tend(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     building = runtime.cache(project, wanted_generation)
     drop_deleted(project, client, building, events)
     full = wants_full(project, target)
-    read_changes(project, client, target, building, full=full)
+    read_changes(project, client, target, building, full=full, events=events)
     tasks = project.tasks()
     if not full and _misses(project, client, len(tasks)):
         read_changes(project, client, target, building, full=True)

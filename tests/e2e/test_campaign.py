@@ -155,7 +155,7 @@ def test_start_training_from_label_studios_own_menu(api, backend, campaign, brow
     page = browser.new_page()
     page.goto(f"{api.url}/projects/{campaign.project}/settings/ml")
     page.get_by_label("Machine learning model options").click(timeout=60_000)
-    page.get_by_text("Start Training").first.click(timeout=60_000)
+    page.get_by_text("Start Training", exact=True).first.click(timeout=60_000)
     now = wait_for(backend, campaign.project, lambda now: now["version"] != before["version"], "a new order")
     assert backend.get(f"/projects/{campaign.project}/orders/{now['version'].split()[0][1:]}")["why"]
     page.close()

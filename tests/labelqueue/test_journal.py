@@ -12,12 +12,16 @@ from labelqueue.journal import ACTIONS, Event, Journal, read_event
     [
         ({"action": "TASKS_CREATED", "tasks": [{"id": 1}, {"id": 2}]}, Event("TASKS_CREATED", (1, 2))),
         (
-            {"action": "ANNOTATION_CREATED", "annotation": {"id": 5, "completed_by": 9}},
-            Event("ANNOTATION_CREATED", (5,), (9,)),
+            {"action": "ANNOTATION_CREATED", "annotation": {"id": 5, "completed_by": 9}, "task": {"id": 3}},
+            Event("ANNOTATION_CREATED", (5,), (9,), (3,)),
         ),
         (
-            {"action": "ANNOTATIONS_CREATED", "annotation": [{"id": 5, "completed_by": 9}, {"id": 6}]},
-            Event("ANNOTATIONS_CREATED", (5, 6), (9,)),
+            {
+                "action": "ANNOTATIONS_CREATED",
+                "annotation": [{"id": 5, "completed_by": 9}, {"id": 6}],
+                "task": [{"id": 3}],
+            },
+            Event("ANNOTATIONS_CREATED", (5, 6), (9,), (3,)),
         ),
         ({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 1}]}, Event("ANNOTATIONS_DELETED", (1,))),
         ({"action": "PROJECT_UPDATED", "project": {"id": 1}}, Event("PROJECT_UPDATED")),
@@ -44,8 +48,10 @@ def test_events_that_come_while_others_are_acted_on_stay(project):
 
 @given(
     st.sampled_from(sorted(ACTIONS)),
-    st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)),
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text() | st.just("id"), x)
+    ),
 )
 def test_no_payload_breaks_the_reader(action, junk):
-    event = read_event({"action": action, "tasks": junk, "annotation": junk, "annotations": junk})
+    event = read_event({"action": action, "tasks": junk, "annotation": junk, "annotations": junk, "task": junk})
     assert event is not None and event.action == action

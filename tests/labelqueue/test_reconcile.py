@@ -34,6 +34,7 @@ class Table:
         skips = sum(one["was_cancelled"] for one in self.rows[task]["annotations"])
         row = self.rows[task]
         row["total_annotations"], row["cancelled_annotations"] = len(row["annotations"]) - skips, skips
+        row["is_labeled"] = row["total_annotations"] > 0
 
     def annotate(self, task, label, skip=False, count=True):
         self._ids += 1
@@ -72,10 +73,10 @@ def book(project):
 def read(project, table, book):
     """Read as `tend` does; return the labels."""
 
-    def read(*, full=None):
+    def read(*events, full=None):
         target = project.target()
         full = wants_full(project, target) if full is None else full
-        read.changes = read_changes(project, table, target, None, full=full)
+        read.changes = read_changes(project, table, target, None, full=full, events=events)
         return book.labels(target).values
 
     return read
@@ -132,6 +133,39 @@ def test_annotations_that_are_counted_late_are_found(table, read):
     assert read() == {}
     table.count(1)  # `updated_at` stays
     assert read() == {1: "cat"}
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_label_counts_though_label_studio_lost_count_of_it(project, table, read, heard, skip):
+    # Importing predictions writes back the counts that were read before somebody submitted.
+    read()
+    counts = {key: table.rows[2][key] for key in ("total_annotations", "cancelled_annotations", "is_labeled")}
+    table.now += timedelta(seconds=1)
+    table.annotate(2, "cat", skip=skip)
+    table.rows[2] |= counts
+    said = {} if skip else {2: "cat"}
+    state = SKIPPED if skip else ANNOTATED
+    events = [Event("ANNOTATION_CREATED", (1,), (), (2,))] if heard else []
+    for more in (events, [], []):
+        assert read(*more) == said and project.tasks()[2].state == state
+    assert read(full=True) == said and project.tasks()[2].state == state
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_deletion_counts_though_label_studio_lost_count_of_it(project, table, read, heard):
+    table.annotate(2, "cat")
+    read()
+    counts = {key: table.rows[2][key] for key in ("total_annotations", "is_labeled")}
+    table.now += timedelta(seconds=1)
+    table.rows[2]["annotations"].clear()
+    if not heard:
+        table.touch(2)
+    table.rows[2] |= counts
+    events = [Event("ANNOTATIONS_DELETED", (1,))] if heard else []
+    for more in (events, [], []):
+        assert read(*more) == {} and project.tasks()[2].state == UNLABELED
+    assert read(full=True) == {} and project.tasks()[2].state == UNLABELED
 
 
 def test_deleted_tasks_leave_the_book(project, table, read, book):
