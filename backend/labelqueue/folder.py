@@ -69,7 +69,7 @@ def select(
     patterns: int = 1,
     seed: int = 0,
     cache_dir: Path,
-    trials: int = 100,
+    trials: int = 200,
     progress: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[Pick]:
@@ -89,7 +89,7 @@ def select(
         Another seed, another equally good order.
     cache_dir : Path
         Where embeddings are kept.
-    trials : int, default 100
+    trials : int, default 200
         Proposals per pick of FreeSel; 1 is the paper's rule.
     progress : bool, default True
         Whether to show progress on standard error.
@@ -250,9 +250,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trials",
         type=_at_least_one,
-        default=100,
+        default=200,
         metavar="L",
-        help="proposals per pick, the best is kept (default: 100; 1 is the paper's rule)",
+        help="proposals per pick, the best is kept (default: 200; 1 is the paper's rule)",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"

@@ -187,7 +187,7 @@ SETTINGS: tuple[Setting, ...] = (
         _optional(_number(int, 1, 10_000)),
         "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10",
     ),
-    Setting("switch_after", 20, "project", _number(int, 2, 1_000_000), "labels that the cold start lasts at least"),
+    Setting("switch_after", 50, "project", _number(int, 2, 1_000_000), "labels that the cold start lasts at least"),
     Setting(
         "balancing_factor",
         None,
@@ -225,7 +225,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "trials",
-        100,
+        200,
         "project",
         _number(int, 1, 10_000),
         "proposals per pick of FreeSel, the best is kept; 1 is the paper's rule",

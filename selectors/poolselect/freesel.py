@@ -43,7 +43,7 @@ class FreeSel(QueryStrategy):
 
     Parameters
     ----------
-    trials : int, default 100
+    trials : int, default 200
         Draws per step, at least 1. Not used by ``sampling="farthest"``.
     sampling : {"weighted", "farthest"}, default "weighted"
         "farthest" takes the image that owns the farthest pattern instead of drawing (the paper's FDS ablation, k-center
@@ -109,7 +109,7 @@ class FreeSel(QueryStrategy):
     def __init__(
         self,
         *,
-        trials: int = 100,
+        trials: int = 200,
         sampling: Literal["weighted", "farthest"] = "weighted",
         metric: MetricName = "cosine",
         power: float = 2.0,

@@ -101,7 +101,7 @@ def test_a_project_without_this_backend_has_no_queue_to_change(project):
 
 
 def test_changed_settings_ask_for_work_and_equal_ones_do_not(project, store):
-    assert admin.change_settings(project, {"seed": 4, "trials": 100}, "REST") == {"seed": 4}
+    assert admin.change_settings(project, {"seed": 4, "trials": 200}, "REST") == {"seed": 4}
     assert queued(store) == 1 and project.setting_choices()["trials"].source == "REST"
     store.delete(project.name("queued"), "rq:queue:tend")
     assert admin.change_settings(project, {"seed": 4}, "command line") == {}

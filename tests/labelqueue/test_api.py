@@ -198,7 +198,7 @@ def test_settings_show_where_they_come_from(client, project):
     before = checked(client, "get", f"{HERE}/settings")["settings"]
     assert set(before) == set(PROJECT)
     assert (before["seed"]["value"], before["seed"]["source"]) == (3, "extra params")
-    assert (before["trials"]["source"], before["trials"]["at"], before["trials"]["value"]) == ("default", None, 100)
+    assert (before["trials"]["source"], before["trials"]["at"], before["trials"]["value"]) == ("default", None, 200)
     after = checked(client, "patch", f"{HERE}/settings", json={"seed": None, "trials": 7})["settings"]
     assert (after["seed"]["value"], after["seed"]["source"]) == (0, "default")
     assert (after["trials"]["value"], after["trials"]["source"]) == (7, "REST") and after["trials"]["at"] > 0

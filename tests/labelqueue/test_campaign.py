@@ -19,7 +19,7 @@ CONFIG = (
 )
 SINGLE = parse_label_config(CONFIG.format(""))
 MULTI = parse_label_config(CONFIG.format(' choice="multiple"'))
-DEFAULTS = {name: setting.default for name, setting in PROJECT.items()}
+DEFAULTS = {name: setting.default for name, setting in PROJECT.items()} | {"switch_after": 20}
 N = 240
 
 

@@ -32,7 +32,7 @@ def test_extra_params_in_every_form(project, raw):
 def test_junk_changes_nothing_and_is_shown(project, junk):
     project.take_extra_params({"seed": 3})
     assert not project.take_extra_params(junk)
-    assert project.settings()["seed"] == 3 and project.settings()["trials"] == 100
+    assert project.settings()["seed"] == 3 and project.settings()["trials"] == 200
     assert "extra params" in project.get("settings_error")
     project.take_extra_params({"seed": 3})
     assert project.get("settings_error") == "", "the old ones put back are no error"
@@ -46,11 +46,11 @@ def test_a_key_taken_out_of_the_extra_params_falls_back(project):
     assert (project.settings()["seed"], project.settings()["trials"]) == (0, 5)
     project.take_extra_params("junk")
     project.take_extra_params({"seed": 1})
-    assert project.settings()["trials"] == 100, "junk in between does not make an old key stay"
+    assert project.settings()["trials"] == 200, "junk in between does not make an old key stay"
     for empty in (None, "", "null", {}):
         project.take_extra_params({"trials": 5})
         project.take_extra_params(empty)
-        assert project.settings()["trials"] == 100
+        assert project.settings()["trials"] == 200
 
 
 def test_a_key_changed_by_command_survives_repeated_extra_params_and_changes_of_other_keys(project):
@@ -81,7 +81,7 @@ def test_null_goes_back_to_the_default_from_anywhere(project):
     assert project.settings()["seed"] == 0 and "seed" not in project.setting_choices()
     project.put_settings({"trials": 7}, "REST")
     assert project.take_extra_params({"trials": None})
-    assert project.settings()["trials"] == 100 and project.setting_choices() == {}
+    assert project.settings()["trials"] == 200 and project.setting_choices() == {}
 
 
 def test_all_or_nothing(project):
