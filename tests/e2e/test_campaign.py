@@ -90,7 +90,7 @@ def campaign(api, backend):
     api.import_images(project, [(image.name, image.data) for image in images])
     wait_for(backend, project, lambda now: now["covers"] == N and not now["pending"], "the first order", 300)
     truth = by_name(api, project, {image.name: image.label for image in images})
-    return Annotators(backend, project, [api, api.sign_up("second@test.local")], truth)
+    return Annotators(backend, project, [api, api.sign_up("campaign@test.local")], truth)
 
 
 def test_from_cold_start_through_the_switch_to_three_bal_cycles(api, backend, campaign):
@@ -156,6 +156,7 @@ def test_start_training_from_label_studios_own_menu(api, backend, campaign, brow
     page.goto(f"{api.url}/projects/{campaign.project}/settings/ml")
     page.get_by_label("Machine learning model options").click(timeout=60_000)
     page.get_by_text("Start Training", exact=True).first.click(timeout=60_000)
+    page.get_by_role("button", name="Start Training").click(timeout=60_000)  # Label Studio asks whether one is sure
     now = wait_for(backend, campaign.project, lambda now: now["version"] != before["version"], "a new order")
     assert backend.get(f"/projects/{campaign.project}/orders/{now['version'].split()[0][1:]}")["why"]
     page.close()
