@@ -311,7 +311,7 @@ class Campaign:
         old = self.memory.geometry
         why = "first clusters" if old is None else old.outgrown(rows, k, source)
         if why:
-            fresh = Geometry.fit(rows, k, seed=self.settings["seed"], source=source)
+            fresh = Geometry.fit(rows, k, seed=self.settings["seed"], source=source, why=why)
             self.memory = replace(self.memory, geometry=fresh)
         return why
 

@@ -88,5 +88,5 @@ def draft(
         model=memory.model.fingerprint if memory.model else "",
         labels=len(memory.trained_on) if memory.model else 0,
         trust=memory.trust,
-        centroids=memory.geometry.digest if memory.geometry and recipe.name == "bal" else "",
+        centroids=f"{memory.geometry.digest} ({memory.geometry.why})" if memory.geometry and recipe.name == "bal" else "",
     )

@@ -35,6 +35,8 @@ class Geometry:
         Mean distance of those rows to their nearest centroid (of the first seed).
     source : str
         Generation of the embeddings they were fitted on.
+    why : str
+        Why they were fitted then, for the audit.
     """
 
     centroids: NDArray[np.float32]
@@ -43,16 +45,17 @@ class Geometry:
     newest: int
     distance: float
     source: str
+    why: str = "first clusters"
 
     @classmethod
-    def fit(cls, rows: Block, k: int, *, seed: int, source: str) -> Geometry:
+    def fit(cls, rows: Block, k: int, *, seed: int, source: str, why: str = "first clusters") -> Geometry:
         """Fit k centroids per seed on a block whose ids ascend."""
         from poolselect import fit_centroids
 
         embeddings = rows.embeddings.astype(np.float32)
         centroids = fit_centroids(embeddings, k, random_state=seed)
         newest = int(rows.ids[-1])
-        return cls(centroids, k, len(rows.ids), newest, _mean_distance(embeddings, centroids[0]), source)
+        return cls(centroids, k, len(rows.ids), newest, _mean_distance(embeddings, centroids[0]), source, why)
 
     def outgrown(self, rows: Block, k: int, source: str) -> str:
         """Return why the centroids no longer fit these rows, or an empty string."""
@@ -74,7 +77,7 @@ class Geometry:
 
     def to_bytes(self) -> bytes:
         """Return the safetensors form."""
-        facts = json.dumps([self.wanted, self.rows, self.newest, self.distance, self.source]).encode()
+        facts = json.dumps([self.wanted, self.rows, self.newest, self.distance, self.source, self.why]).encode()
         return save({"centroids": np.ascontiguousarray(self.centroids), "facts": np.frombuffer(facts, dtype=np.uint8)})
 
     @classmethod

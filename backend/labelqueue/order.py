@@ -95,7 +95,7 @@ class Order:
     trust : float
         Trust in it at that time.
     centroids : str
-        Digest of the centroids of BAL's clusters; empty for other strategies.
+        Digest of the centroids of BAL's clusters, and why they were fitted; empty for other strategies.
     """
 
     number: int

@@ -25,6 +25,7 @@ def test_centroids_come_back_bit_by_bit():
     again = Geometry.from_bytes(GEOMETRY.to_bytes())
     np.testing.assert_array_equal(again.centroids, GEOMETRY.centroids)
     assert (again.rows, again.newest, again.distance, again.source) == (100, 100, GEOMETRY.distance, "g")
+    assert again.why == "first clusters"
     assert again.digest == GEOMETRY.digest
     assert GEOMETRY.centroids.shape == (5, 4, 6)
 
