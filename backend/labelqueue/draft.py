@@ -71,7 +71,7 @@ def draft(
         return replace(live, places=(*live.places, *more))
     done = sum(1 for row in tasks.values() if row.state != UNLABELED)
     places = campaign.rank(rows, tasks, size=size, first=done, quarantined=quarantined, features=features)
-    recipe, memory = campaign.recipe(), campaign.memory
+    recipe, memory, clusters = campaign.recipe(), campaign.memory, campaign.memory.geometry
     return Order(
         number=0,
         version=recipe.title,
@@ -88,5 +88,5 @@ def draft(
         model=memory.model.fingerprint if memory.model else "",
         labels=len(memory.trained_on) if memory.model else 0,
         trust=memory.trust,
-        centroids=f"{memory.geometry.digest} ({memory.geometry.why})" if memory.geometry and recipe.name == "bal" else "",
+        centroids=f"{clusters.digest} ({clusters.why})" if clusters and recipe.name == "bal" else "",
     )
