@@ -98,6 +98,8 @@ def rollback(project: Project, order: str | int | None = None) -> str:
     _check_connected(project)
     chosen = _before_the_live_one(project) if order is None else find_order(project, order)
     _wish(project, rollback_wanted=str(chosen.number))  # it may fail: until it is done, a pause stays
+    if chosen.number == max(one.number for one in Orders(project).all()):
+        return f"{chosen.version!r} is live {soon(project)}; it is the newest, and new orders follow as they become due"
     return (
         f"{chosen.version!r} is live again {soon(project)} and is kept until `labelqueue retrain {project.ref.id}`, "
         f"`labelqueue resume {project.ref.id}` or a rollback to the newest order"

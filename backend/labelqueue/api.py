@@ -43,9 +43,9 @@ def _project(number: int) -> Project:
 
 def _body() -> dict[str, Any]:
     """Return the JSON object that was sent; none counts as an empty one."""
-    body = request.get_json(force=True) if request.get_data() else {}
+    body = request.get_json(force=True, silent=True) if request.get_data() else {}
     if not isinstance(body, dict):
-        raise BadRequest(f"the body is {type(body).__name__}, not an object")
+        raise BadRequest("the body is not a JSON object")
     return body
 
 

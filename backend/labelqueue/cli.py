@@ -31,7 +31,7 @@ first steps:
 switches, each done by a running worker within seconds (the REST calls are in /api/v1/openapi.json):
   labelqueue set 1 strategy=random seed=4     change settings; `seed=` goes back to the default
   labelqueue pause 1                          give the queue back; `resume 1` takes it over again
-  labelqueue rollback 1                       the order before; `rollback 1 3` takes the third
+  labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
 
 exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 130 interrupted"""

@@ -35,6 +35,7 @@ __all__ = ["ControlRecord", "ControlReport", "Share", "control_order", "is_contr
 
 ENOUGH = 30  # controls from which on an interval is given
 RECENT = 100  # controls that tell of the present
+SHOWN = 5  # models that people are told of: a campaign trains dozens
 HALF = 50  # controls that either side of a comparison in time needs
 
 
@@ -170,7 +171,8 @@ class ControlReport:
             if self.recent.count < self.overall.count:
                 lines.append(f"Of the last {self.recent.count} it was right on {self.recent}.")
             lines += ["Class by class:", *(f"  {share.name}: {share}" for share in self.classes)]
-            lines += ["Model by model:", *(f"  {share.name}: {share}" for share in self.models)]
+            left_out = f" (the last {SHOWN} of {len(self.models)})" if len(self.models) > SHOWN else ""
+            lines += [f"Model by model{left_out}:", *(f"  {share.name}: {share}" for share in self.models[-SHOWN:])]
         missing = {
             "skipped": self.skipped,
             "not labeled yet": self.waiting,

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,7 @@ def _show(
         _print_result(server, project.id, order)
         if once:
             return 0
+        _print_switches(environ, project.id)
         console.step("Everything stays up until Ctrl-C")
         try:
             while server.running:
@@ -278,8 +280,16 @@ def _print_result(server: LabelStudioServer, project: int, order: Mapping[str, A
     print("\n".join(f"  {line}" for line in table(rows, width - 2)))
     print(f"\n  Label Studio  {server.url}/projects/{project}/data  (press Label All Tasks)")
     print(f"  login         {server.account.email}")
-    print(f"  password      {server.account.password}")
-    print(flush=True)
+    print(f"  password      {server.account.password}\n", flush=True)
+
+
+def _print_switches(environ: Mapping[str, str], project: int) -> None:
+    """Say how the command line reaches what runs here: neither its data folder nor its Label Studio is the default."""
+    program = shlex.quote(str(Path(sys.executable).with_name("labelqueue")))
+    print("  The switches of README.md, here:")
+    for name in ("LABELQUEUE_HOME", "LABEL_STUDIO_URL"):
+        print(f"    export {name}={shlex.quote(environ[name])}")
+    print(f"    {program} status {project}\n", flush=True)
 
 
 @contextlib.contextmanager

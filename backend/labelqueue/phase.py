@@ -164,8 +164,9 @@ def waits_for(
     rare = [name for name in classes if seen[name] < 2]
     if rare and not _quiet(values):
         times = "seen once" if seen[rare[0]] else "never seen"
-        others = f" (and {len(rare) - 1} more classes rarely)" if len(rare) > 1 else ""
-        waits.append(f"'{rare[0]}' was {times}{others}, a new class came in the last {QUIET} labels")
+        more = len(rare) - 1
+        others = f" (and {more} more {'class' if more == 1 else 'classes'} less than twice)" if more else ""
+        waits.append(f"'{rare[0]}' was {times}{others}, and not yet {QUIET} labels in a row came without a new class")
     if trust.value <= LEAST_TRUST:
         waits.append(f"trust {trust.value:.2f} must be above {LEAST_TRUST:.2f}")
     if not has_model:

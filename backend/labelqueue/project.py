@@ -143,9 +143,12 @@ class Project:
         found = [project for project in here if project.ref.id == project_id]
         if not found:
             known = ", ".join(str(project.ref.id) for project in here) or "none"
+            # One server goes by several addresses, such as localhost and 127.0.0.1.
+            others = sorted({project.ref.origin for project in cls.all(store)} - {origin})
+            elsewhere = f", or set LABEL_STUDIO_URL to the one meant: {', '.join(others)}" if others else ""
             raise ProjectError(
                 f"project {project_id} of {origin} is not known here (known: {known}): "
-                "connect this backend in Label Studio under Settings > Model"
+                f"connect this backend in Label Studio under Settings > Model{elsewhere}"
             )
         return max(found, key=lambda project: project.ref.created)
 

@@ -19,7 +19,7 @@ def status_lines(status: Record) -> Iterator[str]:
     yield _line("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield _line("embedded", embedded)
-    yield from _learning_lines(status["learning"] or {})
+    yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield _line("accuracy" if number == 0 else "", line)
     yield _line("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
@@ -28,19 +28,25 @@ def status_lines(status: Record) -> Iterator[str]:
         yield _line("setting", f"{name} = {value} (from {origin['source']}, {_when(origin['at'])})")
     for name in ("paused", "hold", "error", "settings_error", "rollback_error"):
         if status[name]:
-            yield _line(name, status[name])
+            way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
+            yield _line(name, status[name] + way_out)
     for task, reason in status["bad_images"].items():
         yield _line("bad image", f"task {task}: {reason}")
 
 
-def _learning_lines(learning: Record) -> Iterator[str]:
+def _learning_lines(status: Record) -> Iterator[str]:
+    learning = status["learning"]
     if not learning:
         return
-    yield _line("phase", f"{learning['phase']} ({learning['reason']})")
+    since = "since " if learning["phase"] == "warm" else ""
+    yield _line("phase", f"{learning['phase']} ({since}{learning['reason']})")
     for clause in learning["waits_for"]:
         yield _line("", f"before the warm phase: {clause}")
     counts = ", ".join(f"{name} {count}" for name, count in learning["labels_per_class"].items())
     yield _line("labels", f"{learning['labels']} ({counts})")
+    if (without := status["labeled"] - learning["labels"]) > 0:
+        why = "no answer to the control that counts (setting `target`), a tie, or an image not embedded"
+        yield _line("", f"{without} labeled tasks give none: {why}")
     if learning["model"]:
         model = f"trained on {learning['trained_on']} labels, trust {learning['trust']:.2f}"
         yield _line("model", model + (", pre-labels on" if learning["prelabels"] else ""))
@@ -88,8 +94,7 @@ def audit_lines(order: Record) -> Iterator[str]:
 
 def _places(places: list[Record]) -> Iterator[str]:
     for place in places:
-        control = "random control: " if place["control"] else ""
-        yield f"{place['rank']:>5}  task {place['task']:<8} {control}{place['reason']}"
+        yield f"{place['rank']:>5}  task {place['task']:<8} {place['reason']}"
 
 
 def _line(name: str, what: str) -> str:

@@ -212,7 +212,7 @@ def train_rotation(
 
     if len(images) < LEAST_IMAGES:
         raise EmbedderError(
-            f"{len(images)} images are too few to learn rotations from, at least {LEAST_IMAGES} it takes"
+            f"{len(images)} images are too few to learn rotations from: at least {LEAST_IMAGES} are needed"
         )
     if epochs < 1:
         raise EmbedderError(f"epochs={epochs} must be at least 1: an untrained network has no features")

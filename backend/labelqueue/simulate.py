@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _plan(args: argparse.Namespace) -> Plan:
     if args.start > args.budget:
-        raise LabelQueueError(f"--start {args.start} is more than --budget {args.budget}")
+        raise LabelQueueError(f"--start {args.start} is more than --budget {args.budget}: let the curve start earlier")
     common = parse_set(args.set)
     names = dict.fromkeys([*args.strategy, REFERENCE])
     strategies = {name: parse_strategy(name, common) for name in names}
@@ -203,6 +203,10 @@ def _load(args: argparse.Namespace, plan: Plan, say: Callable[[str], None]) -> D
         rows, files = [rows[place] for place in mine], [files[place] for place in mine]
         check_classes(rows, f"half {args.half} of {args.labels}")
     splits(*encode(rows)[1:], plan)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabelQueueError(f"--output {args.output} cannot be made: {error.strerror}") from error
     model, weights, cache = chosen_model(args)
     patterns = next(iter(plan.strategies.values())).get("n_patterns") or 1
     embed = partial(
@@ -227,10 +231,6 @@ def run(args: argparse.Namespace) -> int:
     say = partial(print, file=sys.stderr)
     plan = _plan(args)
     dataset = _load(args, plan, say)
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabelQueueError(f"--output {args.output} cannot be made: {error.strerror}") from error
     first = splits(dataset.labels, dataset.test, plan)[0]
     what = (
         f"pool of {first.pool.size:,} images, test set of {first.test.size:,}, {len(dataset.classes)} classes, "

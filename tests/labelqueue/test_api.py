@@ -211,8 +211,8 @@ def test_settings_show_where_they_come_from(client, project):
         ({"json": {"seed": 1, "trials": 0}}, "'trials' has value 0: expected a whole number from 1 to 10000"),
         ({"json": {"sead": 1}}, "unknown setting 'sead'; known are strategy"),
         ({"json": {"target": "nobody"}}, "no control named 'nobody'"),
-        ({"json": [1]}, "not an object"),
-        ({"data": b"{"}, "openapi.json"),
+        ({"json": [1]}, "not a JSON object (see /api/v1/openapi.json)"),
+        ({"data": b"{"}, "not a JSON object (see /api/v1/openapi.json)"),
     ],
 )
 def test_wrong_settings_change_nothing_and_name_the_way_out(client, project, options, word):

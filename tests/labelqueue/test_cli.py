@@ -1,6 +1,7 @@
 """The command line of a project: what it prints, its JSON, its exit status, and that it does what REST does."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,8 @@ def run(deployment, project, monkeypatch, capsys):
         order = Order(
             number=number, version=f"r{number} {name}", strategy=name, parameters={"seed": 0}, generation="g",
             arrivals=2, labeled=0, embedded=2, created_at=1_800_000_000.0,
-            places=(Place(number, f"covers {number}"), Place(3 - number, "spare", control=True)), why="first order",
+            places=(Place(number, f"covers {number}"), Place(3 - number, "random control", control=True)),
+            why="first order",
         )  # fmt: skip
         Orders(project).save(order)
         Orders(project).go_live(order)
@@ -67,7 +69,8 @@ def test_a_wrong_change_is_an_error_that_names_the_way_out(run, project, change,
     ("arguments", "fact", "value", "word"),
     [
         (["rollback", "7"], "rollback_wanted", "1", "'r1 FreeSel' is live again"),
-        (["rollback", "7", "r2 BAL"], "rollback_wanted", "2", "is kept until `labelqueue retrain 7`"),
+        (["rollback", "7", "r1"], "rollback_wanted", "1", "is kept until `labelqueue retrain 7`"),
+        (["rollback", "7", "r2 BAL"], "rollback_wanted", "2", "it is the newest, and new orders follow"),
         (["resume", "7"], "resume_wanted", "1", "taken over again"),
         (["retrain", "7"], "retrain_wanted", None, "new order follows"),
         (["reconcile", "7"], "want_full", "1", "read again"),
@@ -90,7 +93,7 @@ def test_pause_says_how_to_go_on(run, project):
 def test_orders_and_their_audit(run):
     status, out, _ = run("orders", "7")
     assert status == 0 and out.index("r2 BAL") < out.index("live") < out.index("first order") < out.index("r1 FreeSel")
-    assert "2  task 1        random control: spare" in run("order", "7")[1]
+    assert "2  task 1        random control\n" in run("order", "7")[1]
     assert [row["number"] for row in json.loads(run("orders", "7", "--json")[1])["orders"]] == [2, 1]
     assert run("order", "7", "--limit", "1")[1] == "project 7: r2 BAL\n    1  task 2        covers 2\n"
     for name in ("1", "r1 FreeSel"):
@@ -105,6 +108,13 @@ def test_an_unknown_project_is_an_error_that_lists_those_there_are(run):
     for command in ("status", "order", "orders", "pause", "resume", "rollback", "retrain", "reconcile", "set"):
         code, out, err = run(command, "8")
         assert (code, out) == (1, "") and "known: 7" in err
+
+
+def test_a_server_under_another_address_is_named(run, monkeypatch, deployment):
+    other = replace(deployment, label_studio_url="http://elsewhere:8080")
+    monkeypatch.setattr(Deployment, "from_environment", classmethod(lambda cls: other))
+    code, _, err = run("status", "7")
+    assert code == 1 and f"set LABEL_STUDIO_URL to the one meant: {deployment.label_studio_url}" in err
 
 
 @pytest.mark.parametrize("command", ["set", "pause", "resume", "rollback", "retrain", "orders", "order", "status"])

@@ -184,6 +184,14 @@ def test_a_report_tells_right_from_wrong_and_counts_what_is_missing():
     ]
 
 
+def test_of_many_models_people_are_told_the_latest():
+    records = [record(task, "cat", task) for task in range(1, 9)]
+    told = report(records, dict.fromkeys(range(1, 9), "cat"), (), classes=NAMES)
+    at = told.lines().index("Model by model (the last 5 of 8):")
+    assert [line.split()[1] for line in told.lines()[at + 1 :]] == ["4", "5", "6", "7", "8"]
+    assert len(told.as_dict()["models"]) == 8
+
+
 def test_several_labels_are_right_together_and_told_apart():
     records = [record(1, ("cat",)), record(2, ()), record(3, ("cat", "dog"))]
     told = report(records, {1: ("cat",), 2: ("dog",), 3: ("dog",)}, (), classes=NAMES)

@@ -156,7 +156,7 @@ def test_errors_are_one_line_and_come_before_any_image_is_embedded(run, embedded
 def test_an_output_folder_that_cannot_be(run, embedded, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert run("--budget", "9") == 1
-    assert "--output" in capsys.readouterr().err
+    assert "--output" in capsys.readouterr().err and embedded == []
 
 
 @pytest.mark.parametrize("wrong", [["--imbalance", "0"], ["--imbalance", "1.5"], ["--half", "2"], ["--seeds", "0"]])
