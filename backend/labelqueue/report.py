@@ -70,6 +70,8 @@ def order_lines(order: Record) -> Iterator[str]:
     """Yield the open head of the live order; see `project_order`."""
     yield f"project {order['project']}: {order['version'] or 'no order yet'}"
     yield from _places(order["tasks"])
+    if order["version"] and not order["tasks"]:
+        yield "  every task of it is labeled or skipped"
 
 
 def order_list_lines(listed: Record) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labelqueue.report import status_lines
+from labelqueue.report import order_lines, status_lines
 
 LEARNING = {
     "phase": "warm",
@@ -65,3 +65,8 @@ def test_nothing_is_said_of_what_is_in_order():
 )
 def test_what_people_must_know_is_said(change, words):
     assert words in told(**change)
+
+
+def test_an_order_that_is_used_up_says_so():
+    assert list(order_lines({"project": 7, "version": None, "tasks": []})) == ["project 7: no order yet"]
+    assert "labeled or skipped" in list(order_lines({"project": 7, "version": "r9 BAL cycle 3", "tasks": []}))[1]
