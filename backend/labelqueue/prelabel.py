@@ -11,7 +11,7 @@ from .labelconfig import PATH, Target
 from .labels import Value
 from .model import Model
 
-__all__ = ["TRUSTED", "confidence", "least_probability", "prelabel", "result_of"]
+__all__ = ["TRUSTED", "confidence", "fits", "least_probability", "prelabel", "result_of"]
 
 TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 
@@ -26,6 +26,11 @@ def least_probability(setting: str | float, trust: float, target: Target) -> flo
     if setting == "auto":
         return 0.0 if trust > TRUSTED else None
     return 0.0 if setting == "on" else float(setting)
+
+
+def fits(model: Model, target: Target) -> bool:
+    """Tell whether what a model says is an answer to this target: the label config may have changed since."""
+    return model.multi == target.multi and (target.open or set(model.classes) <= set(target.labels))
 
 
 def confidence(model: Model, probabilities: NDArray[np.float32]) -> float:

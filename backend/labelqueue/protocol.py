@@ -16,7 +16,7 @@ from .auth import SECRET_HEADER, refusal
 from .exceptions import LabelQueueError, ProjectError
 from .journal import Journal, read_event
 from .learning import outlook_of
-from .prelabel import confidence, result_of
+from .prelabel import confidence, fits, result_of
 from .project import LIVE_VERSION, Project, ProjectRef
 from .runtime import Runtime
 
@@ -80,14 +80,17 @@ def predict() -> Response:
     ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
     project = Project(runtime.store, ref)
     known = outlook_of(project)
+    target = project.target() if known else None
+    if known and target and not fits(known[0], target):
+        known = None
     answers = []
     for task in tasks:
         answer = UNKNOWN
         number = task.get("id") if isinstance(task, dict) else None
         chances = known[1].lookup(number) if known and isinstance(number, int) else None
-        if known and chances is not None:
+        if known and target and chances is not None:
             value = known[0].decide(chances[None])[0]
-            answer = {"result": result_of(value, project.target()), "score": confidence(known[0], chances)}
+            answer = {"result": result_of(value, target), "score": confidence(known[0], chances)}
         answers.append({**answer, "model_version": LIVE_VERSION})
     return jsonify({"results": answers})
 

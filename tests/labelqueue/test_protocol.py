@@ -85,7 +85,8 @@ def test_predict_answers_one_result_per_task_and_never_under_the_queues_version(
     assert answer == {"results": [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2}
 
 
-def test_predict_answers_what_the_model_said_of_every_task(client, store):
+def trained(client, store):
+    """Connect a project whose model, of cats and dogs, has looked at tasks 4 and 6; return it."""
     client.post("/setup", json=SETUP)
     (project,) = Project.all(store)
     ones = np.ones(1, np.float32)
@@ -93,11 +94,31 @@ def test_predict_answers_what_the_model_said_of_every_task(client, store):
     model = Model(("cat", "dog"), False, ones, ones, weights, bias, 1.0, 9, 9, "f")
     outlook = Outlook(np.array([4, 6]), np.array([[0.9, 0.1], [0.25, 0.75]], np.float16))
     save_memory(project, Memory(model=model, outlook=outlook), Memory())
+    return project
+
+
+def test_predict_answers_what_the_model_said_of_every_task(client, store):
+    trained(client, store)
     body = {"tasks": [{"id": 6}, {"id": 5}, {"data": {}}], "project": SETUP["project"]}
     known, *unknown = client.post("/predict", json=body).json["results"]
     assert known["result"][0]["value"] == {"choices": ["dog"]} and known["score"] == 0.75
     assert known["model_version"] == "labelqueue live"
     assert unknown == [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG.replace('"dog"', '"hound"'),
+        CONFIG.replace('toName="image"', 'toName="image" choice="multiple"'),
+        '<View><Image name="image" value="$image"/><Rating name="choice" toName="image"/></View>',
+    ],
+)
+def test_predict_keeps_silent_about_what_the_label_config_no_longer_asks(client, store, config):
+    trained(client, store).set(label_config=config)
+    body = {"tasks": [{"id": 6}], "project": SETUP["project"]}
+    (answer,) = client.post("/predict", json=body).json["results"]
+    assert answer == {"result": [], "score": 0.5, "model_version": "labelqueue live"}
 
 
 def test_webhook_is_journalled_before_it_is_acknowledged(client, store):
