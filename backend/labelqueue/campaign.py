@@ -76,7 +76,8 @@ class Campaign:
     ) -> None:
         self.target = target
         self.settings = settings
-        self.memory = memory or Memory()
+        several = "several labels" if target.multi else "one label"
+        self.memory = (memory or Memory()).asking(f"{several} of {target.control_name}")
         self._prelabels = prelabels
         self._said: tuple[Model, Block, NDArray[np.float32]] | None = None
 
@@ -162,13 +163,13 @@ class Campaign:
         course = self._advance(labels, classes, tasks, now, has_model=self.memory.model is not None)
         if not why and course.phase != before.phase and self.unlearned(labels):
             why = course.reason
-        trained = bool(why) and self._train(rows(), labels, classes, generation, course, now)
+        trained = bool(why) and self._train(rows(), labels, classes, generation, now)
         course = self._advance(labels, classes, tasks, now, has_model=self.memory.model is not None)
         moved = course.phase != before.phase
         if moved:
-            self.memory = replace(self.memory, newest_task=max(tasks, default=0), cycle=Cycle())
+            self.memory = replace(self.memory, newest_task=max(tasks, default=0))
         self.memory = replace(self.memory, course=course)
-        if trained:
+        if trained or moved:
             self._plan_cycle(len(labels), len(self.memory.outlook.ids) if self.memory.outlook else 0, moved)
         if moved and (self.settings["strategy"] == "auto" or self._ranks_by_model()):
             return course.reason
@@ -203,7 +204,6 @@ class Campaign:
         labels: Mapping[int, Value],
         classes: Sequence[str],
         generation: str,
-        course: phase.Course,
         now: Trust,
     ) -> bool:
         """Train on every label whose image is embedded; return whether there is another model than before."""
@@ -255,7 +255,7 @@ class Campaign:
         )
 
     def _plan_cycle(self, labels: int, rows: int, moved: bool) -> None:
-        """Fix where BAL stands until the next training."""
+        """Fix where BAL stands until the next training, or the next phase."""
         size = self.settings["batch_size"] or share_of(labels)
         begun = self.memory.course.since_labels
         if self.settings["budget"] is not None:
@@ -307,9 +307,10 @@ class Campaign:
 
     def fit_geometry(self, rows: Block, source: str) -> str:
         """Fit BAL's centroids if there are none or the pool has outgrown them; return why, or an empty string."""
-        k = default_clusters(len(rows.ids), len(self.target.labels) or None)
-        old = self.memory.geometry
-        why = "first clusters" if old is None else old.outgrown(rows, k, source)
+        classes, old = len(self.target.labels) or None, self.memory.geometry
+        k = default_clusters(len(rows.ids), classes)
+        # Without classes k goes with the pool's size: then it is the growth of the pool that counts, not that of k.
+        why = "first clusters" if old is None else old.outgrown(rows, k if classes else old.wanted, source)
         if why:
             fresh = Geometry.fit(rows, k, seed=self.settings["seed"], source=source, why=why)
             self.memory = replace(self.memory, geometry=fresh)

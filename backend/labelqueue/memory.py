@@ -91,6 +91,8 @@ class Memory:
         Control tasks and the version each was served under.
     model, outlook, geometry
         None until there is one.
+    question : str
+        The control that counts, and how many of its labels a task may have; empty before it was noted.
     """
 
     course: Course = field(default_factory=Course)
@@ -106,12 +108,24 @@ class Memory:
     model: Model | None = None
     outlook: Outlook | None = None
     geometry: Geometry | None = None
+    question: str = ""
+
+    def asking(self, question: str) -> Memory:
+        """Return the memory for this question: answers to another one are no labels, and no guesses, for it."""
+        if self.question in ("", question):
+            return self if self.question else replace(self, question=question)
+        begins = Course(reason="the label config asks something else")
+        return Memory(begins, trainings=self.trainings, controls=self.controls, question=question)
 
     def with_guesses(self, new: Sequence[Guess]) -> Memory:
-        """Return a memory with these guesses added; old ones that count for nothing any more are dropped."""
-        chosen = [guess.task for guess in (*self.guesses, *new) if not guess.control]
+        """Return a memory with these guesses added; old ones that count for nothing any more are dropped.
+
+        A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
+        """
+        added = (*self.guesses, *new)
+        chosen = [guess.task for guess in added if not guess.control and guess.task in self.trained_on]
         dropped = set(chosen[: max(len(chosen) - GUESSES, 0)])
-        return replace(self, guesses=tuple(g for g in (*self.guesses, *new) if g.control or g.task not in dropped))
+        return replace(self, guesses=tuple(guess for guess in added if guess.control or guess.task not in dropped))
 
     def dump(self) -> dict[str, bytes]:
         """Return the parts as they are stored."""
@@ -126,6 +140,7 @@ class Memory:
             "trust": self.trust,
             "guesses": [[g.task, g.predicted, g.training, g.labels, g.control] for g in self.guesses],
             "controls": list(self.controls.items()),
+            "question": self.question,
         }
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:

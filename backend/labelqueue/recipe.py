@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from poolselect import BAL, FreeSel, QueryStrategy, strategies
 
+from .exceptions import SettingError
 from .memory import Cycle
 from .settings import COLD_START
 
@@ -50,8 +52,10 @@ class Recipe:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Everything that shapes the order and that JSON can hold; two recipes that differ here make other orders."""
-        own = {key: value for key, value in vars(self.strategy).items() if key != "centroids"}
+        """Everything that shapes the order, as JSON gives it back; two recipes that differ here make other orders."""
+        public = {key: value for key, value in vars(self.strategy).items() if key != "centroids" and key[0] != "_"}
+        # A third party's may hold anything: of what JSON cannot hold, the type has to do.
+        own: dict[str, Any] = json.loads(json.dumps(public, default=lambda value: type(value).__name__))
         shared = {"control_share": self.control_share, "prelabel": self.prelabel, "model": self.model}
         return own | shared | ({"features": self.features} if self.features != "vit" else {})
 
@@ -91,6 +95,8 @@ def make_strategy(
             centroids=centroids,
             random_state=seed,
         )
+    if name not in _classes():
+        raise SettingError(f"strategy {name!r} is not installed here (any more): install it, or choose another one")
     return _classes()[name](random_state=seed)
 
 

@@ -1,16 +1,20 @@
 """A campaign without Label Studio: it learns, switches, forgets, and never looks at a label before it guessed."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from labelqueue import recipe
 from labelqueue.block import Block
 from labelqueue.campaign import Campaign, Features, share_of
+from labelqueue.exceptions import SettingError
 from labelqueue.labelconfig import parse_label_config
-from labelqueue.memory import Memory
+from labelqueue.memory import GUESSES, Guess, Memory
 from labelqueue.project import ANNOTATED, UNLABELED, TaskRow
 from labelqueue.settings import PROJECT
+from poolselect import Random, default_clusters
 
 CLASSES = ("cat", "dog", "owl")
 CHOICES = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
@@ -186,6 +190,50 @@ def test_a_known_budget_goes_once_through_the_slots():
     last = player.campaign.memory.cycle
     assert first.slots == last.slots is not None
     assert 0 <= first.number < last.number == last.slots - 1
+
+
+def test_a_phase_that_begins_without_a_training_knows_budget_and_trust():
+    player = Player(budget=120, batch_size=7, switch_after=100).play(60)
+    before = player.campaign.memory
+    player.campaign.settings = player.campaign.settings | {"switch_after": 20}
+    assert player.turn() == player.campaign.memory.course.reason
+    memory = player.campaign.memory
+    assert (memory.trainings, memory.course.phase) == (before.trainings, "warm")
+    assert (memory.cycle.number, memory.cycle.size, memory.cycle.slots) == (0, 7, 9)
+    assert memory.cycle.balancing_factor > 5
+
+
+def test_a_guess_stays_until_the_model_learns_the_label():
+    memory = Memory(trained_on={1: "cat"})
+    guesses = [Guess(task, "cat", 1, 1) for task in range(1, GUESSES + 10)]
+    kept = [guess.task for guess in memory.with_guesses(guesses).guesses]
+    assert kept == list(range(1, GUESSES + 10))  # only one is learned, and one may stay
+    learned = replace(memory, trained_on=dict.fromkeys(kept, "cat"))
+    assert [guess.task for guess in learned.with_guesses(guesses).guesses] == kept[-GUESSES:]
+
+
+def test_clusters_of_an_open_label_config_stay_while_the_pool_grows_a_little():
+    open_config = CONFIG.replace('toName="image"{}', 'toName="image" value="$choices"')
+    campaign = Campaign(parse_label_config(open_config), DEFAULTS)
+    large, small = world(N + 40)[0], world(N + 40)[0].take(np.arange(N))
+    assert campaign.fit_geometry(small, "g") == "first clusters"
+    assert default_clusters(len(small), None) != default_clusters(len(large), None)
+    assert campaign.fit_geometry(large, "g") == ""
+
+
+def test_a_third_partys_strategy_may_hold_anything(monkeypatch):
+    class Theirs(Random):
+        def __init__(self, *, random_state=0):
+            super().__init__(random_state=random_state)
+            self.bounds, self.function, self._cache = (1, 2), len, np.zeros(3)
+
+    monkeypatch.setattr(recipe, "_classes", lambda: {"theirs": Theirs})
+    player = Player(strategy="theirs").play(12)
+    parameters = player.campaign.recipe().parameters
+    assert parameters["bounds"] == [1, 2] and "_cache" not in parameters
+    assert json.loads(json.dumps(parameters)) == parameters  # else a new order would be due at every look
+    with pytest.raises(SettingError, match="'gone' is not installed"):
+        recipe.make_strategy("gone", DEFAULTS)
 
 
 def test_several_labels_go_through_the_same_course():
