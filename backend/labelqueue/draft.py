@@ -8,16 +8,10 @@ from dataclasses import replace
 from .block import Block
 from .campaign import Campaign, Features
 from .order import Order
-from .ordering import Due, size_of
+from .ordering import Due, open_places, size_of
 from .project import UNLABELED, TaskRow
 
-__all__ = ["draft", "open_places"]
-
-
-def open_places(order: Order | None, tasks: Mapping[int, TaskRow]) -> int:
-    """Return how many tasks of an order can still be served."""
-    places = order.places if order else ()
-    return sum(1 for place in places if place.task in tasks and tasks[place.task].state == UNLABELED)
+__all__ = ["draft"]
 
 
 def draft(
@@ -62,7 +56,7 @@ def draft(
         more = campaign.rank(
             rows,
             tasks,
-            size=max(size - open_places(live, tasks), 1),
+            size=max(size - len(open_places(live, tasks)), 1),
             first=live.labeled + len(live.places),
             published={place.task for place in live.places},
             quarantined=quarantined,

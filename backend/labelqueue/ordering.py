@@ -17,7 +17,7 @@ from .order import Order, Place
 from .project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
 from .recipe import Recipe
 
-__all__ = ["NOT_EMBEDDED", "Due", "due", "rank_tasks", "refill_threshold", "size_of"]
+__all__ = ["NOT_EMBEDDED", "Due", "due", "open_places", "rank_tasks", "refill_threshold", "runs_low", "size_of"]
 
 SPARE = 2  # spare tail, in heads
 GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
@@ -39,6 +39,20 @@ def refill_threshold(horizon: int, annotators: int) -> int:
     The spare tail stands by while a refill runs; a fifth of the head, or two tasks per annotator, is left of the head.
     """
     return SPARE * horizon + max(2 * annotators, horizon // 5)
+
+
+def open_places(order: Order | None, tasks: Mapping[int, TaskRow]) -> list[Place]:
+    """Return the places of an order that can still be served."""
+    places = order.places if order else ()
+    return [place for place in places if place.task in tasks and tasks[place.task].state == UNLABELED]
+
+
+def runs_low(live: Order | None, tasks: Mapping[int, TaskRow], *, horizon: int, annotators: int) -> bool:
+    """Tell whether a refill is due: few tasks of the live order are left, and there are others to publish."""
+    if live is None or len(open_places(live, tasks)) >= refill_threshold(horizon, annotators):
+        return False
+    published = {place.task for place in live.places}
+    return any(row.state != ANNOTATED and task not in published for task, row in tasks.items())
 
 
 def due(
@@ -89,11 +103,8 @@ def due(
             return Due("new", "the images were embedded anew")
         if arrivals > live.arrivals and (not arriving or embedded >= GROWTH * live.embedded):
             return Due("new", f"{arrivals - live.arrivals} more images are embedded")
-    published = {place.task for place in live.places}
-    still_open = sum(1 for task in published if task in tasks and tasks[task].state == UNLABELED)
-    unpublished = sum(1 for task, row in tasks.items() if row.state != ANNOTATED and task not in published)
-    if unpublished and still_open < refill_threshold(horizon, annotators):
-        return Due("refill", f"{still_open} published tasks are left")
+    if runs_low(live, tasks, horizon=horizon, annotators=annotators):
+        return Due("refill", f"{len(open_places(live, tasks))} published tasks are left")
     return Due("none", "the live order holds")
 
 

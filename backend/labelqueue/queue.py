@@ -11,13 +11,13 @@ from . import jobs
 from .block import Block
 from .cache import PatternCache
 from .campaign import Campaign, Features
-from .draft import draft, open_places
+from .draft import draft
 from .exceptions import CacheError, ProjectError, PublishError
 from .labelbook import LabelBook
 from .labelconfig import Target
 from .learning import load_memory, save_memory, save_standing
 from .order import Orders
-from .ordering import Due, due, refill_threshold
+from .ordering import Due, due, open_places, runs_low
 from .project import SKIPPED, Project, TaskRow
 from .publishing import Publisher
 from .recipe import Recipe
@@ -68,11 +68,13 @@ def renew(
     settings, live, annotators = project.settings(), Orders(project).live(), project.annotators_at_work()
     generation, arrivals = project.get("generation"), int(project.get("arrivals", "0"))
     rows = cached(lambda: _load(project, cache, sources))  # read when somebody asks for it first
-    low = live is not None and open_places(live, tasks) < refill_threshold(settings["horizon"], annotators)
+    low = runs_low(live, tasks, horizon=settings["horizon"], annotators=annotators)
 
     campaign = Campaign(target, settings, before := load_memory(project), prelabels=prelabels)
     book = LabelBook(project).labels(target)
     labels = {task: value for task, value in book.values.items() if task in sources}
+    if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
+        campaign.served(live.version, open_places(live, tasks))
     campaign.observe(labels)
     wish = project.get("retrain_wanted")
     learned = campaign.learn(rows, labels, tasks, generation=generation, wanted=bool(wish), low=low)
@@ -82,6 +84,9 @@ def renew(
     skipped = {task for task, row in tasks.items() if row.state == SKIPPED}
     save_standing(project, learning=learning, accuracy=accuracy_standing(campaign, labels, skipped))
     project.set(learned=learned or project.get("learned"))
+    # It was trained, and the order follows from `learned`: while an order is held, or cannot be published, the wish
+    # would else ask for a training at every look.
+    project.settle("retrain_wanted", wish)
     decision = due(
         live if live is None or project.get("refilling") != live.version else None,
         tasks=tasks,
@@ -132,7 +137,6 @@ def renew(
         campaign.served(order.version, order.places)
         save_memory(project, campaign.memory, before)
     project.set(learned="")
-    project.settle("retrain_wanted", wish)
     if not order.places:
         return "every task is annotated"
     return _told(project, f"{order.version} is live with {len(order.places)} tasks", decision)

@@ -14,12 +14,12 @@ from .block import Block
 from .campaign import Campaign
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
-from .draft import draft, open_places
+from .draft import draft
 from .labelconfig import parse_label_config
 from .labels import Value
 from .learner import train
 from .order import Order
-from .ordering import due, refill_threshold
+from .ordering import due, runs_low
 from .project import ANNOTATED, UNLABELED, TaskRow
 from .settings import PROJECT
 
@@ -71,7 +71,7 @@ class Replay:
         self.labels[task] = self._answers[task]
         self._tasks[task] = TaskRow("", ANNOTATED)
         self._campaign.observe(self.labels)
-        low = open_places(self.order, self._tasks) < refill_threshold(self._settings["horizon"], ANNOTATORS)
+        low = runs_low(self.order, self._tasks, horizon=self._settings["horizon"], annotators=ANNOTATORS)
         self._renew(self._campaign.learn(lambda: self._rows, self.labels, self._tasks, generation=GENERATION, low=low))
         return task
 
