@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from .exceptions import CacheError
 from .memory import Memory
 from .model import Model
 from .outlook import Outlook
@@ -15,11 +18,21 @@ from .store import text
 
 __all__ = ["load_memory", "outlook_of", "save_memory", "save_standing", "standing_of"]
 
+log = logging.getLogger(__name__)
+
 
 def load_memory(project: Project) -> Memory:
-    """Return what the project's campaign remembers; an empty memory when it has none."""
-    parts = project.store.hgetall(project.name("campaign"))
-    return Memory.load({text(name): part for name, part in parts.items() if isinstance(part, bytes)})
+    """Return what the project's campaign remembers; an empty memory when it has none.
+
+    A model that cannot be read, such as one of another format, is forgotten: a training needs the labels only.
+    """
+    found = project.store.hgetall(project.name("campaign"))
+    parts = {text(name): part for name, part in found.items() if isinstance(part, bytes)}
+    try:
+        return Memory.load(parts)
+    except CacheError as error:
+        log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
+        return replace(Memory.load({"facts": parts["facts"]}), trained_on={})
 
 
 def save_memory(project: Project, memory: Memory, before: Memory) -> None:

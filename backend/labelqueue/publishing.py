@@ -55,7 +55,7 @@ class Publisher:
     ) -> None:
         self._project = project
         self._client = client
-        self._check = check
+        self.check = check
         self._target = target
         self._seen = _queue_settings(seen)
         self._orders = Orders(project)
@@ -114,7 +114,7 @@ class Publisher:
 
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""
-        self._check()
+        self.check()
         if not self._project.get("sampling_before"):
             _, before = self._seen
             self._project.set(sampling_before=before if before != SAMPLING else PLAIN_SAMPLING)
@@ -124,7 +124,7 @@ class Publisher:
 
     def give_back(self) -> None:
         """Put the sampling back to what it was before we took the queue over."""
-        self._check()
+        self.check()
         before = self._project.get("sampling_before") or PLAIN_SAMPLING
         self._client.update_project(self._project.ref.id, sampling=before)
         self._seen = (self._seen[0], before)
@@ -137,7 +137,7 @@ class Publisher:
         PublishError
             When Label Studio did not take all of them; a new order then has to follow.
         """
-        self._check()
+        self.check()
         # If this job ends half-way, nobody knows which predictions were stored: a new order must follow, not a second
         # refill, which would give tasks two predictions of one version.
         self._project.set(refilling=order.version)

@@ -78,6 +78,7 @@ def renew(
     campaign.observe(labels)
     wish = project.get("retrain_wanted")
     learned = campaign.learn(rows, labels, tasks, generation=generation, wanted=bool(wish), low=low)
+    publisher.check()  # training may take long: a job that stalled must not write over what another one learned
     # Kept before anything is published: what was learned is not learned twice, and why it matters is not forgotten.
     save_memory(project, campaign.memory, before)
     learning = learning_standing(campaign, labels, tasks) | {"dropped_labels": book.dropped}

@@ -9,7 +9,7 @@ from conftest import CONFIG
 from labelqueue import admin, queue, tending
 from labelqueue.block import Block, source_hash
 from labelqueue.campaign import Campaign
-from labelqueue.exceptions import LabelStudioError
+from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.learning import load_memory, standing_of
 from labelqueue.lock import ProjectLock
 from labelqueue.order import Orders
@@ -188,6 +188,39 @@ class TestRetrain:
         desk.server.down = False
         desk.tend()
         assert desk.live.why == "a new order was asked for" and desk.memory.trainings == trainings + 1
+
+
+def test_a_job_that_lost_its_lock_while_training_writes_nothing(desk, monkeypatch):
+    desk = desk()
+    desk.label(10)
+    before, learn = desk.memory.dump(), Campaign.learn
+
+    def stalls(*arguments, **options):
+        desk.project.store.delete(desk.project.name("lock"))
+        return learn(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(PublishError, match="lost its project's lock"):
+        patch.setattr(Campaign, "learn", stalls)
+        desk.tend()
+    assert desk.memory.dump() == before
+    desk.tend()
+    assert desk.memory.trainings == 1
+
+
+def test_a_model_that_cannot_be_read_is_trained_anew(desk):
+    desk = desk()
+    desk.play(40)
+    model = desk.memory.model
+    desk.project.store.hset(desk.project.name("campaign"), "model", b"of another format")
+    assert desk.memory.model is None
+    desk.tend()
+    assert (desk.memory.model.fingerprint, desk.memory.course.phase) == (model.fingerprint, "warm")
+
+
+def test_a_training_can_be_asked_for_before_there_is_an_image(desk):
+    desk = desk(n=0)
+    admin.retrain(desk.project)
+    assert desk.tend() == "no image is embedded yet" and desk.live is None
 
 
 class TestControls:
