@@ -22,6 +22,7 @@ __all__ = ["NOT_EMBEDDED", "Due", "due", "open_places", "rank_tasks", "refill_th
 SPARE = 2  # spare tail, in heads
 GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
 CONTROL = "random control"
+LEARNED = {"model", "cycle", "cycles", "cycle_size", "balancing_factor"}  # parameters that training moves
 NOT_EMBEDDED = "its image is not embedded yet"
 
 
@@ -97,8 +98,8 @@ def due(
     if not hold:
         if learned:
             return Due("new", learned)
-        if (live.strategy, dict(live.parameters)) != (type(recipe.strategy).__name__, recipe.parameters):
-            return Due("new", "settings changed")
+        if changed := _changed(live, recipe):
+            return Due("new", changed)
         if live.generation != generation:
             return Due("new", "the images were embedded anew")
         if arrivals > live.arrivals and (not arriving or embedded >= GROWTH * live.embedded):
@@ -106,6 +107,15 @@ def due(
     if runs_low(live, tasks, horizon=horizon, annotators=annotators):
         return Due("refill", f"{len(open_places(live, tasks))} published tasks are left")
     return Due("none", "the live order holds")
+
+
+def _changed(live: Order, recipe: Recipe) -> str:
+    """Return what an order made now would be made with in another way than the live one; empty when nothing."""
+    now = recipe.parameters
+    differing = {key for key in live.parameters.keys() | now.keys() if live.parameters.get(key) != now.get(key)}
+    if live.strategy == type(recipe.strategy).__name__ and differing <= LEARNED:
+        return "the model has learned more since" if differing else ""
+    return "settings changed"
 
 
 def size_of(horizon: int, annotators: int) -> int:

@@ -163,6 +163,13 @@ def test_noisy_labels_are_regularized_more_than_clean_ones():
     assert fit(x, shuffled).regularization < fit(x, values).regularization
 
 
+def test_few_labels_are_never_smothered():
+    x, values = images(240)
+    shuffled = list(np.random.default_rng(0).permutation(values))
+    assert fit(x[:199], shuffled[:199]).regularization == 0.03  # noise asks for the least there is
+    assert fit(x, shuffled).regularization < 0.03
+
+
 def test_the_mapping_of_values_to_a_fingerprint():
     name = training_fingerprint([3, 1], ["cat", ("dog",)], "g")
     assert name == training_fingerprint([1, 3], [("dog",), "cat"], "g")

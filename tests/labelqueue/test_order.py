@@ -92,6 +92,18 @@ def test_what_makes_a_new_order_due(change, action):
     assert due(order(), tasks=THREE, **{**CALM, **change}).action == action
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (recipe(model="m2"), "learned more"),
+        (recipe(Random()), "settings"),
+        (recipe(model="m2", prelabel=0.5), "settings"),
+    ],
+)
+def test_a_new_order_says_what_changed(change, words):
+    assert words in due(order(), tasks=THREE, **{**CALM, "recipe": change}).why
+
+
 def test_the_first_order_is_due_with_the_first_row():
     assert due(None, tasks=THREE, **{**CALM, "embedded": 1, "arriving": True}).action == "new"
 
