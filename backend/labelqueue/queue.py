@@ -12,7 +12,7 @@ from .block import Block
 from .cache import PatternCache
 from .campaign import Campaign, Features
 from .draft import draft
-from .exceptions import CacheError, ProjectError, PublishError
+from .exceptions import CacheError, PublishError
 from .labelbook import LabelBook
 from .labelconfig import Target
 from .learning import load_memory, save_memory, save_standing
@@ -28,6 +28,10 @@ __all__ = ["renew"]
 
 log = logging.getLogger(__name__)
 
+NO_NETWORK = (
+    "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
+    "run `labelqueue pretext {0}`, or set bal_features=vit"
+)
 MIN_GAP = 5.0  # seconds between two orders that only arrivals ask for
 
 
@@ -67,6 +71,11 @@ def renew(
     """
     settings, live, annotators = project.settings(), Orders(project).live(), project.annotators_at_work()
     generation, arrivals = project.get("generation"), int(project.get("arrivals", "0"))
+    if settings["bal_features"] == "rotation" and not project.get("rotation_generation"):
+        settings |= {"bal_features": "vit"}  # the queue goes on; `status` says what is missing
+        project.set(features_error=NO_NETWORK.format(project.ref.id))
+    else:
+        project.set(features_error="")
     rows = cached(lambda: _load(project, cache, sources))  # read when somebody asks for it first
     low = runs_low(live, tasks, horizon=settings["horizon"], annotators=annotators)
 
@@ -153,16 +162,12 @@ def _features(runtime: Runtime, project: Project, recipe: Recipe, sources: dict[
     """Return what BAL sees instead of the embeddings, if the recipe asks for that."""
     if recipe.features == "vit":
         return None
-    generation, again = project.get("rotation_generation"), f"labelqueue pretext {project.ref.id}"
-    if not generation:
-        raise ProjectError(
-            "setting 'bal_features' is 'rotation', but no rotation network was trained: "
-            f"run `{again}`, or set bal_features=vit"
-        )
+    generation = project.get("rotation_generation")
     try:
         return Features(generation, runtime.cache(project, generation).load(sources))
     except CacheError as error:
-        raise CacheError(f"rotation features: {error}; run `{again} --retrain`, or set bal_features=vit") from error
+        way_out = f"run `labelqueue pretext {project.ref.id} --retrain`, or set bal_features=vit"
+        raise CacheError(f"rotation features: {error}; {way_out}") from error
 
 
 def _load(project: Project, cache: PatternCache, sources: dict[int, int]) -> Block:

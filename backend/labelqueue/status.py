@@ -40,7 +40,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "covers": live.embedded if live else 0,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
-        "error": info.get("error", "") or info.get("embedder_error", ""),
+        "error": info.get("error", "") or info.get("embedder_error", "") or info.get("features_error", ""),
         "settings_error": info.get("settings_error", ""),
         "rollback_error": info.get("rollback_error", ""),
         "settings": project.settings(),

@@ -15,6 +15,7 @@ from labelqueue.lock import ProjectLock
 from labelqueue.order import Orders
 from labelqueue.project import LIVE_VERSION
 from labelqueue.runtime import Runtime
+from labelqueue.status import project_status
 
 EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -288,3 +289,13 @@ def test_other_embeddings_replace_model_and_order_when_they_are_complete(desk):
     desk.play(5)
     assert desk.project.get("generation") != old and desk.memory.model.dim == 12
     assert desk.live.generation == desk.project.get("generation")
+
+
+def test_without_a_rotation_network_the_queue_goes_on_and_says_what_is_missing(desk):
+    desk = desk(bal_features="rotation", strategy="bal", horizon=10)
+    desk.play(15)
+    assert desk.live.strategy == "BAL" and desk.live.parameters.get("features") is None
+    assert "labelqueue pretext" in project_status(desk.project)["error"]
+    admin.change_settings(desk.project, {"bal_features": "vit"}, "a test")
+    desk.tend()
+    assert project_status(desk.project)["error"] == ""
