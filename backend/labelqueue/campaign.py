@@ -111,7 +111,7 @@ class Campaign:
         return len(guesses)
 
     def trust(self, labels: Mapping[int, Value]) -> Trust:
-        """Return how far the model can be trusted, from its guesses of labels it had not seen (algorithms: a gate)."""
+        """Return how far the model can be trusted, from its guesses of labels it had not seen."""
         pairs = [(guess.predicted, labels[guess.task]) for guess in self.memory.guesses if guess.task in labels]
         predicted, actual = [p for p, _ in pairs], [a for _, a in pairs]
         return trust(predicted, actual, classes=self.classes(labels), multi=self.target.multi)
@@ -221,6 +221,8 @@ class Campaign:
             fingerprint=training_fingerprint(list(known), values, generation),
             previous=old if self.memory.generation == generation else None,
         )
+        if model is not None and now.count:
+            model = replace(model, accuracy=now.balanced_accuracy)
         self.memory = replace(
             self.memory,
             model=model,

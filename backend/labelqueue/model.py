@@ -46,7 +46,8 @@ class Model:
     fingerprint : str
         Hex digest of the training data, see `learner.training_fingerprint`.
     accuracy : float or None, default None
-        Share of right predictions as the owner of the model reports it; not used here.
+        Prequential balanced accuracy when it was trained: of its predecessors, on the labels that came next. Low where
+        tasks are chosen for being hard; kept for the record.
 
     Raises
     ------

@@ -95,6 +95,13 @@ def test_a_guess_is_made_before_the_label_is_learned_and_once():
     assert player.campaign.observe(player.labels) == 0
 
 
+def test_the_model_keeps_how_well_its_predecessors_guessed():
+    player = Player().play(60)
+    guesses = player.campaign.memory.guesses
+    assert player.campaign.memory.model.accuracy == player.campaign.trust(player.labels).balanced_accuracy
+    assert sum(guess.predicted == player.labels[guess.task] for guess in guesses[-20:]) >= 12
+
+
 def test_an_idle_turn_changes_nothing():
     player = Player().play(60)
     memory, recipe = player.campaign.memory, player.campaign.recipe().parameters
