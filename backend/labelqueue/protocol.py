@@ -17,7 +17,7 @@ from .exceptions import LabelQueueError, ProjectError
 from .journal import Journal, read_event
 from .learning import outlook_of
 from .prelabel import confidence, fits, result_of
-from .project import LIVE_VERSION, Project, ProjectRef
+from .project import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef
 from .runtime import Runtime
 
 __all__ = ["VIEWS"]
@@ -59,16 +59,19 @@ def setup() -> Response:
     body, runtime = _body(), _runtime()
     ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
     project = Project(runtime.store, ref)
-    label_config = str(body.get("schema") or "")
-    before = project.get("label_config")
-    new = project.register(label_config=label_config, setup_at=str(time.time()))
+    schema = str(body.get("schema") or "")
+    # Compared with what /setup said last, not with the project's config, which the API may show in another form.
+    before = project.get("schema")
+    new = project.register(schema=schema, setup_at=str(time.time()))
     changed = project.take_extra_params(body.get("extra_params"))
-    if new or before != label_config:
-        project.set(want_full="1")
-    if new or changed or before != label_config:
+    if new or before != schema:
+        project.set(label_config=schema, want_full="1")
+    if new or changed or before != schema:
         jobs.request_tend(project)
-    else:  # Label Studio calls this each time someone opens the Data Manager
+    elif project.get("paused") == NOT_CONNECTED:  # connected again
         jobs.request_tend(project, delay=EVENT_DELAY)
+    # Nothing else asks for anything: Label Studio calls this whenever somebody lists a project's ML backends, and tending
+    # does just that, so that the one would call the other without end.
     return jsonify({"model_version": LIVE_VERSION})
 
 

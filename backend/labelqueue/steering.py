@@ -30,6 +30,7 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any]) 
         # What /setup answered. Addresses are no proof: a proxy, a default port or an old webhook shows another one.
         if backend.get("model_version") == LIVE_VERSION:
             project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
+            project.settle("paused", NOT_CONNECTED)
             return True
     if (young := GRACE - (time.time() - float(project.get("setup_at", "0")))) > 0:
         jobs.request_tend(project, delay=young)

@@ -16,7 +16,7 @@ from labelqueue.learning import save_memory
 from labelqueue.memory import Memory
 from labelqueue.model import Model
 from labelqueue.outlook import Outlook
-from labelqueue.project import Project
+from labelqueue.project import NOT_CONNECTED, Project
 from labelqueue.settings import Deployment
 
 CREATED_AT = "2026-11-21T00:44:53.544491Z"
@@ -70,6 +70,27 @@ def test_setup_registers_asks_for_one_run_and_keeps_no_token(client, store):
     assert queued(store) == 1
     everything = b"".join(store.dump(key) for key in store.scan_iter("lq:*"))
     assert b"not-to-be-kept" not in everything and b"evil.example" not in everything
+
+
+def test_set_ups_that_say_nothing_new_ask_for_nothing(client, store):
+    # Label Studio sends one whenever a project's ML backends are listed, which tending does each time.
+    client.post("/setup", json=SETUP)
+    (project,) = Project.all(store)
+    store.delete("rq:queue:tend", project.name("queued"))
+    project.set(label_config=CONFIG.replace("><", "> <"))  # as the API shows it
+    for _ in range(3):
+        client.post("/setup", json=SETUP)
+    assert queued(store) == store.zcard("lq:delayed") == 0
+    client.post("/setup", json={**SETUP, "schema": CONFIG.replace("dog", "owl")})
+    assert queued(store) == 1 and "owl" in project.get("label_config") and project.get("want_full") == "1"
+
+
+def test_a_set_up_after_a_removal_is_a_new_connection(client, store):
+    client.post("/setup", json=SETUP)
+    (project,) = Project.all(store)
+    project.set(paused=NOT_CONNECTED)
+    client.post("/setup", json=SETUP)
+    assert store.zcard("lq:delayed") == 1
 
 
 @pytest.mark.parametrize("extra", [{"seed": 5}, '{"seed": 5}', "junk", None, "", 3])
