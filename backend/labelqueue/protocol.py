@@ -70,8 +70,8 @@ def setup() -> Response:
         jobs.request_tend(project)
     elif project.get("paused") == NOT_CONNECTED:  # connected again
         jobs.request_tend(project, delay=EVENT_DELAY)
-    # Nothing else asks for anything: Label Studio calls this whenever somebody lists a project's ML backends, and tending
-    # does just that, so that the one would call the other without end.
+    # Nothing else asks for anything: Label Studio calls this whenever somebody lists a project's ML backends. Tending
+    # does just that, and the one would call the other without end.
     return jsonify({"model_version": LIVE_VERSION})
 
 
