@@ -177,8 +177,13 @@ def test_a_rollback_restores_the_earlier_order_exactly(api, backend, campaign):
     orders = backend.get(f"/projects/{campaign.project}/orders")["orders"]
     chosen = next(order for order in orders if order["version"].endswith("BAL cycle 3"))
     backend.command("rollback", str(campaign.project), chosen["version"])
-    now = wait_for(backend, campaign.project, lambda now: now["version"] == chosen["version"], "the earlier order")
-    assert now["hold"] and api.project(campaign.project)["model_version"] == chosen["version"]
+    wait_for(
+        backend,
+        campaign.project,
+        lambda now: now["version"] == chosen["version"] and now["hold"],
+        "the earlier order, held",
+    )
+    assert api.project(campaign.project)["model_version"] == chosen["version"]
     places = [row["task"] for row in backend.get(f"/projects/{campaign.project}/orders/{chosen['number']}")["tasks"]]
     left = [task for task in places if task not in campaign.labeled]
     assert head(backend, campaign.project, 1000)[: len(left)] == left
