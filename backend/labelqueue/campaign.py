@@ -18,7 +18,7 @@ from . import phase
 from .block import Block
 from .geometry import Geometry
 from .labelconfig import Target
-from .labels import Value
+from .labels import Value, classes_of
 from .learner import train, training_fingerprint
 from .memory import Cycle, Guess, Memory
 from .model import Model
@@ -117,11 +117,8 @@ class Campaign:
         return trust(predicted, actual, classes=self.classes(labels), multi=self.target.multi)
 
     def classes(self, labels: Mapping[int, Value]) -> tuple[str, ...]:
-        """Return the classes: those of the label config; of dynamic ones, which it does not list, those seen."""
-        if self.target.labels:
-            return self.target.labels
-        values = (set(value) if isinstance(value, tuple) else {value} for value in labels.values())
-        return tuple(sorted(set().union(*values)))
+        """Return the classes of the label config, or, where it leaves them open, those seen."""
+        return classes_of(self.target, labels.values())
 
     # -- learning
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .labelconfig import Target
-from .labels import Annotation, Value, unknown_labels, value_of
+from .labels import Annotation, Value, classes_of, unknown_labels, value_of
 from .project import ANNOTATED, SKIPPED, UNLABELED, Project
 
 __all__ = ["LabelBook", "Labels", "state_of"]
@@ -105,8 +105,7 @@ class LabelBook:
             if value is not None:
                 found.append((min(one.id for one in said if not one.cancelled), task, value))
         values = {task: value for _, task, value in sorted(found, key=lambda row: row[:2])}
-        classes = target.labels or tuple(sorted({one for value in values.values() for one in _each(value)}))
-        return Labels(values, classes, dict(sorted(dropped.items())))
+        return Labels(values, classes_of(target, values.values()), dict(sorted(dropped.items())))
 
     @property
     def complete(self) -> bool:
@@ -128,7 +127,3 @@ def state_of(annotations: Sequence[Annotation]) -> str:
     if not annotations:
         return UNLABELED
     return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED
-
-
-def _each(value: Value) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from typing import Any
 
 from .labelconfig import CONTROLS, PATH, Target
 
-__all__ = ["Annotation", "Value", "counted", "read_annotation", "unknown_labels", "value_of"]
+__all__ = ["Annotation", "Value", "classes_of", "counted", "read_annotation", "unknown_labels", "value_of"]
 
 # A class for controls that give one; else the sorted labels that are present, () when all are absent. A task without
 # a label has no value (None).
@@ -135,6 +135,13 @@ def value_of(annotations: Iterable[Annotation], target: Target) -> Value | None:
     if not first or (len(first) == 2 and first[0][1] == first[1][1]):
         return None
     return first[0][0]
+
+
+def classes_of(target: Target, values: Iterable[Value]) -> tuple[str, ...]:
+    """Return the target's labels in the order of the config, or, where it leaves them open, those seen, sorted."""
+    if not target.open:
+        return target.labels
+    return tuple(sorted({label for value in values for label in ((value,) if isinstance(value, str) else value)}))
 
 
 def _vote(annotation: Annotation, target: Target) -> tuple[str, ...]:
