@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"labelqueue": ["py.typed", "openapi.json", "weights/*"], "poolselect": ["py.typed"]},
+    package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
     install_requires=[
         "numpy>=2",
         "scikit-learn>=1.5",

@@ -5,7 +5,7 @@ if __name__ == "__main__":
     import os
     import sys
 
-    from labelqueue.cli import main
+    from labelqueue.cli.parser import main
 
     parser = argparse.ArgumentParser(description="Start labelqueue: web, worker and, without REDIS_URL, Redis.")
     parser.add_argument("-p", "--port", help="port of the web process (default: PORT or 9090)")
@@ -14,6 +14,6 @@ if __name__ == "__main__":
     os.environ.update({k: v for k, v in {"PORT": arguments.port, "HOST": arguments.host}.items() if v})
     sys.exit(main(["serve"]))
 else:
-    from labelqueue.app import create_app
+    from labelqueue.web.app import create_app
 
     app = create_app()

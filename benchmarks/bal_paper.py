@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labelqueue.decode import decode
-from labelqueue.rotation import small_cnn, train_rotation
+from labelqueue.images.decoding import decode
+from labelqueue.images.rotation import small_cnn, train_rotation
 from poolselect import BAL, LeastConfidence, Pool, QueryStrategy, Random, search_balancing_factor
 
 SIZE = 32  # pixels

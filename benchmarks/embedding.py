@@ -28,9 +28,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from labelqueue.embedder import Embedder
-from labelqueue.folder import select
-from labelqueue.pipeline import Item, embed_stream
+from labelqueue.images.embedder import Embedder
+from labelqueue.images.pipeline import Item, embed_stream
+from labelqueue.offline.select import select
 
 
 def draw(path: Path, seed: int) -> None:

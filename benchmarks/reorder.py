@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from labelqueue import tending
 from labelqueue.block import Block, source_hash
-from labelqueue.campaign import share_of
-from labelqueue.labelbook import LabelBook
-from labelqueue.labelconfig import parse_label_config
-from labelqueue.labels import read_annotation
-from labelqueue.lock import ProjectLock
-from labelqueue.project import ANNOTATED, LIVE_VERSION, UNLABELED, Project, ProjectRef, TaskRow
-from labelqueue.runtime import Runtime
+from labelqueue.labels.annotations import read_annotation
+from labelqueue.labels.label_config import parse_label_config
+from labelqueue.ordering.campaign import share_of
 from labelqueue.settings import Deployment
-from labelqueue.store import EmbeddedRedis
+from labelqueue.state.connection import EmbeddedRedis
+from labelqueue.state.label_book import LabelBook
+from labelqueue.state.lock import ProjectLock
+from labelqueue.state.project import ANNOTATED, LIVE_VERSION, UNLABELED, Project, ProjectRef, TaskRow
+from labelqueue.worker import look as tending
+from labelqueue.worker.runtime import Runtime
 
 WIDTH, SHARD = 384, 32
 Json = dict[str, Any]

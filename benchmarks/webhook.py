@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from labelqueue.journal import Journal
-from labelqueue.project import Project
 from labelqueue.settings import Deployment
-from labelqueue.store import connect
+from labelqueue.state.connection import connect
+from labelqueue.state.journal import Journal
+from labelqueue.state.project import Project
 
 EMBED_FOREVER = """
 import numpy as np
-from labelqueue.embedder import Embedder
+from labelqueue.images.embedder import Embedder
 model = Embedder.load("bundled")
 pixels = np.random.default_rng(0).integers(0, 255, (64, model.image_size, model.image_size, 3), dtype=np.uint8)
 while True:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from labelqueue.project import Project, ProjectRef
 from labelqueue.settings import Deployment
-from labelqueue.store import EmbeddedRedis, Redis, connect
+from labelqueue.state.connection import EmbeddedRedis, Redis, connect
+from labelqueue.state.project import Project, ProjectRef
 
 ORIGIN = "http://label-studio.test"
 CONFIG = (

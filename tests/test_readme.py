@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from labelqueue.cli import build_parser
+from labelqueue.cli.parser import build_parser
 from labelqueue.settings import SETTINGS, settings_table
 
 ROOT = Path(__file__).parent.parent

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from e2e.harness import Backend, LabelStudioApi, free_port
-from labelqueue.demo_images import draw_images
-from labelqueue.labelstudio_server import Account, LabelStudioServer
+from labelqueue.demo.drawing import draw_images
+from labelqueue.demo.label_studio import Account, LabelStudioServer
 
 ROOT = Path(__file__).parents[2]
 EXECUTABLE = ROOT / ".venv-labelstudio" / "bin" / "label-studio"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from labelqueue.demo_images import CLASSES, draw_images
+from labelqueue.demo.drawing import CLASSES, draw_images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from e2e.harness import free_port
-from labelqueue.demo_images import draw_images
+from labelqueue.demo.drawing import draw_images
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from e2e.conftest import ACCOUNT
-from labelqueue.labelbook import LabelBook
-from labelqueue.labelstudio import LabelStudio
-from labelqueue.project import Project, ProjectRef
-from labelqueue.reconcile import read_changes, wants_full
+from labelqueue.labelstudio.client import LabelStudio
+from labelqueue.state.label_book import LabelBook
+from labelqueue.state.project import Project, ProjectRef
+from labelqueue.sync.reading import read_changes, wants_full
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -1,0 +1,154 @@
+"""From the bytes of an image file to the pixels a model looks at."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.Image import Transpose
+
+from ..exceptions import ImageError
+
+__all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE", "decode"]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_PIXELS = 89_000_000  # a file of a few kB can claim gigapixels; Pillow warns a little above this number
+MAX_SIDE = 100_000  # resizing takes memory in proportion to the longer side, 32 bytes per pixel of it
+_TILE = 2048
+_ORIENTATION_TAG = 0x0112
+_ORIENTATIONS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+def decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    """Decode an image and squash it to a square.
+
+    The aspect ratio is not kept: FreeSel (Xie et al., NeurIPS 2023) resizes that way. The EXIF orientation is
+    applied, transparency is laid over white, 16-bit grey is cut to 8 bits, the first frame of an animation counts.
+
+    Parameters
+    ----------
+    data : bytes
+        A whole file in one of `FORMATS`.
+    size : int
+        Side of the square in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), uint8
+        RGB.
+
+    Raises
+    ------
+    ImageError
+        If the file is empty, of another format, truncated, damaged or has more than `MAX_PIXELS` (or `MAX_SIDE` in a
+        row). A truncated file is never filled up: a half-grey image is an outlier, which diversity sampling picks
+        first.
+    """
+    if not data:
+        raise ImageError("the file is empty")
+    try:
+        return _decode(data, size)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(_not_an_image(data)) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"the image has too many pixels, at most {MAX_PIXELS:,} are read ({error})") from error
+    except MemoryError as error:
+        raise ImageError("the image does not fit into memory") from error
+    except Exception as error:
+        # Pillow's readers raise almost anything on damaged files: OSError, SyntaxError, ValueError, struct.error, ...
+        raise ImageError(f"the image is damaged or truncated ({error or type(error).__name__})") from error
+
+
+def _decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_PIXELS:,} are read")
+        if max(width, height) > MAX_SIDE:
+            raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_SIDE:,} in a row are read")
+        # Pillow turns a TIFF by itself while loading it.
+        orientation = 1 if image.format == "TIFF" else _orientation(image)
+        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the target's.
+        image.draft(None, (size, size))
+        image.load()
+        square = _flatten(image).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
+    if orientation in _ORIENTATIONS:  # a square turns after the resize as well as before it, and much cheaper
+        square = square.transpose(_ORIENTATIONS[orientation])
+    return np.asarray(square, dtype=np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    # A broken EXIF block says nothing about the pixels.
+    with contextlib.suppress(Exception):
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    return 1
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Return an opaque image of 8 bits, in grey or RGB; at no time is there a third copy of all pixels."""
+    if image.mode in ("RGB", "L") and not image.has_transparency_data:
+        return image
+    if image.mode.startswith("I"):
+        return _tiled(image, "L", _from_integers)
+    if image.mode == "F":
+        largest = max(float(_finite(tile).max()) for _, tile in _tiles(image))
+        return _tiled(image, "L", partial(_from_floats, scale=255.0 if largest <= 1.0 else 1.0))
+    return _tiled(image, "RGB", _over_white if image.has_transparency_data else _opaque)
+
+
+def _tiled(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    # Tile by tile: conversions have intermediate results, and all of a large image's would take gigabytes.
+    whole = Image.new(mode, image.size)
+    for corner, tile in _tiles(image):
+        whole.paste(convert(tile), corner)
+    return whole
+
+
+def _tiles(image: Image.Image) -> Iterator[tuple[tuple[int, int], Image.Image]]:
+    width, height = image.size
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            yield (left, top), image.crop((left, top, min(left + _TILE, width), min(top + _TILE, height)))
+
+
+def _opaque(tile: Image.Image) -> Image.Image:
+    return tile.convert("RGB")
+
+
+def _over_white(tile: Image.Image) -> Image.Image:
+    layer = tile.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _from_integers(tile: Image.Image) -> Image.Image:
+    return Image.fromarray((np.asarray(tile).clip(0, 65_535) // 257).astype(np.uint8))
+
+
+def _from_floats(tile: Image.Image, scale: float) -> Image.Image:
+    return Image.fromarray((_finite(tile) * scale).clip(0, 255).round().astype(np.uint8))
+
+
+def _finite(tile: Image.Image) -> NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(tile, dtype=np.float64))
+
+
+def _not_an_image(data: bytes) -> str:
+    start = data.lstrip()[:15].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page came instead of an image (a login or error page?)"
+    return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image (it begins with {data[:12]!r})"

@@ -1,0 +1,175 @@
+"""A trained model: what it predicts, and its bytes. Linear, so numpy is enough to use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ..exceptions import CacheError
+from ..labels.annotations import Value
+
+__all__ = ["Model"]
+
+FORMAT = "1"
+_CHUNK_ROWS = 4096
+_ARRAYS = ("mean", "scale", "weights", "bias")
+_FACTS = ("classes", "multi", "regularization", "labels", "searched_at", "fingerprint", "accuracy")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Logistic regression on standardized embeddings: multinomial, or one per label where several may hold.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        What it can predict, in the order of the label config. Single choice: the classes seen so far. Several
+        labels: all labels of the config.
+    multi : bool
+        Whether several labels may hold for one task.
+    mean, scale : ndarray of shape (d,), float32
+        Embeddings are standardized to ``(x - mean) / scale``; every scale is above 0.
+    weights : ndarray of shape (c, d), float32
+    bias : ndarray of shape (c,), float32
+    regularization : float
+        `C`, the inverse strength of the L2 penalty.
+    labels : int
+        Labels it was trained on.
+    searched_at : int
+        Labels there were when `regularization` was last searched; 0 when it was not.
+    fingerprint : str
+        Hex digest of the training data, see `learner.training_fingerprint`.
+    accuracy : float or None, default None
+        Prequential balanced accuracy when it was trained: of its predecessors, on the labels that came next. Low where
+        tasks are chosen for being hard; kept for the record.
+
+    Raises
+    ------
+    CacheError
+        If shapes or dtypes do not fit each other, a number is not finite, or a scale is not positive.
+    """
+
+    classes: tuple[str, ...]
+    multi: bool
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    regularization: float
+    labels: int
+    searched_at: int
+    fingerprint: str
+    accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        c, d = len(self.classes), self.mean.size
+        for name, shape in zip(_ARRAYS, ((d,), (d,), (c, d), (c,)), strict=True):
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float32:
+                raise CacheError(
+                    f"model: {name} is {array.dtype} of shape {array.shape}, must be float32 of shape {shape} for "
+                    f"{c} classes and embeddings of {d} numbers"
+                )
+            if not np.isfinite(array).all():
+                raise CacheError(f"model: {name} holds NaN or infinities: train again")
+        if not (self.scale > 0).all():
+            raise CacheError("model: every scale must be above 0: train again")
+
+    @property
+    def dim(self) -> int:
+        """Numbers per embedding."""
+        return int(self.mean.size)
+
+    def predict(self, embeddings: ArrayLike) -> NDArray[np.float32]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        embeddings : array_like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n, c), float32
+            Columns are `classes`. Single choice: each row sums to 1 (softmax). Several labels: each number stands
+            for itself (sigmoid).
+
+        Raises
+        ------
+        CacheError
+            If the embeddings are not as long as those the model was trained on.
+        """
+        x = np.asarray(embeddings)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise CacheError(
+                f"model: embeddings have shape {x.shape}, this model was trained on {self.dim} numbers each: train "
+                "again on the present embeddings"
+            )
+        # Standardization is folded into the weights, and rows are converted a few MB at a time: a large pool is read
+        # once and never copied as a whole.
+        folded = self.weights / self.scale
+        bias = self.bias - folded.astype(np.float64) @ self.mean
+        logits = np.empty((len(x), len(self.classes)), dtype=np.float32)
+        for start in range(0, len(x), _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            logits[rows] = x[rows].astype(np.float32, copy=False) @ folded.T + bias
+        if self.multi:
+            # The sigmoid by way of tanh: no overflow for logits of any size.
+            return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float32)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def decide(self, probabilities: ArrayLike) -> list[Value]:
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        probabilities : array_like of shape (n, c)
+            As `predict` returns them.
+
+        Returns
+        -------
+        list of str or list of tuple of str
+            Single choice: the likeliest class, the earlier one of two equals. Several labels: those above one half,
+            sorted.
+        """
+        p = np.asarray(probabilities)
+        if self.multi:
+            return [tuple(sorted(self.classes[k] for k in np.flatnonzero(row > 0.5))) for row in p]
+        return [self.classes[k] for k in p.argmax(axis=1)]
+
+    def to_bytes(self) -> bytes:
+        """Return the model as a safetensors file, the same bytes for the same model."""
+        facts = {"format": FORMAT, **{name: getattr(self, name) for name in _FACTS}}
+        # One key, because safetensors writes several in no fixed order.
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        return bytes(save(arrays, metadata={"labelqueue_model": json.dumps(facts)}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Model:
+        """Return the model that `to_bytes` wrote.
+
+        Raises
+        ------
+        CacheError
+            If the bytes are damaged, or are not a model of this format.
+        """
+        try:
+            arrays: dict[str, Any] = load(data)
+            # The numpy reader drops the metadata: the header is JSON behind its length in 8 bytes.
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            facts: dict[str, Any] = json.loads((header.get("__metadata__") or {}).get("labelqueue_model", "{}"))
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise CacheError(f"model: these {len(data)} bytes are damaged or not a model ({error})") from error
+        version = facts.pop("format", None)
+        if version != FORMAT or set(arrays) != set(_ARRAYS) or set(facts) != set(_FACTS):
+            raise CacheError(
+                f"model: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "
+                f"format {FORMAT!r}: train again"
+            )
+        return cls(**{**facts, "classes": tuple(facts["classes"])}, **arrays)

@@ -1,0 +1,122 @@
+"""Embeddings of a folder's images, kept between runs of `labelqueue select` and `labelqueue simulate`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..block import Block, concatenate, source_hash
+from ..exceptions import CacheError, LabelQueueError
+
+__all__ = ["SUFFIXES", "File", "FolderCache", "find_images"]
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class File:
+    """One image file.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    uri : str
+        Relative path, size and time of the last change: another file, or another content, is another URI.
+    """
+
+    path: Path
+    uri: str
+
+    @property
+    def source(self) -> int:
+        """The 64-bit hash of the URI, as stored with the file's row."""
+        return source_hash(self.uri)
+
+
+def find_images(directory: Path) -> list[File]:
+    """Return the image files below a directory, sorted by relative path; hidden files and folders are left out.
+
+    Raises
+    ------
+    LabelQueueError
+        If the directory does not exist or holds no image file.
+    """
+    if not directory.is_dir():
+        raise LabelQueueError(f"{directory} is not a folder")
+    found = []
+    for folder, below, names in os.walk(directory):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                continue
+            with contextlib.suppress(OSError):  # removed meanwhile, or a link to nowhere
+                facts = path.stat()
+                relative = path.relative_to(directory).as_posix()
+                found.append((relative, File(path, f"{relative}\0{facts.st_size}\0{facts.st_mtime_ns}")))
+    if not found:
+        raise LabelQueueError(f"{directory} holds no images; looked for {', '.join(sorted(SUFFIXES))}")
+    return [file for _, file in sorted(found, key=lambda entry: entry[0])]
+
+
+class FolderCache:
+    """Block files of one folder under one generation.
+
+    Parameters
+    ----------
+    root : Path
+        The cache directory.
+    directory : Path
+        The folder of images.
+    generation : str
+        Fingerprint of model, weights and parameters.
+    """
+
+    def __init__(self, root: Path, directory: Path, generation: str) -> None:
+        owner = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
+        self.path = root / owner / generation
+
+    def load(self) -> Block:
+        """Return all rows; a damaged file is removed, its images count as not embedded."""
+        blocks = []
+        for file in sorted(self.path.glob("*.block")):
+            try:
+                blocks.append(Block.from_bytes(file.read_bytes()))
+            except (CacheError, OSError) as error:
+                log.warning("%s is not used, its images are embedded again: %s", file, error)
+                file.unlink(missing_ok=True)
+        return concatenate(blocks)
+
+    def put(self, block: Block) -> None:
+        """Store a block: the file appears whole or not at all.
+
+        Raises
+        ------
+        LabelQueueError
+            If the cache directory cannot be written to.
+        """
+        if not len(block):
+            return
+        data = block.to_bytes()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.path, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                Path(temporary).replace(self.path / f"{hashlib.sha256(data).hexdigest()[:32]}.block")
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise LabelQueueError(
+                f"the cache {self.path} cannot be written ({error}): choose another with --cache DIR"
+            ) from error

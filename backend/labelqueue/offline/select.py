@@ -1,0 +1,319 @@
+"""`labelqueue select`: which images of a folder to label first, without any Label Studio."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..block import Block, concatenate
+from ..exceptions import EmbedderError, ImageError, LabelQueueError
+from ..images.pipeline import Item, embed_stream
+from ..progress import Progress
+from ..settings import Deployment
+from .folder import File, FolderCache, find_images
+
+if TYPE_CHECKING:
+    from ..images.embedder import Embedder
+
+__all__ = ["Pick", "add_arguments", "add_model_arguments", "chosen_model", "embed_folder", "run", "select"]
+
+_COLUMNS = ("rank", "path", "reason")
+EPILOG = """\
+Every image is embedded once by a vision transformer; FreeSel then picks images that differ from each other and
+together stand for the whole folder, best first. Embeddings are kept, so the next call with other numbers takes
+seconds, new images are added, and an interrupted run goes on where it stopped.
+
+  labelqueue select photos/ -n 20                          20 paths, best first
+  labelqueue select photos/ -n 20 --model bundled          with the small model in the package, no download
+  labelqueue select photos/ -n 500 --output csv > first.csv
+  labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
+
+The same folder, model and seed give the same order; a smaller -n gives its beginning. Bad images are reported on
+standard error and left out. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One chosen image.
+
+    Attributes
+    ----------
+    rank : int
+        From 1; label it in this order.
+    path : str
+        The folder as it was given, and the way from there.
+    reason : str
+        One sentence.
+    """
+
+    rank: int
+    path: str
+    reason: str
+
+
+def select(
+    directory: Path,
+    n: int,
+    *,
+    model: str,
+    weights: Path | None = None,
+    patterns: int = 1,
+    seed: int = 0,
+    cache_dir: Path,
+    trials: int = 200,
+    progress: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> list[Pick]:
+    """Choose the images of a folder to label first.
+
+    Parameters
+    ----------
+    directory : Path
+        Searched with its subfolders.
+    n : int
+        Images wanted, at least 1.
+    model, weights
+        See `Embedder.load`.
+    patterns : int, default 1
+        Semantic patterns per image; 1 compares whole images.
+    seed : int, default 0
+        Another seed, another equally good order.
+    cache_dir : Path
+        Where embeddings are kept.
+    trials : int, default 200
+        Proposals per pick of FreeSel; 1 is the paper's rule.
+    progress : bool, default True
+        Whether to show progress on standard error.
+    say : callable, optional
+        Gets notes for people: bad images, a folder smaller than `n`. Default: standard error.
+
+    Returns
+    -------
+    list of Pick
+        Best first; fewer than `n` if the folder has fewer readable images.
+
+    Raises
+    ------
+    LabelQueueError
+        If there is no folder or no readable image in it, or the cache cannot be written.
+    EmbedderError
+        If the model or its weights cannot be had.
+    """
+    from poolselect import FreeSel, Pool
+
+    say = say or partial(print, file=sys.stderr)
+    files = find_images(directory)
+    rows = embed_folder(
+        directory,
+        files,
+        model=model,
+        weights=weights,
+        patterns=patterns,
+        cache_dir=cache_dir,
+        progress=progress,
+        say=say,
+    )
+    if n > len(rows):
+        say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
+    pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
+    chosen = FreeSel(trials=trials, metric="centered", random_state=seed).query(pool, batch_size=min(n, len(rows)))
+    return [
+        Pick(rank, str(files[int(rows.ids[row])].path), reason)
+        for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
+    ]
+
+
+def embed_folder(
+    directory: Path,
+    files: Sequence[File],
+    *,
+    model: str,
+    weights: Path | None,
+    patterns: int,
+    cache_dir: Path,
+    progress: bool,
+    say: Callable[[str], None],
+) -> Block:
+    """Embed images of a folder, or take what an earlier call kept.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder: it names the cache.
+    files : sequence of File
+        Some of its images.
+    model, weights, patterns, cache_dir, progress, say
+        See `select`.
+
+    Returns
+    -------
+    Block
+        A row for each readable file, ids being places in `files`, ascending.
+
+    Raises
+    ------
+    LabelQueueError
+        If not one file is readable, or the cache cannot be written.
+    EmbedderError
+        If the model or its weights cannot be had.
+    """
+    from ..images.embedder import Embedder
+
+    try:
+        embedder = Embedder.load(model, weights)
+    except EmbedderError as error:
+        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
+    cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
+    rows = _embed(files, embedder, cache, patterns, progress, say)
+    if not len(rows):
+        raise LabelQueueError(f"none of the {len(files)} images in {directory} can be read")
+    return rows
+
+
+def _embed(
+    files: Sequence[File],
+    embedder: Embedder,
+    cache: FolderCache,
+    patterns: int,
+    progress: bool,
+    say: Callable[[str], None],
+) -> Block:
+    """Return the rows of all readable files, ids being their places in `files`; embed and store what is missing."""
+    known = cache.load()
+    have = set(known.sources.tolist())
+    missing = [
+        Item(place, file.uri, partial(_read, file)) for place, file in enumerate(files) if file.source not in have
+    ]
+    blocks = [known]
+    with Progress(len(missing), "images", enabled=progress) as bar:
+        try:
+            for part in embed_stream(embedder, missing, n_patterns=patterns):
+                cache.put(part.block)
+                blocks.append(part.block)
+                for place, reason in part.failed + part.transient:
+                    say(f"skipped {files[place].path}: {reason}")
+                bar.add(len(part.block) + len(part.failed) + len(part.transient))
+        except KeyboardInterrupt:
+            say(f"\nstopped: {bar.done:,} of {len(missing):,} images are embedded and kept, the same command goes on")
+            raise
+    everything = concatenate(blocks)
+    row_of = {source: row for row, source in enumerate(everything.sources.tolist())}
+    places = [place for place, file in enumerate(files) if file.source in row_of]
+    rows = everything.take([row_of[files[place].source] for place in places])
+    return Block(np.array(places, dtype=np.int64), rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+
+
+def _read(file: File) -> bytes:
+    try:
+        return file.path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
+
+
+# -- the command
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+_at_least_one.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `labelqueue select`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images; subfolders are searched too")
+    parser.add_argument("-n", type=_at_least_one, required=True, metavar="N", help="how many images to choose")
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--patterns",
+        type=_at_least_one,
+        default=1,
+        metavar="K",
+        help="vectors per image (default: 1; 5 suits detection, 10 segmentation)",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another order (default: 0)")
+    parser.add_argument(
+        "--trials",
+        type=_at_least_one,
+        default=200,
+        metavar="L",
+        help="proposals per pick, the best is kept (default: 200; 1 is the paper's rule)",
+    )
+    parser.add_argument(
+        "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
+    )
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how images are embedded; see `chosen_model`."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: LABELQUEUE_HOME)"
+    )
+
+
+def chosen_model(args: argparse.Namespace) -> tuple[str, Path | None, Path]:
+    """Return model, weights and cache directory: from the command line, else from the environment."""
+    deployment = Deployment.from_environment()
+    # Weights of the environment belong to the model of the environment.
+    weights = args.weights or (deployment.weights if args.model is None else None)
+    return args.model or deployment.embedder, weights, args.cache or deployment.home / "select"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `labelqueue select`; errors and Ctrl-C are left to the caller.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    model, weights, cache = chosen_model(args)
+    picks = select(
+        args.directory,
+        args.n,
+        model=model,
+        weights=weights,
+        patterns=args.patterns,
+        seed=args.seed,
+        cache_dir=cache,
+        trials=args.trials,
+    )
+    _print(picks, args.output)
+    return 0
+
+
+def _print(picks: Sequence[Pick], output: str) -> None:
+    # File names are bytes: one that is no valid text must not stop the list.
+    rows = [
+        (pick.rank, pick.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), pick.reason)
+        for pick in picks
+    ]
+    if output == "json":
+        print(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows], indent=2))
+    elif output == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows([_COLUMNS, *rows])
+    else:
+        print("\n".join(path for _, path, _ in rows))

@@ -1,0 +1,346 @@
+"""Random controls in the queue: which tasks they are, and what they say of the model.
+
+Some positions of the queue are controls: their task is drawn at random from all that is still unlabeled, is shown
+without a pre-label, and nobody is told. Whether the model was right on a control is an unbiased sample of its accuracy
+on what was unlabeled then, whatever the strategy does with the other positions. The argument, step by step:
+
+- whether a position is a control depends on its number only, never on a task (`is_control`);
+- the task is the first of a random permutation that does not stand before it in the order. The permutation is a hash of
+  ids, which neither the strategy nor the model sees (`control_order`), so of the tasks left when the position is
+  reached each is as likely as any other;
+- every order has a permutation of its own. With one for all, tasks that arrive later would be drawn too often: whatever
+  is left of the older ones lost the earlier draws, the new ones did not take part in them (simulated: the estimate was
+  off by 2.6 points, and the 95 % interval covered the truth in 89 % of campaigns instead of 96 %);
+- the prediction is that of the model when the order was made, and the task counts whenever its label comes. A control
+  that a later order took up again as a chosen task counts no more, because it may have been chosen for being hard: its
+  record must be dropped then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..labels.annotations import Value
+
+__all__ = ["ControlRecord", "ControlReport", "Share", "control_order", "is_control", "report", "wilson"]
+
+ENOUGH = 30  # controls from which on an interval is given
+RECENT = 100  # controls that tell of the present
+SHOWN = 5  # models that people are told of: a campaign trains dozens
+HALF = 50  # controls that either side of a comparison in time needs
+
+
+@dataclass(frozen=True)
+class ControlRecord:
+    """One task that an order served as a control.
+
+    Attributes
+    ----------
+    task : int
+    version : str
+        The order's version string.
+    model : int
+        Number of the model that predicted, counted from 1; 0 when there was none.
+    labels : int
+        Labels that the model was trained on.
+    predicted : str, tuple of str or None
+        What the model said; None when there was no model.
+    """
+
+    task: int
+    version: str
+    model: int
+    labels: int
+    predicted: Value | None
+
+    def dump(self) -> str:
+        """Return the JSON form."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, raw: bytes | str) -> ControlRecord:
+        """Parse `dump`'s form."""
+        row = json.loads(raw)
+        said = row["predicted"]
+        return cls(**{**row, "predicted": tuple(said) if isinstance(said, list) else said})
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some controls the model was right on.
+
+    Attributes
+    ----------
+    name : str
+    right, count : int
+    """
+
+    name: str
+    right: int
+    count: int
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share; None of none."""
+        return self.right / self.count if self.count else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 95 % interval, from 30 controls on."""
+        return wilson(self.right, self.count) if self.count >= ENOUGH else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**asdict(self), "accuracy": self.accuracy, "interval": self.interval}
+
+    def __str__(self) -> str:
+        text = f"{self.right} of {self.count}"
+        if self.accuracy is None:
+            return text
+        if self.interval is None:
+            return f"{text} ({self.accuracy:.0%})"
+        low, high = self.interval
+        return f"{text} ({self.accuracy:.0%}, 95% interval {low:.0%} to {high:.0%})"
+
+
+@dataclass(frozen=True)
+class ControlReport:
+    """What the controls say of the model.
+
+    Attributes
+    ----------
+    overall : Share
+        Of all labeled controls. It estimates the model's accuracy on the tasks that were unlabeled when a control was
+        served, averaged over the controls: the model learned meanwhile, and the pool shrank. It is no estimate for the
+        labeled tasks, nor for images that were not in the project. The interval holds for any sequence of models and
+        strategies; where the controls are a large part of a small pool, it is wider than need be.
+    recent : Share
+        Of the last 100 labeled controls, by their place in the records.
+    classes : tuple of Share
+        Single choice: of the controls that people gave this class. Several labels: of all controls, whether the label
+        was rightly called present or absent. In the order of the label config; classes without controls are left out.
+    models : tuple of Share
+        Of each model, in the order in which the models came.
+    skipped : int
+        Controls that people skipped: missing, and probably not the easy ones.
+    waiting : int
+        Controls without a label yet.
+    unpredicted : int
+        Controls served before there was a model.
+    stalled : bool
+        See `report`.
+    """
+
+    overall: Share
+    recent: Share
+    classes: tuple[Share, ...]
+    models: tuple[Share, ...]
+    skipped: int
+    waiting: int
+    unpredicted: int
+    stalled: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        told = {name: getattr(self, name) for name in ("skipped", "waiting", "unpredicted", "stalled")}
+        return {
+            "overall": self.overall.as_dict(),
+            "recent": self.recent.as_dict(),
+            "classes": [share.as_dict() for share in self.classes],
+            "models": [share.as_dict() for share in self.models],
+            **told,
+        }
+
+    def lines(self) -> list[str]:
+        """Return sentences for people."""
+        if not self.overall.count:
+            lines = ["No random control has a label yet, so nothing is known of the model on unlabeled tasks."]
+        else:
+            lines = [f"On random controls, drawn from what was unlabeled, the model was right on {self.overall}."]
+            if self.overall.interval is None:
+                lines.append(f"That is too few to say how sure this is; an interval follows from {ENOUGH} on.")
+            if self.recent.count < self.overall.count:
+                lines.append(f"Of the last {self.recent.count} it was right on {self.recent}.")
+            lines += ["Class by class:", *(f"  {share.name}: {share}" for share in self.classes)]
+            left_out = f" (the last {SHOWN} of {len(self.models)})" if len(self.models) > SHOWN else ""
+            lines += [f"Model by model{left_out}:", *(f"  {share.name}: {share}" for share in self.models[-SHOWN:])]
+        missing = {
+            "skipped": self.skipped,
+            "not labeled yet": self.waiting,
+            "served before there was a model": self.unpredicted,
+        }
+        told = [f"{count} {what}" for what, count in missing.items() if count]
+        if told:
+            lines.append(f"Controls that do not count: {', '.join(told)}.")
+        if self.stalled:
+            lines.append(
+                "The model has stopped improving: it was right no more often on the newer half of the latest "
+                "controls than on the older half. More labels of the same kind may not be worth their time."
+            )
+        return lines
+
+
+def is_control(seed: int, first: int, count: int, share: float) -> NDArray[np.bool_]:
+    """Return which positions of the queue are controls: a pure function of the seed and the position.
+
+    Parameters
+    ----------
+    seed : int
+        Any integer.
+    first : int
+        Absolute position of the first one, counted from the project's first label.
+    count : int
+        How many positions.
+    share : float
+        Chance of each, from 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (count,), bool
+    """
+    draws = _hashes(f"control position {seed}", np.arange(first, first + count, dtype=np.int64))
+    return (draws >> np.uint64(11)) * 2.0**-53 < share
+
+
+def control_order(ids: NDArray[np.int64], seed: int, first: int = 0) -> NDArray[np.int64]:
+    """Return a random permutation in which each task's place depends on the ids only, not on their order.
+
+    Parameters
+    ----------
+    ids : ndarray of shape (n,), int64
+        Tasks, each once.
+    seed : int
+        Any integer.
+    first : int
+        Absolute position where the order begins: another one is another, independent permutation.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        Rows of `ids`. Without some of the ids the others come in the same sequence.
+    """
+    return np.argsort(_hashes(f"control task {seed} {first}", ids))
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval of a share (Wilson 1927).
+
+    Parameters
+    ----------
+    successes, n : int
+        ``0 <= successes <= n``.
+    confidence : float
+        Within (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end, within [0, 1]; (0, 1) for n = 0.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is no share: successes must be from 0 to n")
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding must not push an end past the share itself.
+    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+
+
+def report(
+    records: Sequence[ControlRecord],
+    labels: Mapping[int, Value],
+    skipped: Collection[int],
+    *,
+    classes: Sequence[str],
+) -> ControlReport:
+    """Compare what the model said of controls with the labels that came.
+
+    Parameters
+    ----------
+    records : sequence of ControlRecord
+        Those that count, in the order in which they were served, at most one per task: one whose task a later order
+        chose, or drew again, must have been dropped or replaced.
+    labels : mapping of int to Value
+        The label of each labeled task. One with several labels is right when all of it is.
+    skipped : collection of int
+        Tasks that people skipped.
+    classes : sequence of str
+        Classes of the label config, in its order.
+
+    Returns
+    -------
+    ControlReport
+
+    Notes
+    -----
+    `stalled` is true when the newer half of the latest labeled controls is no better than the older half, with at least
+    50 and at most 100 in each. Chance alone makes it true half of the time once the model has really stopped, and one
+    time in seven when it rose by 10 points between halves of 50: it is a hint, not a verdict.
+
+    Raises
+    ------
+    ValueError
+        If a task has two records.
+    """
+    if len({record.task for record in records}) < len(records):
+        raise ValueError("a task has two control records: drop the older one when a later order takes the task up")
+    predicted = [record for record in records if record.predicted is not None]
+    labeled = [record for record in predicted if record.task in labels]
+    right = [record.predicted == labels[record.task] for record in labeled]
+    missing = [record for record in predicted if record.task not in labels]
+    left_out = sum(record.task in skipped for record in missing)
+    models: dict[int, list[bool]] = {}
+    for record, hit in zip(labeled, right, strict=True):
+        models.setdefault(record.model, []).append(hit)
+    trained_on = {record.model: record.labels for record in labeled}
+    half = min(len(right) // 2, RECENT)
+    newer, older = right[len(right) - half :], right[len(right) - 2 * half : len(right) - half]
+    return ControlReport(
+        overall=_share("all", right),
+        recent=_share("recent", right[-RECENT:]),
+        classes=tuple(
+            _share(name, hits)
+            for name in classes
+            if (hits := [each for one in labeled if (each := _hit(name, one, labels[one.task])) is not None])
+        ),
+        models=tuple(_share(f"model {number} ({trained_on[number]} labels)", models[number]) for number in models),
+        skipped=left_out,
+        waiting=len(missing) - left_out,
+        unpredicted=len(records) - len(predicted),
+        stalled=half >= HALF and sum(newer) <= sum(older),
+    )
+
+
+def _hit(name: str, record: ControlRecord, came: Value) -> bool | None:
+    """Whether the record is right on one class; None if it says nothing of it."""
+    if isinstance(came, tuple):
+        return (name in came) == (name in (record.predicted or ()))
+    return record.predicted == came if came == name else None
+
+
+def _share(name: str, hits: Sequence[bool]) -> Share:
+    return Share(name, sum(hits), len(hits))
+
+
+def _hashes(key: str, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a random 64-bit number for each integer, different ones for different integers.
+
+    It is the output of SplitMix64 (Steele, Lea, Flood 2014) at that step, started from a hash of the key.
+    """
+    start = np.uint64(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+    x = start + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # 64-bit arithmetic wraps around
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

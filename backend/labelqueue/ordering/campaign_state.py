@@ -1,0 +1,177 @@
+"""What a campaign remembers: its model, what the model said before it knew better, the phase, the controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..labels.annotations import Value
+from ..learning.geometry import Geometry
+from ..learning.model import Model
+from ..learning.phase import Course
+from ..learning.predictions import Outlook
+
+__all__ = ["Cycle", "Guess", "Memory"]
+
+GUESSES = 1000  # guesses kept besides those of controls; trust looks at the newest few only
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Where BAL stands; fixed when the model was trained, so that an order does not change while images arrive.
+
+    Attributes
+    ----------
+    number : int
+        BAL cycle, from 0.
+    size : int
+        Labels per cycle.
+    slots : int or None
+        Cycles in all when the budget is known; None lets the sub-pools go round in a circle.
+    balancing_factor : float
+        Width of a sub-pool in slots.
+    """
+
+    number: int = 0
+    size: int = 10
+    slots: int | None = None
+    balancing_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the model said of a task before it was trained on its label.
+
+    Attributes
+    ----------
+    task : int
+    predicted : str or tuple of str
+    training : int
+        Number of the model, counted from 1.
+    labels : int
+        Labels it was trained on.
+    control : str
+        Version of the order that served the task as a random control; empty for a chosen task.
+    """
+
+    task: int
+    predicted: Value
+    training: int
+    labels: int
+    control: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """State of a campaign; a value that is replaced, never changed.
+
+    Attributes
+    ----------
+    course : Course
+        Phase, and why.
+    cycle : Cycle
+        Where BAL stands.
+    newest_task : int
+        Highest task id when the phase began; 0 before the first one ended.
+    trainings : int
+        Models trained so far.
+    trained_on : dict of int to Value
+        The labels that the model was trained on.
+    classes : tuple of str
+        Classes of the label config then.
+    generation : str
+        Fingerprint of the embeddings then.
+    trust : float
+        Trust in the model then, from its predecessors' guesses.
+    guesses : tuple of Guess
+        Oldest first.
+    controls : dict of int to str
+        Control tasks and the version each was served under.
+    model, outlook, geometry
+        None until there is one.
+    question : str
+        The control that counts, and how many of its labels a task may have; empty before it was noted.
+    """
+
+    course: Course = field(default_factory=Course)
+    cycle: Cycle = field(default_factory=Cycle)
+    newest_task: int = 0
+    trainings: int = 0
+    trained_on: Mapping[int, Value] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    generation: str = ""
+    trust: float = 0.0
+    guesses: tuple[Guess, ...] = ()
+    controls: Mapping[int, str] = field(default_factory=dict)
+    model: Model | None = None
+    outlook: Outlook | None = None
+    geometry: Geometry | None = None
+    question: str = ""
+
+    def asking(self, question: str) -> Memory:
+        """Return the memory for this question: answers to another one are no labels, and no guesses, for it."""
+        if self.question in ("", question):
+            return self if self.question else replace(self, question=question)
+        begins = Course(reason="the label config asks something else")
+        return Memory(begins, trainings=self.trainings, controls=self.controls, question=question)
+
+    def with_guesses(self, new: Sequence[Guess]) -> Memory:
+        """Return a memory with these guesses added; old ones that count for nothing any more are dropped.
+
+        A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
+        """
+        added = (*self.guesses, *new)
+        chosen = [guess.task for guess in added if not guess.control and guess.task in self.trained_on]
+        dropped = set(chosen[: max(len(chosen) - GUESSES, 0)])
+        return replace(self, guesses=tuple(guess for guess in added if guess.control or guess.task not in dropped))
+
+    def dump(self) -> dict[str, bytes]:
+        """Return the parts as they are stored."""
+        facts = {
+            "course": self.course.dump(),
+            "cycle": asdict(self.cycle),
+            "newest_task": self.newest_task,
+            "trainings": self.trainings,
+            "trained_on": list(self.trained_on.items()),
+            "classes": self.classes,
+            "generation": self.generation,
+            "trust": self.trust,
+            "guesses": [[g.task, g.predicted, g.training, g.labels, g.control] for g in self.guesses],
+            "controls": list(self.controls.items()),
+            "question": self.question,
+        }
+        parts = {"facts": json.dumps(facts).encode()}
+        if self.model is not None:
+            parts["model"] = self.model.to_bytes()
+        if self.outlook is not None:
+            parts["outlook"] = self.outlook.to_bytes()
+        if self.geometry is not None:
+            parts["geometry"] = self.geometry.to_bytes()
+        return parts
+
+    @classmethod
+    def load(cls, parts: Mapping[str, bytes]) -> Memory:
+        """Parse `dump`'s parts; none at all is an empty memory."""
+        if "facts" not in parts:
+            return cls()
+        facts: dict[str, Any] = json.loads(parts["facts"])
+        return cls(
+            **facts
+            | {
+                "course": Course.load(facts["course"]),
+                "cycle": Cycle(**facts["cycle"]),
+                "trained_on": {task: _value(value) for task, value in facts["trained_on"]},
+                "classes": tuple(facts["classes"]),
+                "guesses": tuple(Guess(g[0], _value(g[1]), *g[2:]) for g in facts["guesses"]),
+                "controls": dict(facts["controls"]),
+                "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
+                "outlook": Outlook.from_bytes(parts["outlook"]) if "outlook" in parts else None,
+                "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,
+            }
+        )
+
+
+def _value(raw: str | list[str]) -> Value:
+    return raw if isinstance(raw, str) else tuple(raw)

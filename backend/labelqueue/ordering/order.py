@@ -1,0 +1,165 @@
+"""Order records: what was published, how it came about, and which one is live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..labels.annotations import Value
+from ..state.project import Project
+
+__all__ = ["Order", "Orders", "Place", "score"]
+
+# score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
+# the same version; neighbours stay distinct doubles beyond a hundred million ranks.
+HALF = 1000
+
+
+def score(rank: int) -> float:
+    """Return the prediction score of a rank counted from 0; Label Studio serves low scores first."""
+    return (rank + 1) / (rank + 1 + HALF)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One task's place in an order.
+
+    Attributes
+    ----------
+    task : int
+        Its id.
+    reason : str
+        Why it stands here, in a short sentence.
+    control : bool
+        Drawn at random, so that the model's accuracy can be measured on it.
+    prelabel : str or tuple of str, optional
+        What its annotator finds filled in.
+    """
+
+    task: int
+    reason: str
+    control: bool = False
+    prelabel: Value | None = None
+
+    def dump(self) -> list[Any]:
+        """Return the JSON form, as short as it gets: an order has hundreds of places."""
+        row = [self.task, self.reason, self.control, self.prelabel]
+        while row[-1] in (None, False):
+            row.pop()
+        return row
+
+    @classmethod
+    def load(cls, row: list[Any]) -> Place:
+        """Parse `dump`'s form."""
+        if len(row) == 4 and isinstance(row[3], list):
+            row = [*row[:3], tuple(row[3])]
+        return cls(*row)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One published order.
+
+    Attributes
+    ----------
+    number : int
+        Counts every attempt to publish in this project, from 1.
+    version : str
+        Label Studio's `model_version`, such as ``r1 FreeSel`` or ``r12 BAL cycle 3``.
+    strategy : str
+        Name of the query strategy.
+    parameters : dict
+        Its hyper-parameters, seed included, and what else shaped the order: control share, pre-labels, model.
+    generation : str
+        Fingerprint of the embeddings: model, digest of its weights, parameters.
+    arrivals : int
+        Rows ever embedded for this project when the order was made; a larger count now means newer images.
+    labeled : int
+        Tasks that counted as selected because they were annotated.
+    embedded : int
+        Rows the strategy saw.
+    created_at : float
+        Unix time.
+    places : tuple of Place
+        Tasks in order, refills included.
+    phase : str
+        ``cold`` or ``warm``.
+    why : str
+        Why this order was made, in a sentence.
+    model : str
+        Fingerprint of the model at that time; empty without one.
+    labels : int
+        Labels it was trained on.
+    trust : float
+        Trust in it at that time.
+    centroids : str
+        Digest of the centroids of BAL's clusters, and why they were fitted; empty for other strategies.
+    """
+
+    number: int
+    version: str
+    strategy: str
+    parameters: Mapping[str, Any]
+    generation: str
+    arrivals: int
+    labeled: int
+    embedded: int
+    created_at: float
+    places: tuple[Place, ...] = field(default=())
+    phase: str = "cold"
+    why: str = ""
+    model: str = ""
+    labels: int = 0
+    trust: float = 0.0
+    centroids: str = ""
+
+    def dump(self) -> str:
+        """Return the JSON form."""
+        return json.dumps({**asdict(self), "places": [place.dump() for place in self.places]})
+
+    @classmethod
+    def load(cls, raw: bytes | str) -> Order:
+        """Parse `dump`'s form."""
+        row = json.loads(raw)
+        return cls(**{**row, "places": tuple(Place.load(place) for place in row["places"])})
+
+
+class Orders:
+    """The orders of a project, newest last, and the live one."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._store = project.store
+        self._key = project.name("orders")
+
+    def next_number(self) -> int:
+        """Return a number no attempt used before: a version string must never be published twice."""
+        return self._project.count("order_number")
+
+    def save(self, order: Order) -> None:
+        """Keep an order's record."""
+        self._store.hset(self._key, str(order.number), order.dump())
+
+    def go_live(self, order: Order) -> None:
+        """Remember that Label Studio now serves this order."""
+        self._project.set(live=str(order.number))
+
+    def live(self) -> Order | None:
+        """Return the order Label Studio serves, or None before the first."""
+        number = self._project.get("live")
+        return self.get(int(number)) if number else None
+
+    def get(self, number: int) -> Order | None:
+        """Return one order."""
+        raw = self._store.hget(self._key, str(number))
+        return None if raw is None else Order.load(raw)
+
+    def by_version(self, version: str) -> Order | None:
+        """Return the order published under this version string."""
+        return next((order for order in self.all() if order.version == version), None)
+
+    def all(self) -> list[Order]:
+        """Return every order, oldest first."""
+        return sorted((Order.load(raw) for raw in self._store.hvals(self._key)), key=lambda order: order.number)

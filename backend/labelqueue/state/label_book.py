@@ -1,0 +1,129 @@
+"""The book of labels: what the annotations of every task say, as last read from Label Studio."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..labels.annotations import Annotation, Value, classes_of, unknown_labels, value_of
+from ..labels.label_config import Target
+from .project import ANNOTATED, SKIPPED, UNLABELED, Project
+
+__all__ = ["LabelBook", "Labels", "state_of"]
+
+FORMAT = "1"  # of the rows; those of another format are not looked at, and read again from Label Studio
+COMPLETE = b"complete"  # a field beside the tasks
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a project for one target.
+
+    Attributes
+    ----------
+    values : dict of int to Value
+        Task to its label, in order of arrival: by the id of the task's first annotation. An update keeps the place.
+    classes : tuple of str
+        The target's labels in the order of the config; for a config that takes them from the tasks, those seen, sorted.
+    dropped : dict of str to int
+        Labels that annotations give and the label config does not have (any more), with the number of tasks.
+    """
+
+    values: dict[int, Value]
+    classes: tuple[str, ...]
+    dropped: dict[str, int]
+
+
+class LabelBook:
+    """Annotations of one project by task, in one Redis hash. It can be lost: a complete reading writes it again.
+
+    Parameters
+    ----------
+    project : Project
+        Whose annotations.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._store = project.store
+        self._key = project.name("labels", FORMAT)
+
+    def put(self, read: Mapping[int, tuple[str, Sequence[Annotation]]]) -> None:
+        """Replace what is known of tasks.
+
+        Parameters
+        ----------
+        read : mapping of int to (str, sequence of Annotation)
+            Task to the mark of its state when its annotations were read, and all of them.
+        """
+        rows = {
+            str(task): json.dumps([mark, *(one.dump() for one in annotations)], separators=(",", ":"))
+            for task, (mark, annotations) in read.items()
+        }
+        if rows:
+            self._store.hset(self._key, mapping=rows)  # type: ignore[arg-type]
+
+    def drop(self, tasks: Iterable[int]) -> None:
+        """Forget tasks."""
+        fields = [str(task) for task in tasks]
+        if fields:
+            self._store.hdel(self._key, *fields)
+
+    def tasks(self) -> set[int]:
+        """Return the tasks in the book."""
+        return {int(field) for field in self._store.hkeys(self._key) if field != COMPLETE}
+
+    def read_at(self, tasks: Sequence[int]) -> dict[int, str]:
+        """Return the marks of those of these tasks that are in the book."""
+        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        return {task: json.loads(raw)[0] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
+
+    def states(self, tasks: Sequence[int]) -> dict[int, str]:
+        """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
+        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
+        return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
+
+    def tasks_of(self, annotations: Iterable[int]) -> set[int]:
+        """Return the tasks of annotations of these ids, as far as they are in the book."""
+        wanted = set(annotations)
+        found = self.annotations().items() if wanted else ()
+        return {task for task, said in found if any(one.id in wanted for one in said)}
+
+    def annotations(self) -> dict[int, list[Annotation]]:
+        """Return every annotation we know, by task."""
+        return {task: [Annotation.load(row) for row in rows] for task, rows in self._rows()}
+
+    def labels(self, target: Target) -> Labels:
+        """Return the labels that the annotations come to for this target; see `labels.value_of` for the rules."""
+        found: list[tuple[int, int, Value]] = []
+        dropped: Counter[str] = Counter()
+        for task, said in self.annotations().items():
+            dropped.update(unknown_labels(said, target))
+            value = value_of(said, target)
+            if value is not None:
+                found.append((min(one.id for one in said if not one.cancelled), task, value))
+        values = {task: value for _, task, value in sorted(found, key=lambda row: row[:2])}
+        return Labels(values, classes_of(target, values.values()), dict(sorted(dropped.items())))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every task was read since the book was begun; it stays so, for changes are read as they come."""
+        return bool(self._store.hexists(self._key, COMPLETE.decode()))
+
+    def set_complete(self) -> None:
+        """Note that every task was read."""
+        self._store.hset(self._key, COMPLETE.decode(), "1")
+
+    def _rows(self) -> Iterator[tuple[int, list[list[object]]]]:
+        for field, raw in self._store.hgetall(self._key).items():
+            if field != COMPLETE:
+                yield int(field), json.loads(raw)[1:]
+
+
+def state_of(annotations: Sequence[Annotation]) -> str:
+    """Return whether a task with these annotations is annotated, only skipped, or neither."""
+    if not annotations:
+        return UNLABELED
+    return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED

@@ -1,0 +1,73 @@
+"""A project's lock: one job at a time changes its order, and a job that lost the lock finds out before it writes."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from types import TracebackType
+
+from ..exceptions import PublishError
+from .connection import text
+from .project import Project
+
+__all__ = ["ProjectLock"]
+
+TTL = 15_000  # milliseconds; a killed holder blocks the project no longer than this
+
+_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+
+
+class ProjectLock:
+    """Exclusive right to change a project's order.
+
+    The lock carries a fencing number that grows with each acquisition, and is renewed from a thread while it is held.
+
+    Parameters
+    ----------
+    project : Project
+        Whose order.
+
+    Attributes
+    ----------
+    acquired : bool
+        Whether entering got the lock; it never waits.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._store = project.store
+        self._key = project.name("lock")
+        self._fences = project.name("fence")
+        self._token = ""
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.acquired = False
+
+    def __enter__(self) -> ProjectLock:
+        fence = self._store.incr(self._fences)
+        self._token = f"{fence}-{uuid.uuid4().hex}"
+        self.acquired = bool(self._store.set(self._key, self._token, nx=True, px=TTL))
+        if self.acquired:
+            self._thread = threading.Thread(target=self._renew, name="lock-renewal", daemon=True)
+            self._thread.start()
+        return self
+
+    def _renew(self) -> None:
+        while not self._done.wait(TTL / 3000):
+            if not self._store.eval(_RENEW, 1, self._key, self._token, TTL):
+                return
+
+    def check(self) -> None:
+        """Raise PublishError unless we still hold the lock; call it right before a write that others would see."""
+        holder = self._store.get(self._key)
+        if holder is None or text(holder) != self._token:
+            raise PublishError("this job lost its project's lock (it stalled for too long); another one takes over")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self.acquired:
+            self._store.eval(_RELEASE, 1, self._key, self._token)

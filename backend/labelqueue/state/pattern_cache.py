@@ -1,0 +1,117 @@
+"""The pattern cache: every image's embedding and semantic patterns, per generation, in Redis and in a local spool."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..block import Block, concatenate
+from ..exceptions import CacheError
+from .connection import text
+from .project import Project
+
+__all__ = ["PatternCache"]
+
+
+class PatternCache:
+    """Blocks of embedded images of one project under one generation.
+
+    A generation is one fingerprint of model, weights and parameters: another fingerprint is another cache, built
+    beside the old one. Redis holds the blocks; `spool` keeps checksummed copies of them on the worker's disk, so an
+    order does not read a large pool over the wire again.
+
+    Parameters
+    ----------
+    project : Project
+        Whose images.
+    generation : str
+        Fingerprint (hex).
+    spool : Path
+        Folder for local copies; it can be deleted at any time.
+    """
+
+    def __init__(self, project: Project, generation: str, spool: Path) -> None:
+        self._store = project.store
+        self.generation = generation
+        self._blocks = project.name("cache", generation, "blocks")
+        self._sums = project.name("cache", generation, "sums")
+        self._rows = project.name("cache", generation, "rows")
+        self._count = project.name("cache", generation, "count")
+        self._spool = spool / project.key / generation
+
+    def put(self, block: Block) -> None:
+        """Store a block; its rows replace older rows of the same tasks."""
+        if not len(block.ids):
+            return
+        data = block.to_bytes()
+        name = f"{self._store.incr(self._count):08d}"
+        rows = {str(task): f"{source:016x}" for task, source in zip(block.ids, block.sources, strict=True)}
+        with self._store.pipeline(transaction=True) as pipe:
+            pipe.hset(self._blocks, name, data)
+            pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
+            pipe.hset(self._rows, mapping=rows)  # type: ignore[arg-type]
+            pipe.execute()
+
+    def rows(self) -> dict[int, int]:
+        """Return which images are here: task id to the hash of its image's URI."""
+        return {int(task): int(source, 16) for task, source in self._store.hgetall(self._rows).items()}
+
+    def discard(self, tasks: Iterable[int]) -> None:
+        """Forget the rows of deleted tasks; their bytes go with the generation."""
+        fields = [str(task) for task in tasks]
+        if fields:
+            self._store.hdel(self._rows, *fields)
+
+    def load(self, wanted: Mapping[int, int]) -> Block:
+        """Return the newest row of each wanted task.
+
+        Parameters
+        ----------
+        wanted : mapping
+            Task id to the hash of its image's URI; a row of another image is left out.
+
+        Returns
+        -------
+        Block
+            Rows in ascending order of task id; tasks without a row are left out.
+        """
+        sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
+        everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
+        newest: dict[int, int] = {}
+        for row, (task, source) in enumerate(zip(everything.ids.tolist(), everything.sources.tolist(), strict=True)):
+            if wanted.get(task) == source:
+                newest[task] = row
+        return everything.take(np.array([newest[task] for task in sorted(newest)], dtype=np.int64))
+
+    def _read(self, name: str, digest: str) -> Block:
+        path = self._spool / f"{name}.block"
+        with contextlib.suppress(FileNotFoundError):
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() == digest:
+                return Block.from_bytes(data)
+        stored = self._store.hget(self._blocks, name)
+        data = stored if isinstance(stored, bytes) else b""
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CacheError(
+                f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or changed "
+                "data; the generation is dropped and its images are embedded again"
+            )
+        self._spool.mkdir(parents=True, exist_ok=True)
+        # Other workers read the same spool: a file appears whole or not at all.
+        handle, temporary = tempfile.mkstemp(dir=self._spool)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(path)
+        return Block.from_bytes(data)
+
+    def delete(self) -> None:
+        """Remove the whole generation, spool included."""
+        self._store.delete(self._blocks, self._sums, self._rows, self._count)
+        shutil.rmtree(self._spool, ignore_errors=True)

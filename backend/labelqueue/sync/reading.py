@@ -1,0 +1,188 @@
+"""Reading Label Studio: which tasks exist, what their image is, and what people said of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..labels.annotations import read_annotation
+from ..labels.label_config import Target
+from ..labelstudio.client import LabelStudio
+from ..state.journal import Event
+from ..state.label_book import LabelBook
+from ..state.pattern_cache import PatternCache
+from ..state.project import ANNOTATED, SKIPPED, UNLABELED, Project, TaskRow
+
+__all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "task_row", "wants_full"]
+
+FULL_EVERY = 3600.0  # seconds between complete readings
+OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
+CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed to be gone, and read again if not
+# What moves whenever a task's annotations do. The counts belong to it: Label Studio counts imported annotations late,
+# and `updated_at` stays.
+MARK = ("updated_at", "total_annotations", "cancelled_annotations")
+FIELDS = ("id", "data", "is_labeled", *MARK)
+
+
+def image_uri(data: Mapping[str, Any], field: str) -> str:
+    """Return the image's URI in a task's data; the first of a list; empty when there is none."""
+    value = data.get(field)
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    if isinstance(value, Mapping):
+        value = value.get("url", "")
+    return value if isinstance(value, str) else ""
+
+
+def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
+    """Return what we keep of a task as the API shows it, with the state that Label Studio's own counts claim."""
+    if task.get("total_annotations") or task.get("is_labeled"):
+        state = ANNOTATED
+    elif task.get("cancelled_annotations"):
+        state = SKIPPED
+    else:
+        state = UNLABELED
+    return TaskRow(image_uri(task.get("data") or {}, target.image_field), state)
+
+
+def wants_full(project: Project, target: Target) -> bool:
+    """Tell whether a complete reading is due.
+
+    An incremental one cannot see deletions, nor tasks whose image stands in another field since the label config
+    changed, nor the labels of tasks that did not change since the book of labels was lost.
+    """
+    return (
+        project.get("want_full") == "1"
+        or not LabelBook(project).complete
+        or project.get("image_field") != target.image_field
+        or time.time() - float(project.get("full_at", "0")) > FULL_EVERY
+    )
+
+
+def read_changes(
+    project: Project,
+    client: LabelStudio,
+    target: Target,
+    cache: PatternCache | None,
+    *,
+    full: bool,
+    events: Sequence[Event] = (),
+) -> int:
+    """Bring our copy of the task list and of the labels up to date.
+
+    Parameters
+    ----------
+    full : bool
+        Read every task and drop those that are gone; else only tasks changed since the last reading.
+    events : sequence of Event
+        What was heard since; the tasks they name are looked at whatever Label Studio counts.
+
+    Returns
+    -------
+    int
+        Tasks that were new, changed, annotated in another way, or gone.
+
+    Notes
+    -----
+    Label Studio's counts are not trusted, they only say where to look: when predictions are imported it counts the
+    annotations of the whole project and writes all counts back, and with them the old count of a task that somebody
+    annotated meanwhile (so its source says; on a busy machine one label of 76 was missed, and one deletion). The
+    annotations themselves are the truth.
+    """
+    watermark = project.get("watermark")
+    since = datetime.fromisoformat(watermark) - OVERLAP if watermark and not full else None
+    started = time.time()
+    fresh: dict[int, TaskRow] = {}
+    marks: dict[int, str] = {}
+    moved: set[int] = set()  # since the last reading
+    newest = watermark
+    for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
+        number, updated = int(task["id"]), str(task["updated_at"])
+        fresh[number], marks[number] = task_row(task, target), _mark(task)
+        if watermark and datetime.fromisoformat(updated) > datetime.fromisoformat(watermark):
+            moved.add(number)
+        if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
+            newest = updated
+    known = project.tasks() if full else project.task_rows(sorted(fresh))
+    book = LabelBook(project)
+    look = _named(project, book, events) | ((moved & known.keys()) if not full else set())
+    relabeled = _read_labels(book, project.ref.id, client, target, fresh, marks, look)
+    known |= project.task_rows(sorted(fresh.keys() - known.keys()))
+    changed = {task: row for task, row in fresh.items() if known.get(task) != row}
+    project.put_tasks(changed)
+    gone = sorted((set(known) | book.tasks()) - set(fresh)) if full else []
+    if gone:  # tasks deleted while we paged shift the pages, so that a living one can be missed
+        existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
+        gone = [task for task in gone if task not in existing]
+        drop(project, cache, gone)
+    if full:
+        book.set_complete()
+        project.set(want_full="0", full_at=str(started), image_field=target.image_field)
+    if newest:
+        project.set(watermark=newest)
+    return len(changed.keys() | relabeled) + len(gone)
+
+
+def _named(project: Project, book: LabelBook, events: Sequence[Event]) -> set[int]:
+    """Return the tasks whose annotations events name."""
+    deleted = {one for event in events if event.action == "ANNOTATIONS_DELETED" for one in event.ids}
+    named = {task for event in events for task in event.tasks} | book.tasks_of(deleted)
+    return set(project.task_rows(sorted(named)))
+
+
+def _mark(task: Mapping[str, Any]) -> str:
+    return " ".join(str(task.get(field)) for field in MARK)
+
+
+def _read_labels(
+    book: LabelBook,
+    project: int,
+    client: LabelStudio,
+    target: Target,
+    fresh: dict[int, TaskRow],
+    marks: Mapping[int, str],
+    look: set[int],
+) -> set[int]:
+    """Read the annotations of tasks that moved since they were read last, and of those to look at; return them.
+
+    The states in `fresh` are set by what was read.
+    """
+    before = book.read_at(sorted(fresh))
+    moved = {
+        task
+        for task, row in fresh.items()
+        if (row.state != UNLABELED or task in before) and before.get(task) != marks[task]
+    }
+    read = sorted(moved | look)
+    bare: set[int] = set()
+    for batch in client.annotated(project, read, fields=FIELDS):
+        said = {task["id"]: [read_annotation(raw) for raw in task["annotations"]] for task in batch}
+        book.put({task["id"]: (_mark(task), said[task["id"]]) for task in batch if said[task["id"]]})
+        bare |= {task for task, annotations in said.items() if not annotations}
+        fresh.update({task["id"]: task_row(task, target) for task in batch})
+    book.drop(bare)
+    states = book.states(sorted(fresh))
+    for task in (*states, *bare):
+        fresh[task] = TaskRow(fresh[task].uri, states.get(task, UNLABELED))
+    return set(read)
+
+
+def drop_deleted(project: Project, client: LabelStudio, cache: PatternCache | None, events: Sequence[Event]) -> None:
+    """Drop the tasks that events call deleted, once Label Studio confirms it."""
+    named = {task for event in events if event.action == "TASKS_DELETED" for task in event.ids}
+    known = sorted(project.task_rows(sorted(named)))
+    if len(known) > CONFIRM:
+        project.set(want_full="1")
+    elif known:
+        existing = client.existing(project.ref.id, known)
+        drop(project, cache, [task for task in known if task not in existing])
+
+
+def drop(project: Project, cache: PatternCache | None, gone: Sequence[int]) -> None:
+    """Forget deleted tasks, their labels and their embeddings."""
+    project.drop_tasks(gone)
+    LabelBook(project).drop(gone)
+    if cache is not None:
+        cache.discard(gone)

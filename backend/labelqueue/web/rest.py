@@ -1,0 +1,159 @@
+"""REST for admins and programs, under /api/v1: where projects stand, their orders, and the switches of `admin`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.exceptions import BadRequest
+
+from ..admin import wishes as admin
+from ..admin.status import order_audit, order_list, project_list, project_order, project_settings, project_status
+from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..state.project import Project
+from ..worker.runtime import Runtime
+
+__all__ = ["PREFIX", "api"]
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1"
+SOURCE = "REST"
+MAX_LIMIT = 10_000  # tasks in one answer
+STATUS: tuple[tuple[type[LabelQueueError], int], ...] = ((ProjectError, 404), (PublishError, 409), (SettingError, 400))
+
+Answer = Response | tuple[Response, int]
+
+api = Blueprint("api", __name__, url_prefix=PREFIX)
+
+
+def _runtime() -> Runtime:
+    runtime = current_app.extensions["labelqueue"]
+    assert isinstance(runtime, Runtime)
+    return runtime
+
+
+def _project(number: int) -> Project:
+    runtime = _runtime()
+    return Project.find(runtime.store, runtime.deployment.label_studio_url, number)
+
+
+def _body() -> dict[str, Any]:
+    """Return the JSON object that was sent; none counts as an empty one."""
+    body = request.get_json(force=True, silent=True) if request.get_data() else {}
+    if not isinstance(body, dict):
+        raise BadRequest("the body is not a JSON object")
+    return body
+
+
+def _accepted(number: int, wish: Callable[[Project], str]) -> Answer:
+    project = _project(number)
+    return jsonify({"project": number, "accepted": wish(project)}), 202
+
+
+@api.get("/openapi.json")
+def openapi() -> Answer:
+    """Serve the description of every call."""
+    return Response(Path(__file__).with_name("openapi.json").read_bytes(), mimetype="application/json")
+
+
+@api.get("/projects")
+def projects() -> Answer:
+    """List the projects that this backend knows."""
+    runtime = _runtime()
+    return jsonify({"projects": project_list(runtime.store, runtime.deployment.label_studio_url)})
+
+
+@api.get("/projects/<int:number>")
+def status(number: int) -> Answer:
+    """Tell where a project stands."""
+    return jsonify(project_status(_project(number)))
+
+
+@api.get("/projects/<int:number>/settings")
+def settings(number: int) -> Answer:
+    """List a project's settings with where they come from."""
+    return jsonify(project_settings(_project(number)))
+
+
+@api.patch("/projects/<int:number>/settings")
+def change_settings(number: int) -> Answer:
+    """Change settings, all of them or none; null goes back to the default."""
+    project = _project(number)
+    admin.change_settings(project, _body(), SOURCE)
+    return jsonify(project_settings(project))
+
+
+@api.get("/projects/<int:number>/order")
+def order(number: int) -> Answer:
+    """List the tasks that come next, and why."""
+    raw = request.args.get("limit", "10")
+    if not (raw.isascii() and raw.isdigit() and 1 <= int(raw) <= MAX_LIMIT):
+        raise BadRequest(f"limit is {raw!r}; expected a whole number from 1 to {MAX_LIMIT}")
+    return jsonify(project_order(_project(number), int(raw)))
+
+
+@api.get("/projects/<int:number>/orders")
+def orders(number: int) -> Answer:
+    """List every order there was, newest first, without its tasks."""
+    return jsonify(order_list(_project(number)))
+
+
+@api.get("/projects/<int:number>/orders/<name>")
+def audit(number: int, name: str) -> Answer:
+    """Show all that is on record of one order."""
+    project = _project(number)
+    return jsonify(order_audit(project, admin.find_order(project, name)))
+
+
+@api.post("/projects/<int:number>/rollback")
+def rollback(number: int) -> Answer:
+    """Make an earlier order live again."""
+    body = _body()
+    chosen = body.pop("order", None)
+    if body or isinstance(chosen, bool) or not isinstance(chosen, int | str | None):
+        raise BadRequest('expected {"order": NUMBER or VERSION}, or nothing for the order before the live one')
+    return _accepted(number, lambda project: admin.rollback(project, chosen))
+
+
+@api.post("/projects/<int:number>/pause")
+def pause(number: int) -> Answer:
+    """Stop publishing and give the queue back."""
+    return _accepted(number, admin.pause)
+
+
+@api.post("/projects/<int:number>/resume")
+def resume(number: int) -> Answer:
+    """Take the queue over again."""
+    return _accepted(number, admin.resume)
+
+
+@api.post("/projects/<int:number>/retrain")
+def retrain(number: int) -> Answer:
+    """Train and order now."""
+    return _accepted(number, admin.retrain)
+
+
+@api.post("/projects/<int:number>/reconcile")
+def reconcile(number: int) -> Answer:
+    """Read everything again from Label Studio."""
+    return _accepted(number, admin.reconcile)
+
+
+@api.errorhandler(LabelQueueError)
+def known_error(error: LabelQueueError) -> Answer:
+    """Answer with what is wrong and the way out; what only the log may know stays there."""
+    log.warning("%s %s: %s", request.method, request.path, error)
+    for kind, code in STATUS:
+        if isinstance(error, kind):
+            return jsonify({"error": str(error)}), code
+    return jsonify({"error": "not available right now, try again later; labelqueue's log says why"}), 503
+
+
+@api.errorhandler(BadRequest)
+def bad_request(error: BadRequest) -> Answer:
+    """Say what is wrong with a call."""
+    return jsonify({"error": f"{error.description} (see {PREFIX}/openapi.json)"}), 400

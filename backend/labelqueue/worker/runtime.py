@@ -1,0 +1,85 @@
+"""What one process works with: deployment settings, Redis, Label Studio, and a model that stays warm."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..images.fetcher import ImageFetcher
+from ..labelstudio.client import LabelStudio
+from ..settings import Deployment
+from ..state.connection import Redis, connect
+from ..state.pattern_cache import PatternCache
+from ..state.project import Project
+
+if TYPE_CHECKING:
+    from ..images.embedder import Embedder
+
+__all__ = ["Runtime", "current", "install"]
+
+
+class Runtime:
+    """The parts of one process, each made on first use and kept.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Settings of the environment.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self._embedders: dict[bool, Embedder] = {}
+
+    @cached_property
+    def store(self) -> Redis:
+        """Connection to Redis."""
+        return connect(self.deployment)
+
+    @cached_property
+    def client(self) -> LabelStudio:
+        """Client of Label Studio."""
+        return LabelStudio(self.deployment.label_studio_url, self.deployment.label_studio_api_key)
+
+    @cached_property
+    def fetcher(self) -> ImageFetcher:
+        """Reader of task images."""
+        return ImageFetcher(self.client, allow_hosts=self.deployment.allow_hosts)
+
+    def embedder(self, *, doubled: bool = False) -> Embedder:
+        """Return the embedding model; `doubled` is the double input size that segmentation uses."""
+        if doubled not in self._embedders:
+            from ..images.embedder import Embedder
+
+            name, weights = self.deployment.embedder, self.deployment.weights
+            model = Embedder.load(name, weights)
+            if doubled:
+                model = Embedder.load(name, weights, image_size=2 * model.image_size)
+            self._embedders[doubled] = model
+        return self._embedders[doubled]
+
+    def cache(self, project: Project, generation: str) -> PatternCache:
+        """Return a project's pattern cache of one generation."""
+        return PatternCache(project, generation, self.spool)
+
+    @property
+    def spool(self) -> Path:
+        """Folder of local copies of embedded blocks."""
+        return self.deployment.home / "spool"
+
+
+_current: Runtime | None = None
+
+
+def install(runtime: Runtime) -> None:
+    """Make `runtime` the one that this process's jobs use."""
+    global _current
+    _current = runtime
+
+
+def current() -> Runtime:
+    """Return this process's runtime; jobs are called by name and have no other way to reach it."""
+    if _current is None:
+        raise RuntimeError("no runtime installed: jobs run inside `labelqueue worker`")
+    return _current

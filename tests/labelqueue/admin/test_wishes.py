@@ -1,0 +1,117 @@
+"""What admins ask of a project: wishes, their answers to people, and errors that name the way out."""
+
+import pytest
+
+from labelqueue.admin import wishes as admin
+from labelqueue.exceptions import ProjectError, PublishError, SettingError
+from labelqueue.jobs import queues as jobs
+from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.state.project import NOT_CONNECTED, UNLABELED, TaskRow
+
+
+def publish(project, *versions):
+    orders = Orders(project)
+    for version in versions:
+        number = orders.next_number()
+        order = Order(
+            number=number, version=f"r{number} {version}", strategy=version, parameters={}, generation="g", arrivals=1,
+            labeled=0, embedded=1, created_at=0.0, places=(Place(1, "why"),),
+        )  # fmt: skip
+        orders.save(order)
+        orders.go_live(order)
+
+
+def queued(store):
+    return store.llen("rq:queue:tend")
+
+
+def test_every_wish_asks_a_worker_to_act_now(project, store):
+    publish(project, "FreeSel", "BAL")
+    for wish in (admin.pause, admin.resume, admin.rollback, admin.retrain, admin.reconcile):
+        store.delete(project.name("queued"), "rq:queue:tend")
+        wish(project)
+        assert queued(store) == 1, wish.__name__
+
+
+def test_answers_say_how_soon(project, store):
+    assert "as soon as a worker runs" in admin.retrain(project)
+    jobs.heartbeat(store, "w1")
+    assert "within seconds" in admin.retrain(project)
+    project.set(paused="sampling was changed")
+    assert "no longer paused" in admin.retrain(project)
+
+
+def test_the_last_wish_counts(project):
+    publish(project, "FreeSel", "BAL")
+    admin.rollback(project)
+    admin.pause(project)
+    assert project.get("rollback_wanted") == "" and project.get("pause_wanted").startswith("paused by an admin at 20")
+    admin.resume(project)
+    assert (project.get("pause_wanted"), project.get("resume_wanted")) == ("", "1")
+    admin.rollback(project)
+    assert (project.get("resume_wanted"), project.get("rollback_wanted")) == ("", "1")
+
+
+def test_retrain_lets_a_held_order_go(project):
+    project.set(hold="'r1 FreeSel' was chosen by a rollback")
+    admin.retrain(project)
+    first = project.get("retrain_wanted")
+    assert first and project.get("hold") == ""
+    admin.retrain(project)  # a wish of its own: the one that is being fulfilled must not take it away
+    assert project.get("retrain_wanted") != first
+
+
+def test_reconcile_reads_all_and_tries_bad_images_again(project):
+    project.put_tasks({1: TaskRow("/1.jpg", UNLABELED)})
+    project.quarantine({1: ("/1.jpg", "broken")})
+    admin.reconcile(project)
+    assert project.get("want_full") == "1" and project.quarantined() == {}
+
+
+@pytest.mark.parametrize("name", [2, "2", "r2", "r2 BAL", " r2 BAL "])
+def test_an_order_has_a_number_and_a_version(project, name):
+    publish(project, "FreeSel", "BAL")
+    assert admin.find_order(project, name).version == "r2 BAL"
+
+
+@pytest.mark.parametrize("name", [99, "r99", "r2 BAL", "", "²", "-1"])
+def test_an_unknown_order_is_an_error_that_lists_the_orders(project, name):
+    with pytest.raises(ProjectError, match="none was published yet"):
+        admin.find_order(project, name)
+    publish(project, *["FreeSel"] * 11, "BAL")
+    with pytest.raises(ProjectError, match=r"there are 'r12 BAL', 'r11 FreeSel', .*'r3 FreeSel', and 2 older ones$"):
+        admin.rollback(project, name)
+    assert project.get("rollback_wanted") == ""
+
+
+def test_a_rollback_without_an_order_needs_one_before_the_live_one(project):
+    with pytest.raises(PublishError, match="no live order"):
+        admin.rollback(project)
+    publish(project, "FreeSel")
+    with pytest.raises(PublishError, match="no order before 'r1 FreeSel'"):
+        admin.rollback(project)
+
+
+def test_a_project_without_this_backend_has_no_queue_to_change(project):
+    publish(project, "FreeSel", "BAL")
+    project.set(paused=NOT_CONNECTED)
+    for wish in (admin.pause, admin.resume, admin.rollback):
+        with pytest.raises(PublishError, match="Settings > Model"):
+            wish(project)
+    assert not any(project.get(f"{wish}_wanted") for wish in ("pause", "resume", "rollback"))
+
+
+def test_changed_settings_ask_for_work_and_equal_ones_do_not(project, store):
+    assert admin.change_settings(project, {"seed": 4, "trials": 200}, "REST") == {"seed": 4}
+    assert queued(store) == 1 and project.setting_choices()["trials"].source == "REST"
+    store.delete(project.name("queued"), "rq:queue:tend")
+    assert admin.change_settings(project, {"seed": 4}, "command line") == {}
+    assert queued(store) == 0
+
+
+def test_a_target_that_the_label_config_lacks_is_refused(project):
+    with pytest.raises(SettingError, match=r"'target' has value 'chioce'.*no control named 'chioce'"):
+        admin.change_settings(project, {"target": "chioce", "seed": 1}, "REST")
+    assert project.setting_choices() == {}
+    assert admin.change_settings(project, {"target": "choice"}, "REST") == {"target": "choice"}
+    assert admin.change_settings(project, {"target": None}, "REST") == {"target": ""}

@@ -1,0 +1,123 @@
+"""The command line of a project: what it prints, its JSON, its exit status, and that it does what REST does."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from labelqueue.cli import parser as cli
+from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.settings import Deployment
+from labelqueue.state.project import UNLABELED, TaskRow
+
+
+@pytest.fixture
+def run(deployment, project, monkeypatch, capsys):
+    """Run a command and return its exit status, standard output and standard error."""
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in (1, 2)})
+    for number, name in ((1, "FreeSel"), (2, "BAL")):
+        order = Order(
+            number=number, version=f"r{number} {name}", strategy=name, parameters={"seed": 0}, generation="g",
+            arrivals=2, labeled=0, embedded=2, created_at=1_800_000_000.0,
+            places=(Place(number, f"covers {number}"), Place(3 - number, "random control", control=True)),
+            why="first order",
+        )  # fmt: skip
+        Orders(project).save(order)
+        Orders(project).go_live(order)
+    monkeypatch.setattr(Deployment, "from_environment", classmethod(lambda cls: deployment))
+
+    def once(*arguments):
+        try:
+            status = cli.main(arguments)
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
+
+    return once
+
+
+def test_set_changes_resets_and_shows_where_settings_come_from(run, project):
+    project.take_extra_params({"horizon": 20})
+    status, out, _ = run("set", "7", "seed=4", "strategy=random", 'target="choice"')
+    assert status == 0 and "seed, strategy, target taken over" in out
+    assert project.settings() | {"seed": 4, "strategy": "random", "target": "choice"} == project.settings()
+    assert "horizon                20           extra params, 20" in out and "command line, 20" in out
+    assert "every value is as it was" in run("set", "7", "seed=4")[1]
+    status, out, _ = run("set", "7", "seed=", "--json")
+    rows = json.loads(out)["settings"]
+    assert (rows["seed"]["value"], rows["seed"]["source"]) == (0, "default")
+    assert run("set", "7")[1].startswith("project 7:\n  strategy"), "without changes it only shows"
+    assert "setting        horizon = 20 (from extra params, 20" in run("status", "7")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "word"),
+    [
+        ("trials=0", 1, "from 1 to 10000"),
+        ("sead=1", 1, "known are strategy"),
+        ("seed", 2, "not key=value"),
+        ("=1", 2, "key="),
+    ],
+)
+def test_a_wrong_change_is_an_error_that_names_the_way_out(run, project, change, status, word):
+    code, out, err = run("set", "7", change)
+    assert (code, out) == (status, "") and word in err
+    assert project.setting_choices() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact", "value", "word"),
+    [
+        (["rollback", "7"], "rollback_wanted", "1", "'r1 FreeSel' is live again"),
+        (["rollback", "7", "r1"], "rollback_wanted", "1", "is kept until `labelqueue retrain 7`"),
+        (["rollback", "7", "r2 BAL"], "rollback_wanted", "2", "it is the newest, and new orders follow"),
+        (["resume", "7"], "resume_wanted", "1", "taken over again"),
+        (["retrain", "7"], "retrain_wanted", None, "new order follows"),
+        (["reconcile", "7"], "want_full", "1", "read again"),
+    ],
+)
+def test_switches_write_a_wish_and_say_how_soon(run, project, store, arguments, fact, value, word):
+    status, out, _ = run(*arguments)
+    assert status == 0 and word in out and "as soon as a worker runs" in out
+    assert (project.get(fact) == value if value else project.get(fact)) and store.llen("rq:queue:tend") == 1
+
+
+def test_pause_says_how_to_go_on(run, project):
+    project.set(sampling_before="Uniform sampling")
+    assert "goes back to 'Uniform sampling'" in run("pause", "7")[1]
+    assert project.get("pause_wanted")
+    project.set(rollback_error="predictions were deleted")
+    assert "rollback_error predictions were deleted" in run("status", "7")[1]
+
+
+def test_orders_and_their_audit(run):
+    status, out, _ = run("orders", "7")
+    assert status == 0 and out.index("r2 BAL") < out.index("live") < out.index("first order") < out.index("r1 FreeSel")
+    assert "2  task 1        random control\n" in run("order", "7")[1]
+    assert [row["number"] for row in json.loads(run("orders", "7", "--json")[1])["orders"]] == [2, 1]
+    assert run("order", "7", "--limit", "1")[1] == "project 7: r2 BAL\n    1  task 2        covers 2\n"
+    for name in ("1", "r1 FreeSel"):
+        out = run("order", "7", "--version", name)[1]
+        assert "r1 FreeSel\n" in out and 'parameters     {"seed": 0}' in out and "1  task 1        covers 1" in out
+    assert json.loads(run("order", "7", "--version", "2", "--json")[1])["live"] is True
+    code, out, err = run("order", "7", "--version", "9")
+    assert (code, out) == (1, "") and "there are 'r2 BAL', 'r1 FreeSel'" in err
+
+
+def test_an_unknown_project_is_an_error_that_lists_those_there_are(run):
+    for command in ("status", "order", "orders", "pause", "resume", "rollback", "retrain", "reconcile", "set"):
+        code, out, err = run(command, "8")
+        assert (code, out) == (1, "") and "known: 7" in err
+
+
+def test_a_server_under_another_address_is_named(run, monkeypatch, deployment):
+    other = replace(deployment, label_studio_url="http://elsewhere:8080")
+    monkeypatch.setattr(Deployment, "from_environment", classmethod(lambda cls: other))
+    code, _, err = run("status", "7")
+    assert code == 1 and f"set LABEL_STUDIO_URL to the one meant: {deployment.label_studio_url}" in err
+
+
+@pytest.mark.parametrize("command", ["set", "pause", "resume", "rollback", "retrain", "orders", "order", "status"])
+def test_help_helps(run, command):
+    status, out, _ = run(command, "--help")
+    assert status == 0 and "PROJECT" in out and len(out.splitlines()) > 6

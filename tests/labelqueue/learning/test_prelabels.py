@@ -1,0 +1,73 @@
+"""Which answers are filled in, and how Label Studio wants them."""
+
+import numpy as np
+import pytest
+
+from labelqueue.labels.label_config import parse_label_config
+from labelqueue.learning.model import Model
+from labelqueue.learning.prelabels import least_probability, prelabel, result_of
+
+CHOICES = '<Choices name="c" toName="i"{}><Choice value="cat"/><Choice value="dog"/></Choices>'
+RATING = '<Rating name="c" toName="i" maxRating="5"/>'
+BOXES = '<RectangleLabels name="c" toName="i"><Label value="cat"/></RectangleLabels>'
+NESTED = '<Choices name="c" toName="i" allowNested="true"><Choice value="pet"><Choice value="cat"/></Choice></Choices>'
+TREE = '<Taxonomy name="c" toName="i"><Choice value="pet"><Choice value="cat"/></Choice></Taxonomy>'
+
+
+def target(control):
+    return parse_label_config(f'<View><Image name="i" value="$image"/>{control}</View>')
+
+
+SINGLE, MULTI = target(CHOICES.format("")), target(CHOICES.format(' choice="multiple"'))
+
+
+@pytest.mark.parametrize(
+    ("setting", "trust", "least"),
+    [("auto", 0.5, None), ("auto", 0.51, 0.0), ("on", 0.0, 0.0), ("off", 0.9, None), (0.8, 0.0, 0.8)],
+)
+def test_when_answers_are_filled_in(setting, trust, least):
+    assert least_probability(setting, trust, SINGLE) == least
+
+
+def test_presence_is_no_box():
+    assert least_probability("on", 1.0, target(BOXES)) is None
+
+
+def model(multi):
+    ones = np.ones(2, np.float32)
+    return Model(("cat", "dog"), multi, ones, ones, np.eye(2, dtype=np.float32), ones, 1.0, 9, 9, "f")
+
+
+@pytest.mark.parametrize(
+    ("multi", "probabilities", "least", "value"),
+    [
+        (False, (0.3, 0.7), 0.0, "dog"),
+        (False, (0.3, 0.7), 0.7, "dog"),
+        (False, (0.3, 0.7), 0.71, None),
+        (True, (0.9, 0.2), 0.8, ("cat",)),
+        (True, (0.9, 0.2), 0.81, None),
+        (True, (0.1, 0.2), 0.0, ()),
+    ],
+)
+def test_an_answer_needs_its_probability(multi, probabilities, least, value):
+    assert prelabel(model(multi), np.array(probabilities, np.float32), np.float32(least)) == value
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "kind", "content"),
+    [
+        (CHOICES.format(""), "dog", "choices", ["dog"]),
+        (CHOICES.format(' choice="multiple"'), ("cat", "dog"), "choices", ["cat", "dog"]),
+        (RATING, "4", "rating", 4),
+        (TREE, ("pet > cat",), "taxonomy", [["pet", "cat"]]),
+        (NESTED, ("pet > cat",), "choices", [["pet", "cat"]]),
+    ],
+)
+def test_label_studios_form(control, value, kind, content):
+    item = {"from_name": "c", "to_name": "i", "type": kind, "value": {kind: content}}
+    assert result_of(value, target(control)) == [item]
+
+
+@pytest.mark.parametrize("value", [None, ()])
+def test_nothing_to_fill_in_leaves_the_form_empty(value):
+    assert result_of(value, MULTI) == []

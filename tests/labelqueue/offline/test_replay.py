@@ -1,0 +1,107 @@
+"""One replayed campaign: nothing twice, nothing beyond the budget, the live service's phases, an exam at each count."""
+
+import numpy as np
+import pytest
+
+from labelqueue.block import Block
+from labelqueue.labels.label_config import parse_label_config
+from labelqueue.offline.dataset import Dataset, split
+from labelqueue.offline.replay import Replay, label_config, replay
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def clusters(per_class, *, spread=0.6, seed=0, test=None):
+    """Embedded images of four classes: Gaussian clouds in eight dimensions, sorted by class."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(CLASSES)), per_class)
+    centers = 2 * np.eye(8)[: len(CLASSES)]
+    vectors = (centers[labels] + spread * rng.normal(size=(labels.size, 8))).astype(np.float16)
+    places = np.arange(labels.size)
+    rows = Block(places, places.astype(np.uint64), vectors, vectors, np.arange(labels.size + 1))
+    return Dataset(CLASSES, labels.astype(np.int64), test, rows)
+
+
+def campaign(dataset, **settings):
+    pool = np.random.default_rng(1).permutation(len(dataset))
+    rows = dataset.rows.take(pool)
+    ids = np.arange(1, len(pool) + 1)
+    block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    answers = {task: CLASSES[number] for task, number in zip(ids.tolist(), dataset.labels[pool], strict=True)}
+    return Replay(block, answers, CLASSES, {"seed": 0, **settings}), answers
+
+
+@pytest.mark.parametrize("strategy", ["auto", "random", "bal", "margin"])
+def test_a_pool_is_labeled_to_the_last_image_and_nothing_twice(strategy):
+    replayed, answers = campaign(clusters(15), strategy=strategy, horizon=10, control_share=0.2)
+    tasks = [replayed.annotate() for _ in range(60)]
+    assert sorted(tasks) == sorted(answers)
+    assert replayed.labels == answers and list(replayed.labels) == tasks
+
+
+def test_the_phases_are_the_live_services():
+    replayed, _ = campaign(clusters(60), strategy="auto", cold_start="typiclust", warm="margin", control_share=0)
+    seen = []
+    for _ in range(80):
+        replayed.annotate()
+        if not seen or seen[-1] != replayed.order.strategy:
+            seen.append(replayed.order.strategy)
+    assert seen == ["TypiClust", "Margin"]
+
+
+def test_a_strategy_that_needs_a_model_begins_with_the_cold_start():
+    replayed, _ = campaign(clusters(40), strategy="entropy", cold_start="kcenter")
+    replayed.annotate()
+    assert replayed.order.strategy == "KCenterGreedy"
+    for _ in range(30):
+        replayed.annotate()
+    assert replayed.order.strategy == "Entropy"
+
+
+def test_controls_are_drawn_at_the_share_asked_for():
+    replayed, _ = campaign(clusters(100), strategy="random", control_share=0.25)
+    for _ in range(200):
+        replayed.annotate()
+    share = np.mean([place.control for place in replayed.order.places])
+    assert 0.15 < share < 0.35
+
+
+def test_points_of_a_curve():
+    dataset = clusters(50)
+    part = split(dataset.labels, None, seed=3)
+    points = replay(dataset, part, strategy="mine", settings={"strategy": "auto", "seed": 3}, counts=(2, 20, 60))
+    assert [(point.strategy, point.seed, point.labels) for point in points] == [
+        ("mine", 3, 2),
+        ("mine", 3, 20),
+        ("mine", 3, 60),
+    ]
+    assert points[0].balanced_accuracy <= 0.5  # two labels show two of four classes at most
+    assert points[2].balanced_accuracy > 0.85
+    assert points == replay(
+        dataset, part, strategy="mine", settings={"strategy": "auto", "seed": 3}, counts=(2, 20, 60)
+    )
+
+
+def test_before_two_classes_are_known_the_one_class_is_the_answer():
+    dataset = clusters(20)
+    part = split(dataset.labels, None, seed=0)
+    (point,) = replay(dataset, part, strategy="random", settings={"strategy": "random", "seed": 0}, counts=(1,))
+    assert point.balanced_accuracy == point.accuracy == 0.25
+
+
+def test_the_exam_does_not_see_the_pool():
+    labels = np.repeat(np.arange(4), 30)
+    test = np.arange(120) % 3 == 0
+    dataset = clusters(30, test=test)
+    shuffled = Dataset(CLASSES, np.where(test, (labels + 1) % 4, labels), test, dataset.rows)
+    settings = {"strategy": "random", "seed": 0}
+    for given, expected in ((dataset, (0.8, 1.0)), (shuffled, (0.0, 0.1))):
+        part = split(given.labels, given.test, seed=0)
+        (point,) = replay(given, part, strategy="random", settings=settings, counts=(60,))
+        assert expected[0] <= point.accuracy <= expected[1]
+
+
+def test_any_class_name_survives_the_label_config():
+    names = ('a "b"', "<c> & d", "e'f", "g\n h", "ü")
+    target = parse_label_config(label_config(names))
+    assert target.labels == names and not target.multi and target.kind == "classification"

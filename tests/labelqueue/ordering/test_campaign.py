@@ -1,0 +1,302 @@
+"""A campaign without Label Studio: it learns, switches, forgets, and never looks at a label before it guessed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from labelqueue.block import Block
+from labelqueue.exceptions import SettingError
+from labelqueue.labels.label_config import parse_label_config
+from labelqueue.ordering import recipe
+from labelqueue.ordering.campaign import Campaign, Features, share_of
+from labelqueue.ordering.campaign_state import GUESSES, Guess, Memory
+from labelqueue.settings import PROJECT
+from labelqueue.state.project import ANNOTATED, UNLABELED, TaskRow
+from poolselect import Random, default_clusters
+
+CLASSES = ("cat", "dog", "owl")
+CHOICES = "".join(f'<Choice value="{name}"/>' for name in CLASSES)
+CONFIG = (
+    '<View><Image name="image" value="$image"/><Choices name="choice" toName="image"{}>' + CHOICES + "</Choices></View>"
+)
+SINGLE = parse_label_config(CONFIG.format(""))
+MULTI = parse_label_config(CONFIG.format(' choice="multiple"'))
+DEFAULTS = {name: setting.default for name, setting in PROJECT.items()} | {"switch_after": 20}
+N = 240
+
+
+def world(n=N, seed=0):
+    """Three clouds of images: the block, and the class of each task."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(0, 3, size=n)
+    rows = (np.eye(3, 8)[kinds] * 4 + rng.normal(size=(n, 8))).astype(np.float16)
+    ids = np.arange(1, n + 1, dtype=np.int64)
+    block = Block(ids, np.zeros(n, np.uint64), rows, rows, np.arange(n + 1, dtype=np.int64))
+    return block, {int(task): CLASSES[kind] for task, kind in zip(ids, kinds, strict=True)}
+
+
+class Player:
+    """Plays a campaign: annotators who always know the answer."""
+
+    def __init__(self, target=SINGLE, n=N, **settings):
+        self.block, self.truth = world(n)
+        if target.multi:
+            self.truth = {task: (name,) if name != "owl" else () for task, name in self.truth.items()}
+        self.campaign = Campaign(target, {**DEFAULTS, "trials": 5, **settings})
+        self.labels = {}
+        self.reasons = []
+        self.places = []
+        self.versions = 0
+
+    def tasks(self):
+        return {task: TaskRow("u", ANNOTATED if task in self.labels else UNLABELED) for task in self.truth}
+
+    def turn(self, **options):
+        """Let the campaign look at the labels, and rank when it wants a new order."""
+        self.campaign.observe(self.labels)
+        options = {"generation": "g", **options}
+        why = self.campaign.learn(lambda: self.block, self.labels, self.tasks(), **options)
+        if why or not self.places:
+            self.reasons.append(why)
+            self.places = self.campaign.rank(self.block, self.tasks(), size=90, first=len(self.labels))
+            self.versions += 1
+            self.campaign.served(f"r{self.versions}", self.places)
+        return why
+
+    def play(self, labels):
+        self.turn()
+        while len(self.labels) < labels:
+            task = next(place.task for place in self.places if place.task not in self.labels)
+            self.labels[task] = self.truth[task]
+            self.turn()
+        return self
+
+
+def test_it_starts_cold_switches_and_cycles():
+    player = Player().play(20)
+    assert player.campaign.memory.course.phase == "cold" and player.campaign.recipe().title == "FreeSel"
+    player.play(100)
+    assert player.campaign.memory.course.phase == "warm"
+    assert player.campaign.memory.trust > 0.5  # three clouds are easy
+    titles = [reason for reason in player.reasons if reason.startswith("trained on")]
+    assert len(titles) >= 4 and player.campaign.recipe().title == f"BAL cycle {len(titles) + 1}"
+    assert player.campaign.recipe().parameters["model"] == player.campaign.memory.model.fingerprint
+
+
+def test_a_guess_is_made_before_the_label_is_learned_and_once():
+    player = Player().play(60)
+    memory = player.campaign.memory
+    assert len({guess.task for guess in memory.guesses}) == len(memory.guesses)
+    # The first model came with the tenth label; every later label was guessed by a model that did not know it.
+    assert [guess.task for guess in memory.guesses] == list(player.labels)[10:]
+    assert all(guess.labels <= place for place, guess in enumerate(memory.guesses, start=10))
+    assert player.campaign.observe(player.labels) == 0
+
+
+def test_the_model_keeps_how_well_its_predecessors_guessed():
+    player = Player().play(60)
+    guesses = player.campaign.memory.guesses
+    assert player.campaign.memory.model.accuracy == player.campaign.trust(player.labels).balanced_accuracy
+    assert sum(guess.predicted == player.labels[guess.task] for guess in guesses[-20:]) >= 12
+
+
+def test_an_idle_turn_changes_nothing():
+    player = Player().play(60)
+    memory, recipe = player.campaign.memory, player.campaign.recipe().parameters
+    assert player.turn() == ""
+    assert player.campaign.memory.dump() == memory.dump() and player.campaign.recipe().parameters == recipe
+
+
+def test_memory_comes_back_and_the_campaign_goes_on_where_it_stood():
+    player = Player().play(60)
+    again = Player()
+    again.campaign.memory = Memory.load(player.campaign.memory.dump())
+    again.labels, again.places, again.versions = dict(player.labels), player.places, player.versions
+    assert again.campaign.memory.dump() == player.campaign.memory.dump()
+    assert list(player.play(90).labels) == list(again.play(90).labels)
+    assert Memory.load({}).dump() == Memory().dump()
+
+
+def test_the_same_campaign_gives_the_same_order_whatever_the_calls_between():
+    one, other = Player().play(80), Player()
+    other.turn()
+    while len(other.labels) < 80:
+        task = next(place.task for place in other.places if place.task not in other.labels)
+        other.labels[task] = other.truth[task]
+        for _ in range(2):
+            other.turn()
+    assert list(one.labels) == list(other.labels)
+
+
+def test_deleted_labels_are_unlearned_at_once():
+    player = Player().play(60)
+    gone = list(player.labels)[-3:]
+    for task in gone:
+        del player.labels[task]
+    assert player.turn() == "trained on 57 labels"
+    assert not set(gone) & set(player.campaign.memory.trained_on)
+    player.labels.clear()
+    assert player.turn()
+    memory = player.campaign.memory
+    assert (memory.model, memory.outlook, memory.course.phase) == (None, None, "cold")
+    assert player.campaign.recipe().title == "FreeSel" and player.turn() == ""
+
+
+def test_a_changed_label_counts_as_new():
+    player = Player(retrain_every=3).play(60)
+    before = player.campaign.memory.model.fingerprint
+    for task in list(player.labels)[:3]:
+        player.labels[task] = next(name for name in CLASSES if name != player.labels[task])
+    assert player.turn()
+    assert player.campaign.memory.model.fingerprint != before
+
+
+def test_training_can_be_asked_for():
+    player = Player().play(33)
+    trainings = player.campaign.memory.trainings
+    assert player.turn(wanted=True) == "a new order was asked for"
+    assert player.campaign.memory.trainings == trainings + 1
+
+
+def test_other_embeddings_or_classes_ask_for_another_model():
+    player = Player().play(60)
+    assert player.turn(generation="another") == "trained on 60 labels"
+    assert player.campaign.memory.generation == "another"
+
+
+def test_a_used_up_head_is_replaced_by_a_better_order_instead_of_a_refill():
+    player = Player().play(64)
+    assert player.turn(low=True) == "trained on 64 labels"
+    assert player.turn(low=True) == ""
+
+
+@pytest.mark.parametrize("name", ["margin", "least_confidence", "entropy", "bal"])
+def test_a_pinned_strategy_that_needs_a_model_waits_for_it_in_the_cold_start(name):
+    player = Player(strategy=name, cold_start="random")
+    player.turn()
+    assert player.campaign.recipe().name == "random"
+    player.play(12)
+    assert player.campaign.recipe().name == name
+    assert player.reasons[1] == "trained on 10 labels"
+
+
+def test_a_pinned_cold_strategy_keeps_its_order_whatever_is_learned():
+    player = Player(strategy="random", prelabel="off").play(80)
+    assert player.campaign.memory.model is not None and player.campaign.memory.course.phase == "warm"
+    assert player.campaign.recipe().name == "random" and player.campaign.recipe().model == ""
+    assert not any(reason.startswith("trained on") for reason in player.reasons)
+
+
+def test_a_known_budget_goes_once_through_the_slots():
+    player = Player(budget=120, batch_size=10)
+    player.play(60)
+    first = player.campaign.memory.cycle
+    player.play(120)
+    last = player.campaign.memory.cycle
+    assert first.slots == last.slots is not None
+    assert 0 <= first.number < last.number == last.slots - 1
+
+
+def test_a_phase_that_begins_without_a_training_knows_budget_and_trust():
+    player = Player(budget=120, batch_size=7, switch_after=100).play(60)
+    before = player.campaign.memory
+    player.campaign.settings = player.campaign.settings | {"switch_after": 20}
+    assert player.turn() == player.campaign.memory.course.reason
+    memory = player.campaign.memory
+    assert (memory.trainings, memory.course.phase) == (before.trainings, "warm")
+    assert (memory.cycle.number, memory.cycle.size, memory.cycle.slots) == (0, 7, 9)
+    assert memory.cycle.balancing_factor > 5
+
+
+def test_a_guess_stays_until_the_model_learns_the_label():
+    memory = Memory(trained_on={1: "cat"})
+    guesses = [Guess(task, "cat", 1, 1) for task in range(1, GUESSES + 10)]
+    kept = [guess.task for guess in memory.with_guesses(guesses).guesses]
+    assert kept == list(range(1, GUESSES + 10))  # only one is learned, and one may stay
+    learned = replace(memory, trained_on=dict.fromkeys(kept, "cat"))
+    assert [guess.task for guess in learned.with_guesses(guesses).guesses] == kept[-GUESSES:]
+
+
+def test_clusters_of_an_open_label_config_stay_while_the_pool_grows_a_little():
+    open_config = CONFIG.replace('toName="image"{}', 'toName="image" value="$choices"')
+    campaign = Campaign(parse_label_config(open_config), DEFAULTS)
+    large, small = world(N + 40)[0], world(N + 40)[0].take(np.arange(N))
+    assert campaign.fit_geometry(small, "g") == "first clusters"
+    assert default_clusters(len(small), None) != default_clusters(len(large), None)
+    assert campaign.fit_geometry(large, "g") == ""
+
+
+def test_a_third_partys_strategy_may_hold_anything(monkeypatch):
+    class Theirs(Random):
+        def __init__(self, *, random_state=0):
+            super().__init__(random_state=random_state)
+            self.bounds, self.function, self._cache = (1, 2), len, np.zeros(3)
+
+    monkeypatch.setattr(recipe, "_classes", lambda: {"theirs": Theirs})
+    player = Player(strategy="theirs").play(12)
+    parameters = player.campaign.recipe().parameters
+    assert parameters["bounds"] == [1, 2] and "_cache" not in parameters
+    assert json.loads(json.dumps(parameters)) == parameters  # else a new order would be due at every look
+    with pytest.raises(SettingError, match="'gone' is not installed"):
+        recipe.make_strategy("gone", DEFAULTS)
+
+
+def test_several_labels_go_through_the_same_course():
+    player = Player(target=MULTI).play(90)
+    assert player.campaign.memory.course.phase == "warm"
+    assert player.campaign.memory.model.multi and player.campaign.recipe().name == "bal"
+
+
+class TestPrelabels:
+    def test_a_trusted_model_fills_answers_in_but_never_on_controls(self):
+        player = Player(control_share=0.3).play(90)
+        assert player.campaign.recipe().prelabel == 0.0
+        controls = [place for place in player.places if place.control]
+        chosen = [place for place in player.places if not place.control]
+        assert controls and all(place.prelabel is None for place in controls)
+        right = [place.prelabel == player.truth[place.task] for place in chosen]
+        assert np.mean(right) > 0.8
+
+    def test_not_where_label_studio_hides_them(self):
+        player = Player().play(90)
+        hidden = Campaign(SINGLE, player.campaign.settings, player.campaign.memory, prelabels=False)
+        places = hidden.rank(player.block, player.tasks(), size=50, first=90)
+        assert {place.prelabel for place in places} == {None}
+        assert hidden.recipe().parameters != player.campaign.recipe().parameters  # so that a new order is due
+
+
+class TestControls:
+    def test_a_control_that_a_later_order_chooses_is_none_any_more(self):
+        player = Player(control_share=0.2).play(60)
+        places = player.places
+        control = next(place for place in places if place.control)
+        assert player.campaign.memory.controls[control.task] == f"r{player.versions}"
+        player.campaign.served("r99", [replace(control, control=False)])
+        assert control.task not in player.campaign.memory.controls
+
+    def test_their_guesses_carry_the_order_that_served_them(self):
+        player = Player(control_share=0.2).play(100)
+        guesses = [guess for guess in player.campaign.memory.guesses if guess.control]
+        assert 8 <= len(guesses) <= 30
+        assert all(guess.control.startswith("r") and guess.labels >= 10 for guess in guesses)
+
+
+class TestRotationFeatures:
+    def test_tasks_without_features_wait_behind(self):
+        player = Player(bal_features="rotation").play(60)
+        rng = np.random.default_rng(5)
+        half = player.block.take(np.arange(0, N, 2))
+        rows = rng.normal(size=(len(half.ids), 4)).astype(np.float16)
+        features = Features("net", Block(half.ids, half.sources, rows, rows, half.offsets))
+        places = player.campaign.rank(player.block, player.tasks(), size=N, first=60, features=features)
+        ranked = [place.task for place in places if "rotation" not in place.reason]
+        assert {task % 2 for task in ranked} == {1} and len(places) == N - 60
+        geometry = player.campaign.memory.geometry
+        assert (geometry.centroids.shape[2], geometry.source) == (4, "net")
+
+
+@pytest.mark.parametrize(("labels", "share"), [(0, 10), (200, 10), (219, 10), (220, 11), (1000, 50)])
+def test_a_cycle_is_a_twentieth_of_the_labels(labels, share):
+    assert share_of(labels) == share

@@ -1,0 +1,134 @@
+"""Scores, records, and when an order is due."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelqueue.ordering.order import Order, Orders, Place, score
+from labelqueue.ordering.ranking import due, refill_threshold, size_of
+from labelqueue.ordering.recipe import Recipe
+from labelqueue.state.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from poolselect import FreeSel, Random
+
+
+def recipe(strategy=None, **changes) -> Recipe:
+    base = Recipe("freesel", "FreeSel", strategy or FreeSel(trials=1), "cold", "", None, 0.05, "vit")
+    return replace(base, **changes)
+
+
+def order(tasks=(3, 1, 2), **changes) -> Order:
+    places = tuple(Place(task, "why") for task in tasks)
+    base = Order(1, "r1 FreeSel", "FreeSel", recipe().parameters, "gen", 3, 0, 3, 1.0, places)
+    return replace(base, **changes)
+
+
+@given(st.integers(0, 10**8))
+def test_scores_grow_with_the_rank_and_label_studio_takes_them(rank):
+    assert 0 < score(rank) < score(rank + 1) < 1
+
+
+def test_records_come_back(project):
+    orders = Orders(project)
+    assert orders.live() is None
+    places = (
+        Place(3, "why"),
+        Place(1, "drawn", True),
+        Place(2, "sure", prelabel="cat"),
+        Place(4, "", True, ("a", "b")),
+    )
+    first, second = order(), order(number=2, version="r2 FreeSel", phase="warm", trust=0.4, places=places)
+    orders.save(first)
+    orders.save(second)
+    orders.go_live(first)
+    assert orders.live() == first
+    assert orders.by_version("r2 FreeSel") == second
+    assert orders.by_version("r9") is None
+    assert orders.all() == [first, second]
+
+
+CALM = {
+    "embedded": 3,
+    "arrivals": 3,
+    "arriving": False,
+    "recipe": recipe(),
+    "generation": "gen",
+    "horizon": 10,
+    "annotators": 0,
+    "hold": False,
+}
+
+
+def tasks(states: dict[int, str]) -> dict[int, TaskRow]:
+    return {task: TaskRow("u", state) for task, state in states.items()}
+
+
+THREE = tasks(dict.fromkeys((1, 2, 3), UNLABELED))
+
+
+@pytest.mark.parametrize(
+    ("change", "action"),
+    [
+        ({}, "none"),
+        ({"embedded": 0}, "none"),
+        ({"arrivals": 4}, "new"),
+        ({"arrivals": 4, "hold": True}, "none"),
+        ({"arrivals": 4, "arriving": True}, "none"),
+        ({"arrivals": 6, "embedded": 6, "arriving": True}, "new"),
+        ({"recipe": recipe(Random())}, "new"),
+        ({"recipe": recipe(FreeSel(trials=2))}, "new"),
+        ({"recipe": recipe(control_share=0.1)}, "new"),
+        ({"recipe": recipe(prelabel=0.5)}, "new"),
+        ({"recipe": recipe(model="another")}, "new"),
+        ({"recipe": recipe(Random()), "hold": True}, "none"),
+        ({"learned": "trained on 30 labels"}, "new"),
+        ({"learned": "trained on 30 labels", "hold": True}, "none"),
+        ({"generation": "other"}, "new"),
+        ({"generation": "other", "hold": True}, "none"),
+    ],
+)
+def test_what_makes_a_new_order_due(change, action):
+    assert due(order(), tasks=THREE, **{**CALM, **change}).action == action
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (recipe(model="m2"), "learned more"),
+        (recipe(Random()), "settings"),
+        (recipe(model="m2", prelabel=0.5), "settings"),
+    ],
+)
+def test_a_new_order_says_what_changed(change, words):
+    assert words in due(order(), tasks=THREE, **{**CALM, "recipe": change}).why
+
+
+def test_the_first_order_is_due_with_the_first_row():
+    assert due(None, tasks=THREE, **{**CALM, "embedded": 1, "arriving": True}).action == "new"
+
+
+def test_a_refill_is_due_only_while_something_is_unpublished():
+    more = {**THREE, 4: TaskRow("u", UNLABELED)}
+    assert due(order(), tasks=more, **CALM).action == "refill"
+    assert due(order(), tasks={**THREE, 4: TaskRow("u", ANNOTATED)}, **CALM).action == "none"
+    assert due(order(), tasks={**THREE, 4: TaskRow("u", SKIPPED)}, **CALM).action == "refill"
+
+
+def test_a_long_enough_head_is_not_refilled():
+    many = tasks(dict.fromkeys(range(40), UNLABELED))
+    held = order(tuple(range(22)))
+    assert due(held, tasks=many, **CALM).action == "none"
+    labeled = {**many, 0: TaskRow("u", ANNOTATED)}
+    assert due(held, tasks=labeled, **CALM).action == "refill"
+
+
+@given(st.integers(10, 5000), st.integers(0, 10_000))
+def test_an_order_is_always_larger_than_the_threshold_of_its_refill(horizon, annotators):
+    assert size_of(horizon, annotators) >= refill_threshold(horizon, annotators) + horizon // 2
+    assert size_of(horizon, 0) == 3 * horizon
+
+
+def test_many_annotators_raise_the_threshold():
+    assert refill_threshold(100, 0) == 220
+    assert refill_threshold(100, 30) == 260

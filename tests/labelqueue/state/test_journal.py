@@ -1,0 +1,57 @@
+"""The journal keeps events until they were acted on, in order, without gaps."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelqueue.state.journal import ACTIONS, Event, Journal, read_event
+
+
+@pytest.mark.parametrize(
+    ("payload", "event"),
+    [
+        ({"action": "TASKS_CREATED", "tasks": [{"id": 1}, {"id": 2}]}, Event("TASKS_CREATED", (1, 2))),
+        (
+            {"action": "ANNOTATION_CREATED", "annotation": {"id": 5, "completed_by": 9}, "task": {"id": 3}},
+            Event("ANNOTATION_CREATED", (5,), (9,), (3,)),
+        ),
+        (
+            {
+                "action": "ANNOTATIONS_CREATED",
+                "annotation": [{"id": 5, "completed_by": 9}, {"id": 6}],
+                "task": [{"id": 3}],
+            },
+            Event("ANNOTATIONS_CREATED", (5, 6), (9,), (3,)),
+        ),
+        ({"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 1}]}, Event("ANNOTATIONS_DELETED", (1,))),
+        ({"action": "PROJECT_UPDATED", "project": {"id": 1}}, Event("PROJECT_UPDATED")),
+        ({"action": "LABEL_LINK_CREATED"}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_kept_of_a_webhook(payload, event):
+    assert read_event(payload) == event
+
+
+def test_events_that_come_while_others_are_acted_on_stay(project):
+    journal = Journal(project)
+    journal.append(Event("TASKS_CREATED", (1,)))
+    events, mark = journal.read()
+    journal.append(Event("TASKS_DELETED", (1,)))
+    journal.clear(mark)
+    assert events == [Event("TASKS_CREATED", (1,))]
+    assert journal.read()[0] == [Event("TASKS_DELETED", (1,))]
+    journal.clear(journal.read()[1])
+    assert len(journal) == 0
+    journal.clear(journal.read()[1])  # an empty journal has no mark
+
+
+@given(
+    st.sampled_from(sorted(ACTIONS)),
+    st.recursive(
+        st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text() | st.just("id"), x)
+    ),
+)
+def test_no_payload_breaks_the_reader(action, junk):
+    event = read_event({"action": action, "tasks": junk, "annotation": junk, "annotations": junk, "task": junk})
+    assert event is not None and event.action == action

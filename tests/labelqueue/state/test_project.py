@@ -1,0 +1,64 @@
+"""Project state: identity, tasks, quarantine, wishes, people at work."""
+
+import time
+
+import pytest
+
+from conftest import ORIGIN
+from labelqueue.exceptions import ProjectError
+from labelqueue.state.project import SKIPPED, UNLABELED, Project, ProjectRef, TaskRow
+
+
+def test_setup_and_webhook_name_the_same_project():
+    created = "2026-11-21T00:44:53.544491Z"
+    by_api = ProjectRef.from_api(ORIGIN, {"id": 1, "created_at": created})
+    assert by_api == ProjectRef.from_setup(ORIGIN, f"1.{by_api.created}")
+    assert by_api.key != ProjectRef("http://other.test", 1, by_api.created).key
+
+
+@pytest.mark.parametrize("text", ["", "x", "1", "1.x", ".5"])
+def test_a_strange_project_is_refused(text):
+    with pytest.raises(ProjectError, match="expected <id>"):
+        ProjectRef.from_setup(ORIGIN, text)
+
+
+def test_find_takes_the_newest_of_one_id(store, project):
+    younger = Project(store, ProjectRef(ORIGIN, project.ref.id, project.ref.created + 5))
+    younger.register()
+    elsewhere = Project(store, ProjectRef("http://other.test", project.ref.id, project.ref.created + 9))
+    elsewhere.register()
+    assert Project.find(store, ORIGIN, project.ref.id).ref == younger.ref
+    with pytest.raises(ProjectError, match="known: 7"):
+        Project.find(store, ORIGIN, 8)
+
+
+def test_tasks_come_back_as_they_went_in(project):
+    rows = {1: TaskRow("/data/upload/ä.jpg", UNLABELED), 2: TaskRow("", SKIPPED)}
+    project.put_tasks(rows)
+    project.quarantine({2: ("", "no image")})
+    assert project.tasks() == rows
+    assert project.task_rows([2, 3]) == {2: rows[2]}
+    assert project.quarantined() == {2: ("", "no image")}
+    project.drop_tasks([2])
+    assert project.tasks() == {1: rows[1]} and project.quarantined() == {}
+
+
+def test_forget_leaves_nothing(store, project):
+    project.put_tasks({1: TaskRow("a", UNLABELED)})
+    project.forget()
+    assert [name for name in store.scan_iter("*") if project.key.encode() in name] == []
+    with pytest.raises(ProjectError):
+        Project.open(store, project.key)
+
+
+def test_a_fulfilled_wish_is_emptied_unless_another_replaced_it(project):
+    project.set(rollback_wanted="2")
+    project.settle("rollback_wanted", "1")
+    assert project.get("rollback_wanted") == "2"
+    project.settle("rollback_wanted", "2")
+    assert project.get("rollback_wanted") == ""
+
+
+def test_people_count_as_at_work_for_an_hour(project, store):
+    store.zadd(project.name("annotators"), {"1": time.time(), "2": time.time() - 3500, "3": time.time() - 3700})
+    assert project.annotators_at_work() == 2

@@ -1,0 +1,263 @@
+"""Reading tasks and their labels from a Label Studio that is played by a table in memory."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from labelqueue.exceptions import LabelStudioError
+from labelqueue.state.journal import Event
+from labelqueue.state.label_book import LabelBook
+from labelqueue.state.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from labelqueue.sync.reading import drop_deleted, image_uri, read_changes, wants_full
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+
+
+class Table:
+    """Tasks with annotations, a clock that a test turns, and the reading side of the client."""
+
+    def __init__(self, *tasks):
+        self.now, self.rows, self.read, self._ids = START, {}, [], 0
+        for task in tasks:
+            self.add(task)
+
+    def add(self, task):
+        self.rows[task] = {"id": task, "data": {"image": f"/{task}.jpg"}, "annotations": []}
+        self.touch(task)
+
+    def touch(self, task):
+        row = self.rows[task]
+        row["updated_at"] = self.now.isoformat()
+        self.count(task)
+
+    def count(self, task):
+        skips = sum(one["was_cancelled"] for one in self.rows[task]["annotations"])
+        row = self.rows[task]
+        row["total_annotations"], row["cancelled_annotations"] = len(row["annotations"]) - skips, skips
+        row["is_labeled"] = row["total_annotations"] > 0
+
+    def annotate(self, task, label, skip=False, count=True):
+        self._ids += 1
+        value = {"from_name": "choice", "type": "choices", "value": {"choices": [label]}}
+        self.rows[task]["annotations"].append(
+            {"id": self._ids, "updated_at": "now", "was_cancelled": skip, "result": [] if skip else [value]}
+        )
+        if count:
+            self.touch(task)
+
+    def tasks(self, project, *, since=None, fields):
+        for row in list(self.rows.values()):
+            if since is None or datetime.fromisoformat(row["updated_at"]) > since:
+                yield {field: row[field] for field in fields}
+
+    def annotated(self, project, tasks, fields):
+        self.read += tasks
+        if tasks:
+            yield [self.rows[task] for task in tasks if task in self.rows]
+
+    def existing(self, project, tasks):
+        return set(tasks) & set(self.rows)
+
+
+@pytest.fixture
+def table():
+    return Table(1, 2, 3)
+
+
+@pytest.fixture
+def book(project):
+    return LabelBook(project)
+
+
+@pytest.fixture
+def read(project, table, book):
+    """Read as `tend` does; return the labels."""
+
+    def read(*events, full=None):
+        target = project.target()
+        full = wants_full(project, target) if full is None else full
+        read.changes = read_changes(project, table, target, None, full=full, events=events)
+        return book.labels(target).values
+
+    return read
+
+
+def test_tasks_and_labels_are_read(project, table, read):
+    table.annotate(2, "cat")
+    table.annotate(3, "", skip=True)
+    assert read() == {2: "cat"}
+    assert read.changes == 3
+    rows = {1: TaskRow("/1.jpg", UNLABELED), 2: TaskRow("/2.jpg", ANNOTATED), 3: TaskRow("/3.jpg", SKIPPED)}
+    assert project.tasks() == rows and table.read == [2, 3]
+
+
+def test_what_was_read_is_not_read_again(table, read):
+    table.annotate(2, "cat")
+    read()
+    table.read.clear()
+    for full in (False, True, False):
+        assert read(full=full) == {2: "cat"}
+        assert read.changes == 0
+    assert table.read == []
+    table.now += timedelta(seconds=1)
+    table.annotate(2, "dog")
+    assert read() == {} and read.changes == 1
+    assert table.read == [2]
+
+
+def test_an_updated_label_is_read_though_the_task_looks_the_same(table, read):
+    table.annotate(1, "cat")
+    read()
+    table.now += timedelta(seconds=1)
+    table.rows[1]["annotations"][0]["result"][0]["value"]["choices"] = ["dog"]
+    table.touch(1)
+    assert read() == {1: "dog"} and read.changes == 1
+
+
+def test_a_deleted_annotation_takes_its_label_along(table, read, book):
+    table.annotate(1, "cat")
+    table.annotate(2, "cat")
+    table.annotate(2, "dog")
+    assert read() == {1: "cat"}
+    table.now += timedelta(minutes=5)
+    for task in (1, 2):
+        table.rows[task]["annotations"].pop()
+        table.touch(task)
+    assert read() == {2: "cat"}
+    assert book.tasks() == {2}
+
+
+def test_annotations_that_are_counted_late_are_found(table, read):
+    read()
+    table.annotate(1, "cat", count=False)
+    assert read() == {}
+    table.count(1)  # `updated_at` stays
+    assert read() == {1: "cat"}
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("skip", [True, False])
+def test_a_label_counts_though_label_studio_lost_count_of_it(project, table, read, heard, skip):
+    # Importing predictions writes back the counts that were read before somebody submitted.
+    read()
+    counts = {key: table.rows[2][key] for key in ("total_annotations", "cancelled_annotations", "is_labeled")}
+    table.now += timedelta(seconds=1)
+    table.annotate(2, "cat", skip=skip)
+    table.rows[2] |= counts
+    said = {} if skip else {2: "cat"}
+    state = SKIPPED if skip else ANNOTATED
+    events = [Event("ANNOTATION_CREATED", (1,), (), (2,))] if heard else []
+    for more in (events, [], []):
+        assert read(*more) == said and project.tasks()[2].state == state
+    assert read(full=True) == said and project.tasks()[2].state == state
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_deletion_counts_though_label_studio_lost_count_of_it(project, table, read, heard):
+    table.annotate(2, "cat")
+    read()
+    counts = {key: table.rows[2][key] for key in ("total_annotations", "is_labeled")}
+    table.now += timedelta(seconds=1)
+    table.rows[2]["annotations"].clear()
+    if not heard:
+        table.touch(2)
+    table.rows[2] |= counts
+    events = [Event("ANNOTATIONS_DELETED", (1,))] if heard else []
+    for more in (events, [], []):
+        assert read(*more) == {} and project.tasks()[2].state == UNLABELED
+    assert read(full=True) == {} and project.tasks()[2].state == UNLABELED
+
+
+def test_deleted_tasks_leave_the_book(project, table, read, book):
+    for task in (1, 2, 3):
+        table.annotate(task, "cat")
+    read()
+    del table.rows[1]
+    assert read(full=True) == {2: "cat", 3: "cat"}
+    del table.rows[2]
+    drop_deleted(project, table, None, [Event("TASKS_DELETED", (2, 3))])
+    assert book.tasks() == {3} and set(project.tasks()) == {3}
+
+
+def test_a_task_that_is_deleted_while_it_is_read_has_no_label(table, read, book, monkeypatch):
+    table.annotate(1, "cat")
+    whole = table.annotated
+
+    def annotated(*arguments, **options):
+        del table.rows[1]
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(table, "annotated", annotated)
+    assert read() == {} and book.tasks() == set()
+
+
+def test_a_lost_book_is_read_again_at_once(store, project, table, read):
+    table.annotate(1, "cat")
+    read()
+    table.now += timedelta(hours=1)
+    table.annotate(2, "dog")
+    read()
+    store.delete(project.name("labels", "1"))
+    assert project.get("watermark") and wants_full(project, project.target())
+    assert read() == {1: "cat", 2: "dog"}
+    assert not wants_full(project, project.target())
+
+
+def test_a_lost_watermark_costs_no_second_reading_of_labels(store, project, table, read):
+    table.annotate(1, "cat")
+    read()
+    store.hdel(project.name("info"), "watermark")
+    table.read.clear()
+    assert read() == {1: "cat"} and table.read == []
+
+
+def test_lost_tasks_do_not_keep_the_labels_of_deleted_ones(store, project, table, read, book):
+    table.annotate(1, "cat")
+    read()
+    store.delete(project.name("tasks"))
+    del table.rows[1]
+    assert read(full=True) == {} and book.tasks() == set()
+
+
+def test_a_reading_that_fails_is_made_up_for(project, table, read, monkeypatch):
+    read()
+    before = project.get("watermark")
+    table.now += timedelta(minutes=5)
+    table.annotate(1, "cat")
+
+    def annotated(*arguments, **options):
+        raise LabelStudioError("down")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(table, "annotated", annotated)
+        with pytest.raises(LabelStudioError):
+            read()
+    assert project.get("watermark") == before
+    assert read() == {1: "cat"} and project.get("watermark") > before
+
+
+def test_an_interrupted_first_reading_is_not_complete(project, table, book, read, monkeypatch):
+    table.annotate(1, "cat")
+
+    def annotated(*arguments, **options):
+        raise LabelStudioError("down")
+
+    monkeypatch.setattr(table, "annotated", annotated)
+    with pytest.raises(LabelStudioError):
+        read()
+    assert not book.complete and wants_full(project, project.target())
+
+
+@pytest.mark.parametrize(
+    ("value", "uri"),
+    [
+        ("/a.jpg", "/a.jpg"),
+        (["/a.jpg", "/b.jpg"], "/a.jpg"),
+        ([], ""),
+        ({"url": "/a.jpg"}, "/a.jpg"),
+        (None, ""),
+        (3, ""),
+    ],
+)
+def test_the_image_of_a_task_is_found(value, uri):
+    assert image_uri({"image": value}, "image") == uri

@@ -1,0 +1,328 @@
+"""REST: every call, its errors, who may make it, and that openapi.json tells the truth about all of them."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+import redis
+
+import labelqueue
+from conftest import CONFIG, ORIGIN
+from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.settings import PROJECT, Deployment
+from labelqueue.state.project import NOT_CONNECTED, SKIPPED, UNLABELED, Project, ProjectRef, TaskRow
+from labelqueue.web.access import SECRET_HEADER
+from labelqueue.web.app import create_app
+from labelqueue.web.protocol import gone
+
+DOCUMENT = json.loads((Path(labelqueue.__file__).parent / "web" / "openapi.json").read_text())
+HERE = "/api/v1/projects/7"
+CREATED_AT = "2027-01-15T08:00:00Z"
+
+
+def order_of(number, *tasks, version="FreeSel"):
+    return Order(
+        number=number, version=f"r{number} {version}", strategy=version, parameters={"seed": 0}, generation="g",
+        arrivals=3, labeled=0, embedded=3, created_at=1_800_000_000.0,
+        places=tuple(Place(task, f"covers {task}") for task in tasks),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def app(store, deployment):
+    return create_app(deployment)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def ordered(project):
+    """Project 7 with three tasks and two orders, the second one live."""
+    project.put_tasks({1: TaskRow("/1.jpg", UNLABELED), 2: TaskRow("/2.jpg", SKIPPED), 3: TaskRow("/3.jpg", UNLABELED)})
+    project.set(order_number="2")
+    for order in (order_of(1, 1, 2, 3), order_of(2, 3, 2, 1, version="BAL")):
+        Orders(project).save(order)
+        Orders(project).go_live(order)
+    return project
+
+
+def operation(method, path):
+    """Return the document's operation for a path as it was called, and its path."""
+    for template, operations in DOCUMENT["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method in operations:
+            return operations[method]
+    raise AssertionError(f"{method} {path} is not in openapi.json")
+
+
+def resolved(node):
+    """Follow a reference, if it is one."""
+    if "$ref" not in node:
+        return node
+    found = DOCUMENT
+    for part in node["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def checked(client, method, path, status=200, **options):
+    """Make a call, check status and body against openapi.json, and return the body."""
+    answer = client.open(path, method=method.upper(), **options)
+    assert answer.status_code == status, answer.text
+    declared = resolved(operation(method, path.split("?")[0])["responses"][str(status)])
+    schema = declared["content"]["application/json"]["schema"]
+    assert answer.mimetype == "application/json"
+    jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer.json)
+    if "properties" in (named := resolved(schema)):
+        assert set(answer.json) <= set(named["properties"]), "an answer says nothing that is not described"
+    return answer.json
+
+
+# -- the document
+
+
+def test_every_route_is_in_the_document_and_the_other_way_round(app):
+    routes = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if app.view_functions[rule.endpoint] is not gone
+    }
+    documented = {(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations}
+    assert routes == documented
+
+
+def test_the_document_is_served_and_sound(client):
+    assert checked(client, "get", "/api/v1/openapi.json") == DOCUMENT
+    assert DOCUMENT["openapi"].startswith("3.1")
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    ids = [one["operationId"] for operations in DOCUMENT["paths"].values() for one in operations.values()]
+    assert len(ids) == len(set(ids))
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(DOCUMENT)):
+        assert resolved({"$ref": f"#/{reference}"})
+    for path, operations in DOCUMENT["paths"].items():
+        for one in operations.values():
+            named = {resolved(parameter)["name"] for parameter in one.get("parameters", [])}
+            assert set(re.findall(r"\{(\w+)\}", path)) <= named, path
+
+
+def test_the_protocol_answers_as_documented(client):
+    setup = {"project": "7.1800000000", "schema": CONFIG}
+    event = {"action": "TASKS_CREATED", "tasks": [{"id": 1}], "project": {"id": 7, "created_at": CREATED_AT}}
+    for path in ("/health", "/", "/versions"):
+        checked(client, "get", path)
+    checked(client, "post", "/setup", json=setup)
+    checked(client, "post", "/setup", 400, json=[])
+    checked(client, "post", "/predict", json={"tasks": [{"id": 1}], "project": "7.1800000000"})
+    checked(client, "post", "/webhook", 201, json=event)
+    checked(client, "post", "/webhook", 200, json={**event, "action": "LABEL_LINK_CREATED"})
+
+
+# -- reading
+
+
+def test_projects_are_listed_once_each_and_only_those_of_this_label_studio(client, store, ordered):
+    Project(store, ProjectRef(ORIGIN, 7, ordered.ref.created - 9)).register(title="deleted and made again")
+    Project(store, ProjectRef("http://other.test", 8, 1)).register(title="elsewhere")
+    (row,) = checked(client, "get", "/api/v1/projects")["projects"]
+    assert (row["project"], row["title"], row["version"]) == (7, "animals", "r2 BAL")
+
+
+def test_status_before_and_after_the_first_order(client, project):
+    now = checked(client, "get", HERE)
+    assert (now["version"], now["tasks"]) == (None, 0)
+    Orders(project).save(order_of(1, 1))
+    Orders(project).go_live(order_of(1, 1))
+    project.set(paused="why not")
+    now = checked(client, "get", HERE)
+    assert (now["version"], now["paused"]) == ("r1 FreeSel", "why not")
+
+
+def test_the_order_shows_open_tasks_in_turn(client, ordered):
+    answer = checked(client, "get", f"{HERE}/order?limit=1")
+    assert answer["version"] == "r2 BAL"
+    assert [(row["rank"], row["task"], row["image"]) for row in answer["tasks"]] == [(1, 3, "/3.jpg")]
+    rows = checked(client, "get", f"{HERE}/order")["tasks"]
+    assert [row["task"] for row in rows] == [3, 1], "the skipped one is not open"
+    assert rows[0]["score"] < rows[1]["score"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "10001", "1.5", ""])
+def test_a_wrong_limit_is_named(client, ordered, limit):
+    assert "from 1 to 10000" in checked(client, "get", f"{HERE}/order?limit={limit}", 400)["error"]
+
+
+def test_random_controls_and_prelabels_are_shown(client, project):
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in (1, 2)})
+    places = (Place(1, "drawn at random", control=True), Place(2, "covers most", prelabel=("cat", "dog")))
+    order = replace(order_of(1), places=places)
+    Orders(project).save(order)
+    Orders(project).go_live(order)
+    for path in ("order", "orders/1"):
+        rows = checked(client, "get", f"{HERE}/{path}")["tasks"]
+        assert [(row["control"], row["prelabel"]) for row in rows] == [(True, None), (False, ["cat", "dog"])]
+
+
+def test_every_field_of_an_orders_record_is_described(client, ordered):
+    described = set(DOCUMENT["components"]["schemas"]["Order"]["properties"])
+    recorded = {field.name for field in fields(Order)} - {"places"}
+    assert described == recorded | {"published", "live"}
+    assert set(checked(client, "get", f"{HERE}/orders")["orders"][0]) == described
+    assert set(checked(client, "get", f"{HERE}/orders/1")) == described | {"project", "tasks"}
+
+
+def test_every_order_stays_on_record(client, ordered):
+    listed = checked(client, "get", f"{HERE}/orders")["orders"]
+    assert [(row["version"], row["live"], row["published"]) for row in listed] == [
+        ("r2 BAL", True, 3),
+        ("r1 FreeSel", False, 3),
+    ]
+    assert all("tasks" not in row and "places" not in row for row in listed)
+    for name in ("1", "r1", "r1 FreeSel"):
+        audit = checked(client, "get", f"{HERE}/orders/{name}")
+        assert [row["task"] for row in audit["tasks"]] == [1, 2, 3]
+        assert audit["tasks"][2]["reason"] == "covers 3" and audit["parameters"] == {"seed": 0}
+    assert "there are 'r2 BAL', 'r1 FreeSel'" in checked(client, "get", f"{HERE}/orders/9", 404)["error"]
+
+
+def test_settings_show_where_they_come_from(client, project):
+    project.take_extra_params({"seed": 3})
+    before = checked(client, "get", f"{HERE}/settings")["settings"]
+    assert set(before) == set(PROJECT)
+    assert (before["seed"]["value"], before["seed"]["source"]) == (3, "extra params")
+    assert (before["trials"]["source"], before["trials"]["at"], before["trials"]["value"]) == ("default", None, 200)
+    after = checked(client, "patch", f"{HERE}/settings", json={"seed": None, "trials": 7})["settings"]
+    assert (after["seed"]["value"], after["seed"]["source"]) == (0, "default")
+    assert (after["trials"]["value"], after["trials"]["source"]) == (7, "REST") and after["trials"]["at"] > 0
+    assert checked(client, "get", HERE)["settings_from"]["trials"]["source"] == "REST"
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"json": {"seed": 1, "trials": 0}}, "'trials' has value 0: expected a whole number from 1 to 10000"),
+        ({"json": {"sead": 1}}, "unknown setting 'sead'; known are strategy"),
+        ({"json": {"target": "nobody"}}, "no control named 'nobody'"),
+        ({"json": [1]}, "not a JSON object (see /api/v1/openapi.json)"),
+        ({"data": b"{"}, "not a JSON object (see /api/v1/openapi.json)"),
+    ],
+)
+def test_wrong_settings_change_nothing_and_name_the_way_out(client, project, options, word):
+    assert word in checked(client, "patch", f"{HERE}/settings", 400, **options)["error"]
+    assert project.setting_choices() == {}
+
+
+# -- switches
+
+
+@pytest.mark.parametrize(
+    ("switch", "fact"),
+    [("pause", "pause_wanted"), ("resume", "resume_wanted"), ("retrain", "retrain_wanted"), ("reconcile", "want_full")],
+)
+def test_a_switch_is_written_down_for_the_worker(client, ordered, store, switch, fact):
+    answer = checked(client, "post", f"{HERE}/{switch}", 202)
+    assert answer["project"] == 7 and answer["accepted"]
+    assert ordered.get(fact) and store.llen("rq:queue:tend") == 1
+
+
+@pytest.mark.parametrize("body", [None, {}, {"order": None}, {"order": 1}, {"order": "1"}, {"order": "r1 FreeSel"}])
+def test_rollback_takes_a_number_a_version_or_nothing(client, ordered, body):
+    options = {} if body is None else {"json": body}
+    assert "'r1 FreeSel'" in checked(client, "post", f"{HERE}/rollback", 202, **options)["accepted"]
+    assert ordered.get("rollback_wanted") == "1"
+
+
+def test_a_rollback_that_is_not_possible_says_why(client, ordered):
+    for wrong in ({"order": True}, {"order": [1]}, {"version": 1}, 1):
+        assert (
+            "NUMBER or VERSION" in checked(client, "post", f"{HERE}/rollback", 400, json=wrong)["error"] or wrong == 1
+        )
+    assert "there are" in checked(client, "post", f"{HERE}/rollback", 404, json={"order": 5})["error"]
+    Orders(ordered).go_live(order_of(1))
+    assert "no order before" in checked(client, "post", f"{HERE}/rollback", 409)["error"]
+    ordered.set(paused=NOT_CONNECTED)
+    assert "Settings > Model" in checked(client, "post", f"{HERE}/pause", 409)["error"]
+    assert ordered.get("rollback_wanted") == ordered.get("pause_wanted") == ""
+
+
+# -- errors and doors
+
+
+def test_an_unknown_project_is_a_404_that_lists_those_there_are(client, project):
+    for method, path in (
+        ("get", ""),
+        ("get", "/order"),
+        ("patch", "/settings"),
+        ("post", "/pause"),
+        ("post", "/rollback"),
+    ):
+        assert "known: 7" in checked(client, method, f"/api/v1/projects/8{path}", 404)["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "word"),
+    [
+        ("GET", "/api/v1/nothing", 404, "there is no /api/v1/nothing"),
+        ("GET", "/api/v1/projects/seven", 404, "openapi.json"),
+        ("GET", "/nothing", 404, "there is no /nothing"),
+        ("POST", HERE, 405, "takes GET, HEAD, OPTIONS, not POST"),
+        ("DELETE", "/setup", 405, "takes OPTIONS, POST"),
+    ],
+)
+def test_what_does_not_exist_is_answered_in_json(client, project, method, path, status, word):
+    answer = client.open(path, method=method)
+    assert answer.status_code == status and word in answer.json["error"]
+    assert status != 405 or "OPTIONS" in answer.headers["Allow"]
+
+
+def test_a_missing_redis_is_a_503_whose_reason_only_the_log_gets(client, project, monkeypatch, caplog):
+    environ = {"REDIS_URL": "redis://:s3cret@127.0.0.1:1/0"}
+    away = create_app(Deployment.from_environment(environ)).test_client()
+    assert "log says why" in checked(away, "get", HERE, 503)["error"]
+    assert "127.0.0.1:1" in caplog.text and "s3cret" not in caplog.text
+
+
+def test_a_redis_that_goes_away_is_a_503(client, app, project):
+    app.extensions["labelqueue"].__dict__["store"] = redis.Redis(unix_socket_path="/nonexistent")
+    assert "log says why" in checked(client, "get", HERE, 503)["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", HERE), ("post", f"{HERE}/pause"), ("patch", f"{HERE}/settings"), ("get", "/api/v1/openapi.json")],
+)
+def test_strangers_and_web_pages_may_not_call(client, ordered, store, deployment, redis_home, method, path):
+    for options in (
+        {"environ_base": {"REMOTE_ADDR": "10.0.0.5"}},
+        {"headers": {"Host": "evil.example"}},
+        {"headers": {"Origin": "http://127.0.0.1:9090"}},
+        {"headers": {"Sec-Fetch-Site": "cross-site"}},
+    ):
+        checked(client, method, path, 403, **options)
+    environ = {"LABELQUEUE_HOME": str(redis_home), "LABEL_STUDIO_URL": ORIGIN, "LABEL_STUDIO_API_KEY": "0" * 40}
+    guarded = create_app(Deployment.from_environment({**environ, "BASIC_AUTH_USER": "ls", "BASIC_AUTH_PASS": "x"}))
+    right = {"auth": ("ls", "x")}
+    checked(guarded.test_client(), method, path, 401)
+    checked(guarded.test_client(), method, path, 401, auth=("ls", "y"))
+    checked(guarded.test_client(), method, path, 401, headers={SECRET_HEADER: ordered.get("secret")})
+    checked(guarded.test_client(), method, path, 401, headers={"Origin": "http://ls.test"}, **right)
+    assert ordered.get("pause_wanted") == ""
+    assert guarded.test_client().open(path, method=method.upper(), json={}, **right).status_code in (200, 202)
+
+
+def test_the_web_process_loads_neither_torch_nor_the_science():
+    code = (
+        "import sys, os; os.environ['LABELQUEUE_HOME'] = '/nonexistent';"
+        "from labelqueue.web.app import create_app; create_app();"
+        "print([m for m in ('torch', 'timm', 'sklearn', 'scipy', 'poolselect') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stdout + done.stderr

@@ -1,0 +1,303 @@
+"""A queue from label to order, tended as the worker does it, against a Label Studio that answers at once."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from conftest import CONFIG
+from labelqueue.admin import wishes as admin
+from labelqueue.admin.status import project_status
+from labelqueue.block import Block, source_hash
+from labelqueue.exceptions import LabelStudioError, PublishError
+from labelqueue.ordering.campaign import Campaign
+from labelqueue.ordering.order import Orders
+from labelqueue.state.campaigns import load_memory, standing_of
+from labelqueue.state.lock import ProjectLock
+from labelqueue.state.project import LIVE_VERSION
+from labelqueue.worker import look as tending
+from labelqueue.worker import renewal as queue
+from labelqueue.worker.runtime import Runtime
+
+EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class Server:
+    """What the client's methods return for one project; `down` lets every import fail."""
+
+    def __init__(self, project, n):
+        created = datetime.fromtimestamp(project.ref.created, UTC).isoformat()
+        self.remote = {"id": project.ref.id, "created_at": created, "label_config": CONFIG, "title": "animals"}
+        self.rows = {task: self._row(task, [], 0) for task in range(1, n + 1)}
+        self.clock, self.down, self.imported = 0, False, []
+
+    def _row(self, task, annotations, clock):
+        counts = {"total_annotations": len(annotations), "cancelled_annotations": 0}
+        changed = (EPOCH + timedelta(seconds=clock)).isoformat()
+        return {"id": task, "data": {"image": f"u{task}"}, "updated_at": changed, "annotations": annotations} | counts
+
+    def label(self, task, label, control="choice"):
+        self.clock += 1
+        result = {"from_name": control, "value": {"choices": [label]}}
+        said = {"id": self.clock, "updated_at": str(self.clock), "result": [result]}
+        self.rows[task] = self._row(task, [said], self.clock)
+
+    def project(self, project):
+        return self.remote | {"task_number": len(self.rows)}
+
+    def ml_backends(self, project):
+        return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
+
+    def secure_webhooks(self, *arguments):
+        return 1
+
+    def model_versions(self, project):
+        return []
+
+    def tasks(self, project, *, since=None, fields):
+        new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)
+        return iter([{key: value for key, value in row.items() if key != "annotations"} for row in new])
+
+    def annotated(self, project, tasks, *, fields):
+        yield [self.rows[task] for task in tasks if task in self.rows]
+
+    def existing(self, project, tasks):
+        return set(tasks) & self.rows.keys()
+
+    def import_predictions(self, project, rows):
+        if self.down:
+            raise LabelStudioError("the database is locked", status=500)
+        self.imported.append(rows)
+        return len(rows)
+
+    def create_prediction(self, row):
+        self.import_predictions(0, [row])
+
+    def update_project(self, project, **values):
+        self.remote |= values
+
+    def save_tab(self, *arguments):
+        return 1
+
+
+class Desk:
+    """Annotators who know the answer, and a worker who tends the project when told to."""
+
+    def __init__(self, runtime, project, n):
+        self.runtime, self.project, self.server = runtime, project, Server(project, n)
+        runtime.__dict__["client"] = self.server
+        self.truth = {task: ("cat", "dog")[task % 2] for task in range(1, n + 1)}
+        project.set(generation=self.embed(8), arrivals=str(n))
+
+    def embed(self, width):
+        """Embed every image under the generation that the settings ask for; return it."""
+        n, rng = len(self.truth), np.random.default_rng(0)
+        ids = np.arange(1, n + 1, dtype=np.int64)
+        rows = (np.eye(2, width)[ids % 2] * 4 + rng.normal(size=(n, width))).astype(np.float16)
+        sources = np.array([source_hash(f"u{task}") for task in ids], dtype=np.uint64)
+        generation = tending.generation_of(self.runtime, self.project.target(), self.project.settings())
+        block = Block(ids, sources, rows, rows, np.arange(n + 1, dtype=np.int64))
+        self.runtime.cache(self.project, generation).put(block)
+        return generation
+
+    def tend(self):
+        with ProjectLock(self.project) as lock:
+            return tending.tend(self.runtime, self.project, lock)
+
+    @property
+    def live(self):
+        return Orders(self.project).live()
+
+    @property
+    def memory(self):
+        return load_memory(self.project)
+
+    def next(self):
+        """Return the place that Label Studio serves next."""
+        tasks = self.server.rows
+        return next(place for place in self.live.places if not tasks[place.task]["annotations"])
+
+    def label(self, count=1):
+        for _ in range(count):
+            task = self.next().task
+            self.server.label(task, self.truth[task])
+
+    def play(self, count, step=5):
+        """Label so many tasks, with a look at the project after every few."""
+        for _ in range(0, count, step):
+            self.label(step)
+            self.tend()
+
+
+@pytest.fixture
+def desk(project, deployment):
+    project.put_settings({"switch_after": 20, "trials": 1}, "test")
+
+    def build(n=400, **settings):
+        project.put_settings(settings, "test")
+        desk = Desk(Runtime(deployment), project, n)
+        desk.tend()
+        return desk
+
+    return build
+
+
+def chosen_controls(desk):
+    """Return the tasks that the live order chose, that nobody labeled, and that count as controls all the same."""
+    open_places = [place for place in desk.live.places if not desk.server.rows[place.task]["annotations"]]
+    return [place.task for place in open_places if not place.control and place.task in desk.memory.controls]
+
+
+def test_labels_lead_to_models_phases_and_orders(desk):
+    desk = desk()
+    assert desk.live.version == "r1 FreeSel"
+    desk.play(60)
+    assert desk.memory.course.phase == "warm" and "BAL" in desk.live.version
+    assert standing_of(desk.project)["learning"]["labels"] == 60
+
+
+def test_a_small_project_gets_no_order_for_every_label(desk):
+    desk = desk(n=80)
+    desk.play(60, step=1)
+    assert desk.memory.course.phase == "warm" and desk.live.number <= 7
+
+
+class TestRetrain:
+    """A training that was asked for happens once, whatever keeps its order from being published."""
+
+    def test_then_a_rollback(self, desk):
+        desk = desk()
+        desk.play(40)
+        trainings = desk.memory.trainings
+        admin.retrain(desk.project)
+        admin.rollback(desk.project, 1)
+        for _ in range(3):
+            desk.tend()
+        assert desk.live.version == "r1 FreeSel" and desk.memory.trainings == trainings + 1
+        admin.resume(desk.project)
+        desk.tend()
+        assert "BAL" in desk.live.version and desk.live.why == "a new order was asked for"
+
+    def test_while_label_studio_takes_no_order(self, desk):
+        desk = desk()
+        desk.play(40)
+        trainings, before = desk.memory.trainings, desk.live.version
+        admin.retrain(desk.project)
+        desk.server.down = True
+        for _ in range(3):
+            with pytest.raises(LabelStudioError):
+                desk.tend()
+        assert desk.memory.trainings == trainings + 1 and desk.live.version == before
+        desk.server.down = False
+        desk.tend()
+        assert desk.live.why == "a new order was asked for" and desk.memory.trainings == trainings + 1
+
+
+def test_a_job_that_lost_its_lock_while_training_writes_nothing(desk, monkeypatch):
+    desk = desk()
+    desk.label(10)
+    before, learn = desk.memory.dump(), Campaign.learn
+
+    def stalls(*arguments, **options):
+        desk.project.store.delete(desk.project.name("lock"))
+        return learn(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(PublishError, match="lost its project's lock"):
+        patch.setattr(Campaign, "learn", stalls)
+        desk.tend()
+    assert desk.memory.dump() == before
+    desk.tend()
+    assert desk.memory.trainings == 1
+
+
+def test_a_model_that_cannot_be_read_is_trained_anew(desk):
+    desk = desk()
+    desk.play(40)
+    model = desk.memory.model
+    desk.project.store.hset(desk.project.name("campaign"), "model", b"of another format")
+    assert desk.memory.model is None
+    desk.tend()
+    assert (desk.memory.model.fingerprint, desk.memory.course.phase) == (model.fingerprint, "warm")
+
+
+def test_a_training_can_be_asked_for_before_there_is_an_image(desk):
+    desk = desk(n=0)
+    admin.retrain(desk.project)
+    assert desk.tend() == "no image is embedded yet" and desk.live is None
+
+
+class TestControls:
+    def test_a_task_that_a_restored_order_chose_is_none(self, desk):
+        desk = desk(control_share=0.3)
+        desk.play(40)
+        admin.rollback(desk.project, 1)
+        desk.tend()
+        assert desk.live.number == 1 and desk.memory.controls and chosen_controls(desk) == []
+
+    def test_those_of_a_refill_whose_job_was_killed_count(self, desk, monkeypatch):
+        desk = desk(strategy="freesel", prelabel="off", control_share=0.3, horizon=10)
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        before = len(desk.live.places)
+        desk.label(10)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(queue, "_told", killed)
+            patch.setattr(Campaign, "served", lambda *arguments: None)
+            desk.tend()
+        controls = {place.task for place in desk.live.places[before:] if place.control}
+        assert controls and not controls & desk.memory.controls.keys()
+        desk.tend()
+        assert controls <= desk.memory.controls.keys() and chosen_controls(desk) == []
+
+
+class TestOtherQuestions:
+    def test_guesses_about_one_control_say_nothing_of_another(self, desk):
+        desk = desk(control_share=0.3)
+        desk.play(60)
+        assert standing_of(desk.project)["accuracy"]["overall"]["right"] > 5
+        trainings = desk.memory.trainings
+        desk.server.remote["label_config"] = CONFIG.replace('toName="image"', 'toName="image" choice="multiple"')
+        desk.tend()
+        memory = desk.memory
+        assert standing_of(desk.project)["accuracy"]["overall"]["count"] == 0
+        assert (memory.guesses, memory.course.phase, desk.live.strategy) == ((), "cold", "FreeSel")
+        assert memory.model.multi and memory.trainings == trainings + 1 and memory.controls
+        desk.play(60)
+        assert desk.memory.course.phase == "warm"
+
+    def test_classes_that_come_and_go(self, desk):
+        desk = desk()
+        desk.play(40)
+        owl = CONFIG.replace('<Choice value="dog"/>', '<Choice value="dog"/><Choice value="owl"/>')
+        desk.server.remote["label_config"] = owl
+        desk.tend()
+        assert desk.memory.course.reason == "the label config gained 'owl'" and desk.live.strategy == "FreeSel"
+        desk.server.remote["label_config"] = CONFIG.replace('<Choice value="dog"/>', '<Choice value="hound"/>')
+        desk.tend()
+        assert desk.memory.model is None and set(desk.memory.trained_on.values()) == {"cat"}
+        assert standing_of(desk.project)["learning"]["dropped_labels"]["dog"] > 5
+
+
+def test_other_embeddings_replace_model_and_order_when_they_are_complete(desk):
+    desk = desk()
+    desk.play(40)
+    old, model = desk.project.get("generation"), desk.memory.model
+    desk.project.put_settings({"n_patterns": 2}, "test")
+    desk.tend()
+    assert desk.project.get("generation") == old and desk.memory.model.fingerprint == model.fingerprint
+    desk.embed(width=12)
+    desk.play(5)
+    assert desk.project.get("generation") != old and desk.memory.model.dim == 12
+    assert desk.live.generation == desk.project.get("generation")
+
+
+def test_without_a_rotation_network_the_queue_goes_on_and_says_what_is_missing(desk):
+    desk = desk(bal_features="rotation", strategy="bal", horizon=10)
+    desk.play(15)
+    assert desk.live.strategy == "BAL" and desk.live.parameters.get("features") is None
+    assert "labelqueue pretext" in project_status(desk.project)["error"]
+    admin.change_settings(desk.project, {"bal_features": "vit"}, "a test")
+    desk.tend()
+    assert project_status(desk.project)["error"] == ""
