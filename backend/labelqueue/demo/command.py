@@ -34,6 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo until Ctrl-C, or with `once` until the first order is shown; return the exit status."""
-    from .show import show  # draws, decodes and talks to Redis: too much to load for every other command
+    from .show import show
 
     return show(arguments)

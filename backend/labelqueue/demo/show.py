@@ -20,11 +20,10 @@ from urllib.parse import unquote
 
 import requests
 
-from ..admin.status import project_order, project_status
+from ..admin import project_order, project_status
 from ..exceptions import LabelQueueError, SettingError, StoreError
 from ..settings import Deployment
-from ..state.connection import Redis, connect, socket_path
-from ..state.project import Project
+from ..state import Project, Redis, connect, socket_path
 from .host import DemoHost, batches
 from .label_studio import LOOPBACK, LabelStudioServer, check_port_free
 from .output import Console, table

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from ..exceptions import ImageError, SettingError
-from ..images.decoding import decode
+from ..images import decode
 from .drawing import CLASSES, draw_images
 
 __all__ = ["ImageFile", "ImageSource", "drawn_source", "folder_source", "label_config"]

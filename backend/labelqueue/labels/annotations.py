@@ -9,7 +9,22 @@ from typing import Any
 
 from .label_config import CONTROLS, PATH, Target
 
-__all__ = ["Annotation", "Value", "classes_of", "counted", "read_annotation", "unknown_labels", "value_of"]
+__all__ = [
+    "ANNOTATED",
+    "SKIPPED",
+    "UNLABELED",
+    "Annotation",
+    "Value",
+    "classes_of",
+    "counted",
+    "read_annotation",
+    "state_of",
+    "unknown_labels",
+    "value_of",
+]
+
+# What became of a task: one letter each, as it is stored.
+UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
 
 # A class for controls that give one; else the sorted labels that are present, () when all are absent. A task without
 # a label has no value (None).
@@ -89,6 +104,13 @@ def counted(annotations: Iterable[Annotation]) -> list[Annotation]:
     """Return the annotations that have a say: no skips, and only ground truth where there is any."""
     said = [one for one in annotations if not one.cancelled]
     return [one for one in said if one.ground_truth] or said
+
+
+def state_of(annotations: Sequence[Annotation]) -> str:
+    """Return whether a task with these annotations is annotated, only skipped, or neither."""
+    if not annotations:
+        return UNLABELED
+    return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED
 
 
 def unknown_labels(annotations: Iterable[Annotation], target: Target) -> set[str]:

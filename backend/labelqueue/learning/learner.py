@@ -6,14 +6,12 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
-from poolselect.threads import single_threaded_blas
-
-from ..labels.annotations import Value
+from ..labels import Value
 from .model import Model
 
 __all__ = ["train", "training_fingerprint"]
@@ -99,6 +97,8 @@ def train(
         targets = [np.array([number[str(value)] for value in values], dtype=np.int64)]
     if not any(np.unique(target).size > 1 for target in targets):
         return None
+    from poolselect.threads import single_threaded_blas
+
     with single_threaded_blas(), warnings.catch_warnings():
         # Many classes and few labels are where a queue begins, not a regression by mistake.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
@@ -170,6 +170,13 @@ def _standardization(x: NDArray[np.float32]) -> tuple[Array, Array]:
     return wide.mean(axis=0).astype(np.float32).astype(np.float64), scale
 
 
+def _regression(**options: Any) -> Any:
+    # The web process knows models too, and has no need of scikit-learn.
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=STEPS, **options)
+
+
 def _fit(rows: Array, target: NDArray[np.int64], strength: float, tolerance: float) -> tuple[Array, Array]:
     """Return weights (k, d) and bias (k,): k = 1 for two values, else one per value; values are 0, 1, ... without gaps.
 
@@ -179,7 +186,7 @@ def _fit(rows: Array, target: NDArray[np.int64], strength: float, tolerance: flo
         # The rule of succession: after n times the same, the other has a chance of 1 in n + 2.
         logit = np.log(len(target) + 1.0)
         return np.zeros((1, rows.shape[1])), np.array([logit if target[0] else -logit])
-    fitted = LogisticRegression(C=strength, tol=tolerance, max_iter=STEPS).fit(rows, target)
+    fitted = _regression(C=strength, tol=tolerance).fit(rows, target)
     return fitted.coef_, fitted.intercept_
 
 
@@ -204,7 +211,7 @@ def _path(
     grid: Sequence[float], rows: Array, target: NDArray[np.int64], held: Array, wanted: NDArray[np.int64]
 ) -> Array:
     """Return the summed log-loss on the held rows for each C of a grid; each fit starts where the last one ended."""
-    fitted = LogisticRegression(tol=ROUGH, max_iter=STEPS, warm_start=True)
+    fitted = _regression(tol=ROUGH, warm_start=True)
     losses = []
     for strength in grid:
         fitted.set_params(C=strength).fit(rows, target)

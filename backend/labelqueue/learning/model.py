@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..exceptions import CacheError
-from ..labels.annotations import Value
+from ..labels import Value
 
 __all__ = ["Model"]
 

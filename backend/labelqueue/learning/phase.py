@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from ..labels.annotations import Value
+from ..labels import Value
 from .trust import Trust
 
 __all__ = ["Course", "advance", "balancing_factor", "waits_for"]

@@ -1,4 +1,4 @@
-"""The outlook: what the model says of every embedded task, kept so that nobody has to load embeddings for it."""
+"""What the model says of every embedded task, kept so that nobody has to load embeddings for it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from ..labels.annotations import Value
+from ..labels import Value
 from .model import Model
 
-__all__ = ["Outlook"]
+__all__ = ["Predictions"]
 
 
 @dataclass(frozen=True, eq=False)
-class Outlook:
+class Predictions:
     """Predictions of one model for every row that was embedded when it was trained.
 
     Attributes
@@ -47,6 +47,6 @@ class Outlook:
         return save({"ids": self.ids, "probabilities": np.ascontiguousarray(self.probabilities)})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Outlook:
+    def from_bytes(cls, data: bytes) -> Predictions:
         """Parse `to_bytes`'s form."""
         return cls(**load(data))

@@ -1,17 +1,14 @@
-"""Pre-labels: what an annotator finds filled in, in the form Label Studio stores it."""
+"""Pre-labels: which answers an annotator finds filled in."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels.annotations import Value
-from ..labels.label_config import PATH, Target
+from ..labels import Target, Value
 from .model import Model
 
-__all__ = ["TRUSTED", "confidence", "fits", "least_probability", "prelabel", "result_of"]
+__all__ = ["TRUSTED", "confidence", "fits", "least_probability", "prelabel"]
 
 TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 
@@ -52,18 +49,3 @@ def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> 
         Single choice: least probability of the class. Several labels: each must be this sure, present or absent.
     """
     return model.decide(probabilities[None])[0] if confidence(model, probabilities) >= least else None
-
-
-def result_of(value: Value | None, target: Target) -> list[dict[str, Any]]:
-    """Return the `result` of a prediction; an empty list leaves the form empty, as always where regions are drawn."""
-    if value is None or value == () or target.kind != "classification":
-        return []
-    labels: list[Any] = [value] if isinstance(value, str) else list(value)
-    kind = target.control_tag.lower()
-    if kind == "rating":
-        content: Any = int(labels[0])
-    elif target.nested:
-        content = [label.split(PATH) for label in labels]
-    else:
-        content = labels
-    return [{"from_name": target.control_name, "to_name": target.image_name, "type": kind, "value": {kind: content}}]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..labels.annotations import Value
+from ..labels import Value
 
-__all__ = ["Trust", "trust"]
+__all__ = ["Trust", "measure_trust"]
 
 LEAST = 20  # pairs that the window holds at least
 
@@ -33,7 +33,7 @@ class Trust:
     count: int = 0
 
 
-def trust(predicted: Sequence[Value], actual: Sequence[Value], *, classes: Sequence[str], multi: bool) -> Trust:
+def measure_trust(predicted: Sequence[Value], actual: Sequence[Value], *, classes: Sequence[str], multi: bool) -> Trust:
     """Compare predictions, each made before the model was trained on its label, with the labels that came.
 
     Parameters

@@ -11,23 +11,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import EmbedderError, ImageError, LabelQueueError
-from ..images.pipeline import Embedded, Item, Model, embed_stream
-from ..jobs import queues as jobs
+from ..images import Embedded, Item, Model, RotationNet, embed_stream, train_rotation
+from ..jobs import request_tend
 from ..progress import Progress
 from ..settings import Deployment
-from ..state.project import Project
-from ..worker.runtime import Runtime
+from ..state import Project
+from ..worker import Runtime
 from .folder import File, FolderCache, find_images
-
-if TYPE_CHECKING:
-    from ..images.rotation import RotationNet
 
 __all__ = ["Plan", "add_arguments", "pretext_folder", "pretext_project", "run"]
 
@@ -131,7 +128,7 @@ def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
     project.set(rotation_generation=generation)
     if before not in ("", generation):
         runtime.cache(project, before).delete()
-    jobs.request_tend(project)
+    request_tend(project)
     return generation
 
 
@@ -194,8 +191,6 @@ class _Start:
 
 def _network(items: Sequence[Item], file: Path, plan: Plan, *, name: Callable[[int], str]) -> _Start:
     """Return the stored network if it is the one asked for, else train one and store it."""
-    from ..images.rotation import RotationNet, train_rotation
-
     epochs, seed = plan.epochs, plan.seed
     if file.exists() and not plan.retrain:
         try:

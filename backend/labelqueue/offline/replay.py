@@ -11,15 +11,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ..block import Block
-from ..labels.annotations import Value
-from ..labels.label_config import parse_label_config
-from ..learning.learner import train
-from ..ordering.campaign import Campaign
-from ..ordering.draft import draft
-from ..ordering.order import Order
-from ..ordering.ranking import due, runs_low
+from ..labels import ANNOTATED, UNLABELED, Value, parse_label_config
+from ..learning import train
+from ..ordering import CampaignState, Labels, Order, Snapshot, Tasks, decide
 from ..settings import PROJECT
-from ..state.project import ANNOTATED, UNLABELED, TaskRow
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
 
@@ -54,51 +49,49 @@ class Replay:
     def __init__(
         self, rows: Block, answers: Mapping[int, str], classes: tuple[str, ...], settings: Mapping[str, Any]
     ) -> None:
-        self._rows, self._answers = rows, answers
-        self._settings = {setting.name: setting.default for setting in PROJECT.values()} | dict(settings)
-        # Pre-labels change no answer of this annotator.
-        self._campaign = Campaign(parse_label_config(label_config(classes)), self._settings, prelabels=False)
-        self._tasks = {task: TaskRow("", UNLABELED) for task in rows.ids.tolist()}
+        self._answers, self._states = answers, np.full(len(rows), ord(UNLABELED), dtype=np.uint8)
         self.labels: dict[int, Value] = {}
         self.order: Order | None = None
+        self._before = Snapshot(
+            target=parse_label_config(label_config(classes)),
+            settings={setting.name: setting.default for setting in PROJECT.values()} | dict(settings),
+            tasks=Tasks(rows.ids, self._states, np.arange(len(rows), dtype=np.int64)),
+            labels=Labels.of({}),
+            state=CampaignState(),
+            live=None,
+            generation=GENERATION,
+            load_rows=lambda: rows,
+            arrivals=len(rows),
+            annotators=ANNOTATORS,
+            prelabels=False,  # they change no answer of this annotator
+        )
 
     def annotate(self) -> int:
         """Label the next task of the queue and let the service act on it; return the task."""
         if self.order is None:
-            self._renew("")
+            self._look()
         assert self.order is not None
-        task = next(place.task for place in self.order.places if self._tasks[place.task].state == UNLABELED)
+        still = self._before.tasks.open([place.task for place in self.order.places])
+        task = self.order.places[int(still.argmax())].task
         self.labels[task] = self._answers[task]
-        self._tasks[task] = TaskRow("", ANNOTATED)
-        self._campaign.observe(self.labels)
-        low = runs_low(self.order, self._tasks, horizon=self._settings["horizon"], annotators=ANNOTATORS)
-        self._renew(self._campaign.learn(lambda: self._rows, self.labels, self._tasks, generation=GENERATION, low=low))
+        self._states[task - 1] = ord(ANNOTATED)
+        self._look()
         return task
 
-    def _renew(self, learned: str) -> None:
-        """Make a new order or refill the live one, if that is due."""
-        facts: dict[str, Any] = {"generation": GENERATION, "arrivals": len(self._tasks), "annotators": ANNOTATORS}
-        facts["horizon"] = self._settings["horizon"]
-        recipe, live = self._campaign.recipe(), self.order
-        decision = due(
-            live,
-            tasks=self._tasks,
-            embedded=len(self._tasks),
-            arriving=False,
-            recipe=recipe,
-            hold=False,
-            learned=learned,
-            **facts,
-        )
-        if decision.action == "none" or len(self.labels) == len(self._tasks):
-            return
-        order = draft(self._campaign, decision, live, rows=self._rows, tasks=self._tasks, **facts)
-        kept = len(live.places) if live is not None and decision.action == "refill" else 0
-        if not kept:
-            number = 1 + (live.number if live else 0)
-            order = replace(order, number=number, version=f"r{number} {order.version}")
-        self._campaign.served(order.version, order.places[kept:])
+    def _look(self) -> None:
+        """Let the service decide, and serve what it decides."""
+        tasks = replace(self._before.tasks, states=self._states.copy())
+        snapshot = replace(self._before, tasks=tasks, labels=Labels.of(self.labels))
+        decision = decide(snapshot)
+        state, learned, order = decision.state, decision.learned, self.order
+        if decision.order is not None:
+            order, learned = decision.order, "" if decision.due.action == "new" else learned
+            if decision.due.action == "new":
+                number = 1 + (self.order.number if self.order else 0)
+                order = replace(order, number=number, version=f"r{number} {order.version}")
+            state = state.serving(order.version, decision.places)
         self.order = order
+        self._before = replace(snapshot, state=state, learned=learned, live=order)
 
 
 def label_config(classes: tuple[str, ...]) -> str:

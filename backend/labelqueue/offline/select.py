@@ -16,13 +16,13 @@ import numpy as np
 
 from ..block import Block, concatenate
 from ..exceptions import EmbedderError, ImageError, LabelQueueError
-from ..images.pipeline import Item, embed_stream
+from ..images import Item, embed_stream
 from ..progress import Progress
 from ..settings import Deployment
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
-    from ..images.embedder import Embedder
+    from ..images import Embedder
 
 __all__ = ["Pick", "add_arguments", "add_model_arguments", "chosen_model", "embed_folder", "run", "select"]
 
@@ -166,7 +166,7 @@ def embed_folder(
     EmbedderError
         If the model or its weights cannot be had.
     """
-    from ..images.embedder import Embedder
+    from ..images import Embedder
 
     try:
         embedder = Embedder.load(model, weights)

@@ -1,1 +1,23 @@
-"""."""
+"""What to do about a project: from a frozen snapshot to one decision, by pure functions alone.
+
+Imports `learning`, `labels` and the library; neither Redis nor the Label Studio client, so that anything can replay it.
+"""
+
+from .campaign_state import CampaignState
+from .decision import Decision, decide
+from .order import Order, Place, score
+from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
+
+__all__ = [
+    "CampaignState",
+    "Decision",
+    "Features",
+    "Labels",
+    "Order",
+    "Place",
+    "Snapshot",
+    "Tasks",
+    "decide",
+    "rows_in_turn",
+    "score",
+]

@@ -1,4 +1,4 @@
-"""What a campaign remembers: its model, what the model said before it knew better, the phase, the controls."""
+"""The state of a campaign: its model, what the model said before it knew better, the phase, the random controls."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..labels.annotations import Value
-from ..learning.geometry import Geometry
-from ..learning.model import Model
-from ..learning.phase import Course
-from ..learning.predictions import Outlook
+from ..labels import Value
+from ..learning import Course, Geometry, Model, Predictions
+from .order import Place
 
-__all__ = ["Cycle", "Guess", "Memory"]
+__all__ = ["CampaignState", "Cycle", "Guess"]
 
 GUESSES = 1000  # guesses kept besides those of controls; trust looks at the newest few only
 
@@ -64,8 +62,8 @@ class Guess:
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
-    """State of a campaign; a value that is replaced, never changed.
+class CampaignState:
+    """Everything a campaign has learned and decided; a value that is replaced, never changed.
 
     Attributes
     ----------
@@ -89,8 +87,11 @@ class Memory:
         Oldest first.
     controls : dict of int to str
         Control tasks and the version each was served under.
-    model, outlook, geometry
-        None until there is one.
+    model : Model or None
+    predictions : Predictions or None
+        What the model says of every task that was embedded when it was trained.
+    geometry : Geometry or None
+        Of BAL's clusters.
     question : str
         The control that counts, and how many of its labels a task may have; empty before it was noted.
     """
@@ -106,19 +107,35 @@ class Memory:
     guesses: tuple[Guess, ...] = ()
     controls: Mapping[int, str] = field(default_factory=dict)
     model: Model | None = None
-    outlook: Outlook | None = None
+    predictions: Predictions | None = None
     geometry: Geometry | None = None
     question: str = ""
 
-    def asking(self, question: str) -> Memory:
-        """Return the memory for this question: answers to another one are no labels, and no guesses, for it."""
+    def asking(self, question: str) -> CampaignState:
+        """Return the state for this question: answers to another one are no labels, and no guesses, for it."""
         if self.question in ("", question):
             return self if self.question else replace(self, question=question)
         begins = Course(reason="the label config asks something else")
-        return Memory(begins, trainings=self.trainings, controls=self.controls, question=question)
+        return CampaignState(begins, trainings=self.trainings, controls=self.controls, question=question)
 
-    def with_guesses(self, new: Sequence[Guess]) -> Memory:
-        """Return a memory with these guesses added; old ones that count for nothing any more are dropped.
+    def serving(self, version: str, places: Sequence[Place]) -> CampaignState:
+        """Return the state once these places, of a new order or of its refill, are served.
+
+        Notes
+        -----
+        Those that are random controls are written down. A task that an earlier order drew at random, and a later one
+        chose, is no control any more.
+        """
+        controls = dict(self.controls)
+        for place in places:
+            if place.control:
+                controls[place.task] = version
+            else:
+                controls.pop(place.task, None)
+        return replace(self, controls=controls)
+
+    def with_guesses(self, new: Sequence[Guess]) -> CampaignState:
+        """Return the state with these guesses added; old ones that count for nothing any more are dropped.
 
         A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
         """
@@ -145,15 +162,15 @@ class Memory:
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:
             parts["model"] = self.model.to_bytes()
-        if self.outlook is not None:
-            parts["outlook"] = self.outlook.to_bytes()
+        if self.predictions is not None:
+            parts["outlook"] = self.predictions.to_bytes()
         if self.geometry is not None:
             parts["geometry"] = self.geometry.to_bytes()
         return parts
 
     @classmethod
-    def load(cls, parts: Mapping[str, bytes]) -> Memory:
-        """Parse `dump`'s parts; none at all is an empty memory."""
+    def load(cls, parts: Mapping[str, bytes]) -> CampaignState:
+        """Parse `dump`'s parts; none at all is the state of a campaign that begins."""
         if "facts" not in parts:
             return cls()
         facts: dict[str, Any] = json.loads(parts["facts"])
@@ -167,7 +184,7 @@ class Memory:
                 "guesses": tuple(Guess(g[0], _value(g[1]), *g[2:]) for g in facts["guesses"]),
                 "controls": dict(facts["controls"]),
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
-                "outlook": Outlook.from_bytes(parts["outlook"]) if "outlook" in parts else None,
+                "predictions": Predictions.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,
             }
         )

@@ -1,4 +1,4 @@
-"""Order records: what was published, how it came about, and which one is live."""
+"""An order: which tasks stand where in the queue, why, and how it came about."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..labels.annotations import Value
-from ..state.project import Project
+from ..labels import Value
 
-__all__ = ["Order", "Orders", "Place", "score"]
+__all__ = ["Order", "Place", "score"]
 
 # score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
 # the same version; neighbours stay distinct doubles beyond a hundred million ranks.
@@ -124,42 +123,3 @@ class Order:
         """Parse `dump`'s form."""
         row = json.loads(raw)
         return cls(**{**row, "places": tuple(Place.load(place) for place in row["places"])})
-
-
-class Orders:
-    """The orders of a project, newest last, and the live one."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._store = project.store
-        self._key = project.name("orders")
-
-    def next_number(self) -> int:
-        """Return a number no attempt used before: a version string must never be published twice."""
-        return self._project.count("order_number")
-
-    def save(self, order: Order) -> None:
-        """Keep an order's record."""
-        self._store.hset(self._key, str(order.number), order.dump())
-
-    def go_live(self, order: Order) -> None:
-        """Remember that Label Studio now serves this order."""
-        self._project.set(live=str(order.number))
-
-    def live(self) -> Order | None:
-        """Return the order Label Studio serves, or None before the first."""
-        number = self._project.get("live")
-        return self.get(int(number)) if number else None
-
-    def get(self, number: int) -> Order | None:
-        """Return one order."""
-        raw = self._store.hget(self._key, str(number))
-        return None if raw is None else Order.load(raw)
-
-    def by_version(self, version: str) -> Order | None:
-        """Return the order published under this version string."""
-        return next((order for order in self.all() if order.version == version), None)
-
-    def all(self) -> list[Order]:
-        """Return every order, oldest first."""
-        return sorted((Order.load(raw) for raw in self._store.hvals(self._key)), key=lambda order: order.number)

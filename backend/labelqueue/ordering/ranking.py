@@ -1,138 +1,36 @@
-"""When an order is due, and which tasks it holds: pure functions over what is known of a project."""
+"""Which tasks stand next in the queue: the strategy's picks, random controls among them, and what comes after."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poolselect import Pool, Selection
-
 from ..block import Block
-from ..state.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
-from .accuracy import control_order, is_control
-from .order import Order, Place
+from .order import Place
+from .random_controls import control_order, is_control
 from .recipe import Recipe
+from .snapshot import Tasks
 
-__all__ = ["NOT_EMBEDDED", "Due", "due", "open_places", "rank_tasks", "refill_threshold", "runs_low", "size_of"]
+if TYPE_CHECKING:
+    from poolselect import Selection
 
-SPARE = 2  # spare tail, in heads
-GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
+__all__ = ["NOT_EMBEDDED", "rank_tasks"]
+
 CONTROL = "random control"
-LEARNED = {"model", "cycle", "cycles", "cycle_size", "balancing_factor"}  # parameters that training moves
 NOT_EMBEDDED = "its image is not embedded yet"
-
-
-@dataclass(frozen=True)
-class Due:
-    """What is due now: a new order, a refill of the live one, or nothing."""
-
-    action: Literal["new", "refill", "none"]
-    why: str
-
-
-def refill_threshold(horizon: int, annotators: int) -> int:
-    """Return the number of open published tasks below which the order is refilled.
-
-    The spare tail stands by while a refill runs; a fifth of the head, or two tasks per annotator, is left of the head.
-    """
-    return SPARE * horizon + max(2 * annotators, horizon // 5)
-
-
-def open_places(order: Order | None, tasks: Mapping[int, TaskRow]) -> list[Place]:
-    """Return the places of an order that can still be served."""
-    places = order.places if order else ()
-    return [place for place in places if place.task in tasks and tasks[place.task].state == UNLABELED]
-
-
-def runs_low(live: Order | None, tasks: Mapping[int, TaskRow], *, horizon: int, annotators: int) -> bool:
-    """Tell whether a refill is due: few tasks of the live order are left, and there are others to publish."""
-    if live is None or len(open_places(live, tasks)) >= refill_threshold(horizon, annotators):
-        return False
-    published = {place.task for place in live.places}
-    return any(row.state != ANNOTATED and task not in published for task, row in tasks.items())
-
-
-def due(
-    live: Order | None,
-    *,
-    tasks: Mapping[int, TaskRow],
-    embedded: int,
-    arrivals: int,
-    arriving: bool,
-    recipe: Recipe,
-    generation: str,
-    horizon: int,
-    annotators: int,
-    hold: bool,
-    learned: str = "",
-) -> Due:
-    """Decide what is due.
-
-    Parameters
-    ----------
-    live : Order or None
-        The order Label Studio serves.
-    tasks : mapping
-        Every known task.
-    embedded, arrivals : int
-        Rows in the cache now, and rows ever embedded.
-    arriving : bool
-        Whether images still wait to be embedded.
-    recipe, generation
-        What an order made now would be made with.
-    horizon, annotators : int
-        Tasks in the head; people who annotated within the last hour.
-    hold : bool
-        A person chose an older order: it is refilled but not replaced.
-    learned : str
-        Why what was learned just now asks for a new order; empty when it does not.
-    """
-    if not embedded:
-        return Due("none", "no image is embedded yet")
-    if live is None:
-        return Due("new", "first order")
-    if not hold:
-        if learned:
-            return Due("new", learned)
-        if changed := _changed(live, recipe):
-            return Due("new", changed)
-        if live.generation != generation:
-            return Due("new", "the images were embedded anew")
-        if arrivals > live.arrivals and (not arriving or embedded >= GROWTH * live.embedded):
-            return Due("new", f"{arrivals - live.arrivals} more images are embedded")
-    if runs_low(live, tasks, horizon=horizon, annotators=annotators):
-        return Due("refill", f"{len(open_places(live, tasks))} published tasks are left")
-    return Due("none", "the live order holds")
-
-
-def _changed(live: Order, recipe: Recipe) -> str:
-    """Return what an order made now would be made with in another way than the live one; empty when nothing."""
-    now = recipe.parameters
-    differing = {key for key in live.parameters.keys() | now.keys() if live.parameters.get(key) != now.get(key)}
-    if live.strategy == type(recipe.strategy).__name__ and differing <= LEARNED:
-        return "the model has learned more since" if differing else ""
-    return "settings changed"
-
-
-def size_of(horizon: int, annotators: int) -> int:
-    """Return how many open tasks an order is published with: head and spare tail, and always half a head more than the
-    threshold of its refill, however many people annotate."""
-    return max((1 + SPARE) * horizon, refill_threshold(horizon, annotators) + horizon // 2)
 
 
 def rank_tasks(
     recipe: Recipe,
     rows: Block,
-    tasks: Mapping[int, TaskRow],
+    tasks: Tasks,
     *,
     size: int,
     first: int,
     published: Collection[int] = (),
-    quarantined: Mapping[int, tuple[str, str]] | None = None,
     probabilities: NDArray[np.float32] | None = None,
     class_names: tuple[str, ...] = (),
     multilabel: bool = False,
@@ -151,7 +49,7 @@ def rank_tasks(
         count as selected: what they show needs no second look.
     rows : Block
         Embedded tasks in ascending order of id.
-    tasks : mapping
+    tasks : Tasks
         Every known task; a row without a task is ignored.
     size : int
         How many to rank.
@@ -160,8 +58,6 @@ def rank_tasks(
         places it has already. Which positions are controls depends on it.
     published : collection of int
         Tasks of the live order, when this is its refill.
-    quarantined : mapping, optional
-        Tasks whose image cannot be used: id to (URI, reason).
     probabilities : ndarray of shape (n, c), float32, optional
         What the model predicts for each row.
     class_names : tuple of str, length c
@@ -175,16 +71,17 @@ def rank_tasks(
     list of Place
         At most `size` places, best first.
     """
-    known = np.array([task in tasks for task in rows.ids.tolist()], dtype=bool)
+    at = tasks.find(rows.ids)
+    known = at >= 0
     if not known.all():
-        rows = rows.take(np.flatnonzero(known))
+        rows, at = rows.take(np.flatnonzero(known)), at[known]
         probabilities = None if probabilities is None else probabilities[known]
-    taken = set(published)
-    candidates = np.array(
-        [tasks[task].state == UNLABELED and task not in taken for task in rows.ids.tolist()], dtype=bool
-    )
+    waiting = ~tasks.among(published)  # not published yet
+    candidates = (tasks.unlabeled & waiting)[at]
     places: list[Place] = []
     if candidates.any():
+        from poolselect import Pool
+
         pool = Pool(
             ids=rows.ids,
             embeddings=rows.embeddings.astype(np.float32),
@@ -198,16 +95,18 @@ def rank_tasks(
         )
         selection = recipe.strategy.query(pool, batch_size=min(size, int(candidates.sum())))
         places = list(_with_controls(recipe, rows.ids, np.flatnonzero(candidates), selection, first))
-    embedded = set(rows.ids.tolist())
-    rest = sorted(task for task in tasks if task not in taken)
-    bad = {
-        task: reason for task, (uri, reason) in (quarantined or {}).items() if task in tasks and tasks[task].uri == uri
-    }
-    left = [task for task in rest if task not in embedded and tasks[task].state == UNLABELED]
-    places += [Place(task, missing) for task in left if task not in bad]
-    places += [Place(task, "skipped before") for task in rest if tasks[task].state == SKIPPED]
-    places += [Place(task, f"bad image: {bad[task]}") for task in left if task in bad]
-    return places[:size]
+    without = waiting & tasks.unlabeled
+    without[at] = False
+    bad = tasks.among(tasks.bad.keys())
+
+    def first_of(which: NDArray[np.bool_]) -> list[int]:
+        some: list[int] = tasks.ids[which][: max(size - len(places), 0)].tolist()
+        return some
+
+    places += [Place(task, missing) for task in first_of(without & ~bad)]
+    places += [Place(task, "skipped before") for task in first_of(waiting & tasks.skipped)]
+    places += [Place(task, f"bad image: {tasks.bad[task]}") for task in first_of(without & bad)]
+    return places
 
 
 def _with_controls(

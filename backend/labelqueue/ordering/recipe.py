@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poolselect import BAL, FreeSel, QueryStrategy, strategies
-
 from ..exceptions import SettingError
 from ..settings import COLD_START
 from .campaign_state import Cycle
+
+if TYPE_CHECKING:
+    from poolselect import QueryStrategy
 
 __all__ = ["Recipe", "make_strategy", "needs_model"]
 
@@ -81,6 +82,8 @@ def make_strategy(
     centroids : ndarray of shape (s, k, d), float32, optional
         BAL's frozen centroids.
     """
+    from poolselect import BAL, FreeSel  # the web process knows orders too, and makes none
+
     seed = settings["seed"]
     if name == "freesel":
         return FreeSel(trials=settings["trials"], metric="centered", random_state=seed)
@@ -100,5 +103,9 @@ def make_strategy(
     return _classes()[name](random_state=seed)
 
 
-# Asking every installed package takes milliseconds, and what is installed does not change while we run.
-_classes = cache(strategies)
+@cache
+def _classes() -> dict[str, type[QueryStrategy]]:
+    # Asking every installed package takes milliseconds, and what is installed does not change while we run.
+    from poolselect import strategies
+
+    return strategies()

@@ -10,34 +10,33 @@ from functools import lru_cache
 from typing import Any
 
 from ..exceptions import CacheError
-from ..learning.model import Model
-from ..learning.predictions import Outlook
-from ..ordering.campaign_state import Memory
+from ..learning import Model, Predictions
+from ..ordering import CampaignState
 from .connection import text
 from .project import Project
 
-__all__ = ["load_memory", "outlook_of", "save_memory", "save_standing", "standing_of"]
+__all__ = ["load_campaign", "predictions_of", "save_campaign", "save_summary", "summary_of"]
 
 log = logging.getLogger(__name__)
 
 
-def load_memory(project: Project) -> Memory:
-    """Return what the project's campaign remembers; an empty memory when it has none.
+def load_campaign(project: Project) -> CampaignState:
+    """Return the state of the project's campaign; that of one that begins when there is none.
 
     A model that cannot be read, such as one of another format, is forgotten: a training needs the labels only.
     """
     found = project.store.hgetall(project.name("campaign"))
     parts = {text(name): part for name, part in found.items() if isinstance(part, bytes)}
     try:
-        return Memory.load(parts)
+        return CampaignState.load(parts)
     except CacheError as error:
         log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
-        return replace(Memory.load({"facts": parts["facts"]}), trained_on={})
+        return replace(CampaignState.load({"facts": parts["facts"]}), trained_on={})
 
 
-def save_memory(project: Project, memory: Memory, before: Memory) -> None:
+def save_campaign(project: Project, state: CampaignState, before: CampaignState) -> None:
     """Keep what changed; a reader sees all of it or nothing."""
-    key, parts, old = project.name("campaign"), memory.dump(), before.dump()
+    key, parts, old = project.name("campaign"), state.dump(), before.dump()
     changed = {name: part for name, part in parts.items() if old.get(name) != part}
     if not changed and parts.keys() == old.keys():
         return
@@ -49,25 +48,25 @@ def save_memory(project: Project, memory: Memory, before: Memory) -> None:
         pipe.execute()
 
 
-def save_standing(project: Project, **parts: Mapping[str, Any]) -> None:
-    """Keep what `standing_of` returns; the web process has neither the means nor the time to work it out."""
-    project.set(standing=json.dumps(parts))
+def save_summary(project: Project, summary: Mapping[str, Any]) -> None:
+    """Keep what `summary_of` returns; the web process has neither the means nor the time to work it out."""
+    project.set(standing=json.dumps(summary))
 
 
-def standing_of(project: Project) -> dict[str, Any]:
-    """Return where learning stands: the parts last saved, none before the first look at the labels."""
+def summary_of(project: Project) -> dict[str, Any]:
+    """Return what people are told of labels, model and accuracy; empty before the first look at the labels."""
     parts: dict[str, Any] = json.loads(project.get("standing", "{}"))
     return parts
 
 
-def outlook_of(project: Project) -> tuple[Model, Outlook] | None:
+def predictions_of(project: Project) -> tuple[Model, Predictions] | None:
     """Return the project's model and its predictions, or None before the first training."""
-    model, outlook = project.store.hmget(project.name("campaign"), ["model", "outlook"])
-    if not isinstance(model, bytes) or not isinstance(outlook, bytes):
+    model, predictions = project.store.hmget(project.name("campaign"), ["model", "outlook"])
+    if not isinstance(model, bytes) or not isinstance(predictions, bytes):
         return None
-    return _parse(model, outlook)
+    return _parse(model, predictions)
 
 
 @lru_cache(maxsize=4)
-def _parse(model: bytes, outlook: bytes) -> tuple[Model, Outlook]:
-    return Model.from_bytes(model), Outlook.from_bytes(outlook)
+def _parse(model: bytes, predictions: bytes) -> tuple[Model, Predictions]:
+    return Model.from_bytes(model), Predictions.from_bytes(predictions)

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..labels.annotations import Annotation, Value, classes_of, unknown_labels, value_of
-from ..labels.label_config import Target
-from .project import ANNOTATED, SKIPPED, UNLABELED, Project
+from ..labels import Annotation, Target, Value, classes_of, state_of, unknown_labels, value_of
+from .project import Project
 
-__all__ = ["LabelBook", "Labels", "state_of"]
+__all__ = ["LabelBook", "Labels"]
 
 FORMAT = "1"  # of the rows; those of another format are not looked at, and read again from Label Studio
 COMPLETE = b"complete"  # a field beside the tasks
@@ -120,10 +119,3 @@ class LabelBook:
         for field, raw in self._store.hgetall(self._key).items():
             if field != COMPLETE:
                 yield int(field), json.loads(raw)[1:]
-
-
-def state_of(annotations: Sequence[Annotation]) -> str:
-    """Return whether a task with these annotations is annotated, only skipped, or neither."""
-    if not annotations:
-        return UNLABELED
-    return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED

@@ -7,12 +7,13 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..block import Block, concatenate
+from ..block import Block, concatenate, find
 from ..exceptions import CacheError
 from .connection import text
 from .project import Project
@@ -69,13 +70,23 @@ class PatternCache:
         if fields:
             self._store.hdel(self._rows, *fields)
 
-    def load(self, wanted: Mapping[int, int]) -> Block:
+    def columns(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return which images are here: task ids of shape (n,), ascending, and the hashes of their images' URIs."""
+        here = self._store.hgetall(self._rows)
+        ids = np.fromiter((int(task) for task in here), dtype=np.int64, count=len(here))
+        sources = np.fromiter((int(source, 16) for source in here.values()), dtype=np.uint64, count=len(here))
+        order = np.argsort(ids)
+        return ids[order], sources[order]
+
+    def load(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
         """Return the newest row of each wanted task.
 
         Parameters
         ----------
-        wanted : mapping
-            Task id to the hash of its image's URI; a row of another image is left out.
+        ids : ndarray of shape (k,), int64
+            Wanted tasks, ascending.
+        sources : ndarray of shape (k,), uint64
+            Hash of each one's image URI; a row of another image is left out.
 
         Returns
         -------
@@ -84,11 +95,11 @@ class PatternCache:
         """
         sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
         everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
-        newest: dict[int, int] = {}
-        for row, (task, source) in enumerate(zip(everything.ids.tolist(), everything.sources.tolist(), strict=True)):
-            if wanted.get(task) == source:
-                newest[task] = row
-        return everything.take(np.array([newest[task] for task in sorted(newest)], dtype=np.int64))
+        at = find(ids, everything.ids)
+        rows = np.flatnonzero((at >= 0) & (sources[at] == everything.sources)) if ids.size else np.empty(0, np.int64)
+        newest = np.full(ids.shape, -1, dtype=np.int64)
+        newest[at[rows]] = rows  # of rows of one task the last one stays
+        return everything.take(newest[newest >= 0])
 
     def _read(self, name: str, digest: str) -> Block:
         path = self._spool / f"{name}.block"

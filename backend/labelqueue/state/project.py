@@ -12,17 +12,17 @@ from datetime import datetime
 from typing import Any
 
 from ..exceptions import ProjectError, SettingError
-from ..labels.label_config import Target, parse_label_config
+from ..labels import Target, parse_label_config
 from .connection import Redis, text
 from .project_settings import Choice, ProjectSettings
 
-__all__ = ["ANNOTATED", "LIVE_VERSION", "NOT_CONNECTED", "SKIPPED", "UNLABELED", "Project", "ProjectRef", "TaskRow"]
+__all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
 
-UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
 # What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
 # prediction of one version would upset the order.
 LIVE_VERSION = "labelqueue live"
 NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
+SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
 
 _SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
@@ -235,6 +235,10 @@ class Project:
         """Return every task we know, by id."""
         return {int(task): TaskRow.load(raw) for task, raw in self.store.hgetall(self.name("tasks")).items()}
 
+    def task_count(self) -> int:
+        """Return how many tasks we know."""
+        return int(self.store.hlen(self.name("tasks")))
+
     def task_rows(self, ids: Sequence[int]) -> dict[int, TaskRow]:
         """Return those of these tasks that we know."""
         if not ids:
@@ -256,6 +260,13 @@ class Project:
             self.store.zrem(self.name("pending"), *fields)
 
     # -- people
+
+    def note_annotators(self, users: Sequence[int]) -> None:
+        """Remember that these people annotated just now: when a refill is due depends on how many are at work."""
+        if users:
+            now = time.time()
+            self.store.zadd(self.name("annotators"), {str(user): now for user in users})
+            self.store.zremrangebyscore(self.name("annotators"), 0, now - HOUR)
 
     def annotators_at_work(self) -> int:
         """Return how many people annotated within the last hour."""

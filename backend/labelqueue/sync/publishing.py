@@ -7,18 +7,20 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ..exceptions import LabelStudioError, PublishError
-from ..labels.label_config import Target
-from ..labelstudio.client import LabelStudio
-from ..learning.prelabels import result_of
-from ..ordering.order import Order, Orders, Place, score
-from ..state.project import Project
+from ..labels import Target, result_of
+from ..labelstudio import LabelStudio
+from ..ordering import Order, Place, score
+from ..state import Orders, Project
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SAMPLING = "Uncertainty sampling"
 PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
@@ -114,23 +116,28 @@ class Publisher:
 
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""
-        self.check()
         if not self._project.get("sampling_before"):
             _, before = self._seen
             self._project.set(sampling_before=before if before != SAMPLING else PLAIN_SAMPLING)
-        self._client.update_project(self._project.ref.id, model_version=order.version, sampling=SAMPLING)
+        self._write(self._client.update_project, self._project.ref.id, model_version=order.version, sampling=SAMPLING)
         self._seen = (order.version, SAMPLING)
         self._orders.go_live(order)
 
     def give_back(self) -> None:
         """Put the sampling back to what it was before we took the queue over."""
-        self.check()
         before = self._project.get("sampling_before") or PLAIN_SAMPLING
-        self._client.update_project(self._project.ref.id, sampling=before)
+        self._write(self._client.update_project, self._project.ref.id, sampling=before)
         self._seen = (self._seen[0], before)
 
     def refill(self, order: Order, places: Sequence[Place]) -> Order:
         """Append places to the live order under its version.
+
+        Parameters
+        ----------
+        order : Order
+            The live order with these places appended.
+        places : sequence of Place
+            Its last ones, which are not published yet.
 
         Raises
         ------
@@ -142,12 +149,11 @@ class Publisher:
         # refill, which would give tasks two predictions of one version.
         self._project.set(refilling=order.version)
         try:
-            complete = self._import(order, len(order.places), places)
+            complete = self._import(order, len(order.places) - len(places), places)
         except LabelStudioError as error:
             raise PublishError(f"refilling {order.version!r} failed: {error}") from error
         if not complete:
             raise PublishError(f"Label Studio stored only a part of the refill of {order.version!r}")
-        order = replace(order, places=(*order.places, *places))
         self._orders.save(order)
         self._project.set(refilling="")
         return order
@@ -169,12 +175,17 @@ class Publisher:
         # Bulk import recounts the whole project once; single predictions cost the same in any project.
         if single * len(rows) < bulk:
             for row in rows:
-                self._client.create_prediction(row)
+                self._write(self._client.create_prediction, row)
             self._project.set(single_seconds=f"{(time.monotonic() - start) / max(len(rows), 1):.4f}")
             return True
-        created = self._client.import_predictions(self._project.ref.id, rows)
+        created = self._write(self._client.import_predictions, self._project.ref.id, rows)
         self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
         return created == len(rows)
+
+    def _write(self, call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
+        """Make a call that others see the effect of, while this job still may."""
+        self.check()
+        return call(*arguments, **options)
 
     def _first_number(self) -> None:
         """Start above every version that the project has: after a loss of our state none may be published twice."""
@@ -185,7 +196,7 @@ class Publisher:
     def _save_tab(self) -> None:
         """Keep the shared tab that shows the order to people."""
         try:
-            self._client.save_tab(self._project.ref.id, TAB, TAB_DATA)
+            self._write(self._client.save_tab, self._project.ref.id, TAB, TAB_DATA)
         except LabelStudioError as error:
             log.warning("the tab that shows the order could not be saved: %s", error)
 

@@ -7,23 +7,51 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..labels.annotations import read_annotation
-from ..labels.label_config import Target
-from ..labelstudio.client import LabelStudio
-from ..state.journal import Event
-from ..state.label_book import LabelBook
-from ..state.pattern_cache import PatternCache
-from ..state.project import ANNOTATED, SKIPPED, UNLABELED, Project, TaskRow
+from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, read_annotation
+from ..labelstudio import LabelStudio
+from ..state import Event, LabelBook, PatternCache, Project, TaskRow
 
-__all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "task_row", "wants_full"]
+__all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "read_project", "task_row", "wants_full"]
 
 FULL_EVERY = 3600.0  # seconds between complete readings
+FULL_AT_MOST_EVERY = 60.0  # seconds, when only the number of tasks asks for one
 OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
 CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed to be gone, and read again if not
 # What moves whenever a task's annotations do. The counts belong to it: Label Studio counts imported annotations late,
 # and `updated_at` stays.
 MARK = ("updated_at", "total_annotations", "cancelled_annotations")
 FIELDS = ("id", "data", "is_labeled", *MARK)
+
+
+def read_project(
+    project: Project, client: LabelStudio, target: Target, cache: PatternCache, events: Sequence[Event]
+) -> None:
+    """Bring our copy of tasks and labels up to date, reading as little as will do.
+
+    Parameters
+    ----------
+    cache : PatternCache
+        Where the embeddings of tasks that are gone are dropped.
+    events : sequence of Event
+        What was heard since the last reading.
+    """
+    drop_deleted(project, client, cache, events)
+    full = wants_full(project, target)
+    read_changes(project, client, target, cache, full=full, events=events)
+    if not full and _misses(project, client):
+        read_changes(project, client, target, cache, full=True)
+
+
+def _misses(project: Project, client: LabelStudio) -> bool:
+    """Tell whether tasks were deleted without an event that names them.
+
+    Label Studio's count is read after the tasks: while somebody imports, it only grows.
+    """
+    known = project.task_count()
+    count = int(client.project(project.ref.id).get("task_number", known))
+    if count == known:
+        return False
+    return count < known or time.time() - float(project.get("full_at", "0")) > FULL_AT_MOST_EVERY
 
 
 def image_uri(data: Mapping[str, Any], field: str) -> str:

@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import LabelStudioError
-from ..jobs import queues as jobs
-from ..labelstudio.client import LabelStudio
-from ..ordering.order import Order, Orders
-from ..state.project import LIVE_VERSION, NOT_CONNECTED, Project
-from .publishing import PLAIN_SAMPLING, SAMPLING, Publisher
+from ..ordering import Order
+from ..state import Orders, Project
+from .publishing import SAMPLING, Publisher
 
-__all__ = ["connected", "steer"]
+__all__ = ["steer"]
 
 log = logging.getLogger(__name__)
-
-GRACE = 10.0  # seconds between a set-up and the connection it belongs to
-
-
-def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any]) -> bool:
-    """Tell whether the project still has this backend; when it was removed, give the queue back.
-
-    Label Studio calls /setup a little before it stores the connection, so a young set-up counts as connected.
-    """
-    for backend in client.ml_backends(project.ref.id):
-        # What /setup answered. Addresses are no proof: a proxy, a default port or an old webhook shows another one.
-        if backend.get("model_version") == LIVE_VERSION:
-            project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
-            project.settle("paused", NOT_CONNECTED)
-            return True
-    if (young := GRACE - (time.time() - float(project.get("setup_at", "0")))) > 0:
-        jobs.request_tend(project, delay=young)
-        return True
-    if project.get("live"):
-        before = project.get("sampling_before") or PLAIN_SAMPLING
-        if remote.get("sampling") == SAMPLING:
-            client.update_project(project.ref.id, sampling=before)
-        log.info("project %d no longer uses this backend; its sampling is %r again", project.ref.id, before)
-    # Wishes end with the connection: one from long ago must not surprise people who connect again.
-    project.set(
-        live="", sampling_before="", paused=NOT_CONNECTED, pause_wanted="", resume_wanted="", rollback_wanted=""
-    )
-    return False
 
 
 def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from flask import Flask, Request, Response, request
 
 from ..settings import Deployment
+from ..state import SECRET_HEADER
 
-__all__ = ["SECRET_HEADER", "guard", "refusal"]
+__all__ = ["guard", "refusal"]
 
-SECRET_HEADER = "X-Labelqueue-Secret"
 FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 

@@ -16,8 +16,8 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from ..exceptions import LabelQueueError
 from ..settings import Deployment
-from ..worker.runtime import Runtime
 from .access import guard
+from .context import NAME, Context
 from .protocol import VIEWS, bad_request, gone, http_error, known_error, lost_store
 from .rest import api
 
@@ -76,7 +76,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     one = "kwargs" in inspect.signature(init_app).parameters  # 1.0.9 wants a folder for models, which stays empty
     app: Flask = init_app(LabelQueue, **({"model_dir": tempfile.gettempdir()} if one else {}))
     app._got_first_request = False  # a second call may add rules again
-    app.extensions["labelqueue"] = Runtime(deployment)
+    app.extensions[NAME] = Context(deployment)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     rules = {rule.endpoint for rule in app.url_map.iter_rules()}
     for endpoint, (rule, methods, view) in VIEWS.items():

@@ -7,19 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Response, current_app, jsonify, request
+from flask import Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
-from ..admin import wishes as admin
+from ..admin import retrain
 from ..exceptions import LabelQueueError, ProjectError
-from ..jobs import queues as jobs
-from ..learning.prelabels import confidence, fits, result_of
-from ..state.campaigns import outlook_of
-from ..state.journal import Journal, read_event
-from ..state.project import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef
-from ..worker.runtime import Runtime
-from .access import SECRET_HEADER, refusal
+from ..jobs import request_tend
+from ..labels import result_of
+from ..learning import confidence, fits
+from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Journal, Project, ProjectRef, predictions_of, read_event
+from .access import refusal
+from .context import context
 
 __all__ = ["VIEWS"]
 
@@ -29,12 +28,6 @@ UNKNOWN: dict[str, Any] = {"result": [], "score": 0.5}
 TASKS_DELAY, EVENT_DELAY = 0.3, 1.0  # seconds; a burst of events becomes one job
 
 View = Callable[[], "Response | tuple[Response, int]"]
-
-
-def _runtime() -> Runtime:
-    runtime = current_app.extensions["labelqueue"]
-    assert isinstance(runtime, Runtime)
-    return runtime
 
 
 def _body() -> dict[str, Any]:
@@ -57,9 +50,9 @@ def versions() -> Response:
 
 def setup() -> Response:
     """Remember the project and ask for it to be tended. Its hostname and access token are not used and not stored."""
-    body, runtime = _body(), _runtime()
-    ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
-    project = Project(runtime.store, ref)
+    body, here = _body(), context()
+    ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
+    project = Project(here.store, ref)
     schema = str(body.get("schema") or "")
     # Compared with what /setup said last, not with the project's config, which the API may show in another form.
     before = project.get("schema")
@@ -68,9 +61,9 @@ def setup() -> Response:
     if new or before != schema:
         project.set(label_config=schema, want_full="1")
     if new or changed or before != schema:
-        jobs.request_tend(project)
+        request_tend(project)
     elif project.get("paused") == NOT_CONNECTED:  # connected again
-        jobs.request_tend(project, delay=EVENT_DELAY)
+        request_tend(project, delay=EVENT_DELAY)
     # Nothing else asks for anything: Label Studio calls this whenever somebody lists a project's ML backends. Tending
     # does just that, and the one would call the other without end.
     return jsonify({"model_version": LIVE_VERSION})
@@ -79,11 +72,11 @@ def setup() -> Response:
 def predict() -> Response:
     """Answer one result per task, else Label Studio drops them all: what the model said of each when it was trained. A
     task it has not seen, or a project without a model, gets an empty result."""
-    body, runtime = _body(), _runtime()
+    body, here = _body(), context()
     tasks = body.get("tasks") or []
-    ref = ProjectRef.from_setup(runtime.deployment.label_studio_url, str(body.get("project", "")))
-    project = Project(runtime.store, ref)
-    known = outlook_of(project)
+    ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
+    project = Project(here.store, ref)
+    known = predictions_of(project)
     target = project.target() if known else None
     if known and target and not fits(known[0], target):
         known = None
@@ -101,12 +94,12 @@ def predict() -> Response:
 
 def webhook() -> tuple[Response, int]:
     """Journal the event and ask for the project to be tended: Label Studio waits one second and never repeats."""
-    body, runtime = _body(), _runtime()
-    ref = ProjectRef.from_api(runtime.deployment.label_studio_url, body.get("project") or {})
-    project = Project(runtime.store, ref)
+    body, here = _body(), context()
+    ref = ProjectRef.from_api(here.deployment.label_studio_url, body.get("project") or {})
+    project = Project(here.store, ref)
     secret = project.get("secret")
-    if runtime.deployment.basic_auth_user:
-        why = refusal(request, runtime.deployment, {SECRET_HEADER: secret})
+    if here.deployment.basic_auth_user:
+        why = refusal(request, here.deployment, {SECRET_HEADER: secret})
         if why is not None:
             return jsonify({"error": why}), 401
     event = read_event(body)
@@ -115,9 +108,9 @@ def webhook() -> tuple[Response, int]:
     project.register()
     Journal(project).append(event)
     if event.action == "START_TRAINING":
-        admin.retrain(project)
+        retrain(project)
     else:
-        jobs.request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
+        request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
     return jsonify({"status": "accepted"}), 201
 
 

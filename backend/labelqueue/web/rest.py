@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest
 
-from ..admin import wishes as admin
-from ..admin.status import order_audit, order_list, project_list, project_order, project_settings, project_status
+from .. import admin
 from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
-from ..state.project import Project
-from ..worker.runtime import Runtime
+from ..state import Project
+from .context import context
 
 __all__ = ["PREFIX", "api"]
 
@@ -30,17 +29,6 @@ Answer = Response | tuple[Response, int]
 api = Blueprint("api", __name__, url_prefix=PREFIX)
 
 
-def _runtime() -> Runtime:
-    runtime = current_app.extensions["labelqueue"]
-    assert isinstance(runtime, Runtime)
-    return runtime
-
-
-def _project(number: int) -> Project:
-    runtime = _runtime()
-    return Project.find(runtime.store, runtime.deployment.label_studio_url, number)
-
-
 def _body() -> dict[str, Any]:
     """Return the JSON object that was sent; none counts as an empty one."""
     body = request.get_json(force=True, silent=True) if request.get_data() else {}
@@ -50,7 +38,7 @@ def _body() -> dict[str, Any]:
 
 
 def _accepted(number: int, wish: Callable[[Project], str]) -> Answer:
-    project = _project(number)
+    project = context().project(number)
     return jsonify({"project": number, "accepted": wish(project)}), 202
 
 
@@ -63,28 +51,28 @@ def openapi() -> Answer:
 @api.get("/projects")
 def projects() -> Answer:
     """List the projects that this backend knows."""
-    runtime = _runtime()
-    return jsonify({"projects": project_list(runtime.store, runtime.deployment.label_studio_url)})
+    here = context()
+    return jsonify({"projects": admin.project_list(here.store, here.deployment.label_studio_url)})
 
 
 @api.get("/projects/<int:number>")
 def status(number: int) -> Answer:
     """Tell where a project stands."""
-    return jsonify(project_status(_project(number)))
+    return jsonify(admin.project_status(context().project(number)))
 
 
 @api.get("/projects/<int:number>/settings")
 def settings(number: int) -> Answer:
     """List a project's settings with where they come from."""
-    return jsonify(project_settings(_project(number)))
+    return jsonify(admin.project_settings(context().project(number)))
 
 
 @api.patch("/projects/<int:number>/settings")
 def change_settings(number: int) -> Answer:
     """Change settings, all of them or none; null goes back to the default."""
-    project = _project(number)
+    project = context().project(number)
     admin.change_settings(project, _body(), SOURCE)
-    return jsonify(project_settings(project))
+    return jsonify(admin.project_settings(project))
 
 
 @api.get("/projects/<int:number>/order")
@@ -93,20 +81,20 @@ def order(number: int) -> Answer:
     raw = request.args.get("limit", "10")
     if not (raw.isascii() and raw.isdigit() and 1 <= int(raw) <= MAX_LIMIT):
         raise BadRequest(f"limit is {raw!r}; expected a whole number from 1 to {MAX_LIMIT}")
-    return jsonify(project_order(_project(number), int(raw)))
+    return jsonify(admin.project_order(context().project(number), int(raw)))
 
 
 @api.get("/projects/<int:number>/orders")
 def orders(number: int) -> Answer:
     """List every order there was, newest first, without its tasks."""
-    return jsonify(order_list(_project(number)))
+    return jsonify(admin.order_list(context().project(number)))
 
 
 @api.get("/projects/<int:number>/orders/<name>")
 def audit(number: int, name: str) -> Answer:
     """Show all that is on record of one order."""
-    project = _project(number)
-    return jsonify(order_audit(project, admin.find_order(project, name)))
+    project = context().project(number)
+    return jsonify(admin.order_audit(project, admin.find_order(project, name)))
 
 
 @api.post("/projects/<int:number>/rollback")

@@ -1,1 +1,18 @@
-"""."""
+"""The processes behind the queue: looks at projects, embedding, housekeeping, and the supervisor that keeps them up.
+
+Imports `sync`, `jobs`, `state`, `images`, `labelstudio` and what is below.
+"""
+
+from .embedding import embed_job
+from .look import tend_job
+from .runtime import Runtime
+from .supervisor import serve
+from .worker import run_worker
+
+__all__ = [
+    "Runtime",
+    "embed_job",
+    "run_worker",
+    "serve",
+    "tend_job",
+]

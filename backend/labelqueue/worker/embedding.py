@@ -10,10 +10,10 @@ from rq import get_current_job
 
 from ..block import source_hash
 from ..exceptions import LabelQueueError
-from ..images.pipeline import Item, embed_stream
-from ..jobs import queues as jobs
-from ..labels.label_config import Target
-from ..state.project import Project
+from ..images import Item, embed_stream
+from ..jobs import claim, enqueue_shards, give_back, request_tend
+from ..labels import Target
+from ..state import Project
 from .runtime import Runtime, current
 
 __all__ = ["embed_job", "embed_shard", "generation_of", "parameters_of"]
@@ -46,7 +46,7 @@ def embed_job(key: str, ids: list[int]) -> int:
     runtime, job = current(), get_current_job()
     job_id = job.id if job else ""
     project = Project.open(runtime.store, key)
-    jobs.claim(project, job_id, (job.worker_name if job else "") or "")
+    claim(project, job_id, (job.worker_name if job else "") or "")
     try:
         done = embed_shard(runtime, project, ids)
     except Exception as error:
@@ -55,15 +55,15 @@ def embed_job(key: str, ids: list[int]) -> int:
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
         project.store.hdel(project.name("inflight"), job_id)
-        jobs.request_tend(project, delay=RETRY_DELAY)
+        request_tend(project, delay=RETRY_DELAY)
         if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
             return 0
-        jobs.give_back(project, ids, f"embedding failed ({why})")
+        give_back(project, ids, f"embedding failed ({why})")
         raise
     project.store.hdel(project.name("inflight"), job_id)
-    jobs.enqueue_shards(project)
+    enqueue_shards(project)
     if _tell(project):
-        jobs.request_tend(project)
+        request_tend(project)
     return done
 
 
@@ -119,4 +119,4 @@ def _try_again(project: Project, failed: dict[int, tuple[str, str]]) -> None:
             project.quarantine({task: (uri, f"{reason} ({tries} tries)")})
     if failed:
         # They are missing from the cache, so tending puts them back among the waiting ones.
-        jobs.request_tend(project, delay=RETRY_DELAY)
+        request_tend(project, delay=RETRY_DELAY)

@@ -6,15 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..images.fetcher import ImageFetcher
-from ..labelstudio.client import LabelStudio
+from ..images import ImageFetcher
+from ..labelstudio import LabelStudio
 from ..settings import Deployment
-from ..state.connection import Redis, connect
-from ..state.pattern_cache import PatternCache
-from ..state.project import Project
+from ..state import PatternCache, Project, Redis, connect
 
 if TYPE_CHECKING:
-    from ..images.embedder import Embedder
+    from ..images import Embedder
 
 __all__ = ["Runtime", "current", "install"]
 
@@ -50,7 +48,7 @@ class Runtime:
     def embedder(self, *, doubled: bool = False) -> Embedder:
         """Return the embedding model; `doubled` is the double input size that segmentation uses."""
         if doubled not in self._embedders:
-            from ..images.embedder import Embedder
+            from ..images import Embedder
 
             name, weights = self.deployment.embedder, self.deployment.weights
             model = Embedder.load(name, weights)

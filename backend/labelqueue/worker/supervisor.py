@@ -15,10 +15,10 @@ from pathlib import Path
 from types import FrameType
 
 from ..exceptions import SettingError
-from ..labelstudio.client import LabelStudio
+from ..labelstudio import LabelStudio
 from ..process import start_child
 from ..settings import Deployment
-from ..state.connection import EmbeddedRedis, connect
+from ..state import EmbeddedRedis, connect
 
 __all__ = ["Child", "serve"]
 

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from ..jobs import queues as jobs
-from ..state.project import Project
+from ..jobs import heartbeat, job_queues, reclaim, release_due, request_tend
+from ..state import Project
 from .runtime import Runtime, install
 
 __all__ = ["Housekeeper", "run_worker"]
@@ -48,15 +48,15 @@ class Housekeeper(threading.Thread):
         last_reclaim = 0.0
         while True:
             try:
-                jobs.heartbeat(self._store, self._worker)
-                jobs.release_due(self._store)
+                heartbeat(self._store, self._worker)
+                release_due(self._store)
                 if time.monotonic() - last_reclaim > RECLAIM_EVERY:
                     last_reclaim = time.monotonic()
                     for project in Project.all(self._store):
-                        jobs.reclaim(project)
+                        reclaim(project)
                 if self._store.set("lq:tended", self._worker, nx=True, px=int(1000 * TEND_EVERY)):
                     for project in Project.all(self._store):
-                        jobs.request_tend(project)
+                        request_tend(project)
             except RedisError as error:
                 log.warning("housekeeping has to wait: %s", error)
             except Exception:  # without housekeeping this worker would look dead, and delayed work would never start
@@ -69,13 +69,13 @@ def run_worker(runtime: Runtime) -> None:
     """Work on jobs until SIGTERM or Ctrl-C; the job at hand is finished first."""
     install(runtime)
     name = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    jobs.heartbeat(runtime.store, name)
+    heartbeat(runtime.store, name)
     for project in Project.all(runtime.store):
         project.set(want_full="1")
-        jobs.request_tend(project)
+        request_tend(project)
     housekeeper = Housekeeper(runtime, name)
     housekeeper.start()
-    worker = SimpleWorker(jobs.queues(runtime.store), name=name, connection=runtime.store, serializer=JSONSerializer)
+    worker = SimpleWorker(job_queues(runtime.store), name=name, connection=runtime.store, serializer=JSONSerializer)
     try:
         worker.work(with_scheduler=False, logging_level="WARNING")
     finally:

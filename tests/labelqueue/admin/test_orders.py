@@ -2,7 +2,8 @@
 
 import pytest
 
-from labelqueue.admin.orders import order_lines, status_lines
+from labelqueue.admin.orders import order_lines
+from labelqueue.admin.status import status_lines
 
 LEARNING = {
     "phase": "warm",

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from labelqueue.cli import parser as cli
-from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.labels.annotations import UNLABELED
+from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import Deployment
-from labelqueue.state.project import UNLABELED, TaskRow
+from labelqueue.state.orders import Orders
+from labelqueue.state.project import TaskRow
 
 
 @pytest.fixture

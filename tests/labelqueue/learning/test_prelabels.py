@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from labelqueue.labels.label_config import parse_label_config
+from labelqueue.labels.results import result_of
 from labelqueue.learning.model import Model
-from labelqueue.learning.prelabels import least_probability, prelabel, result_of
+from labelqueue.learning.prelabels import least_probability, prelabel
 
 CHOICES = '<Choices name="c" toName="i"{}><Choice value="cat"/><Choice value="dog"/></Choices>'
 RATING = '<Rating name="c" toName="i" maxRating="5"/>'

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.learning.trust import Trust, trust
+from labelqueue.learning.trust import Trust, measure_trust
 
 NAMES = ("cat", "dog", "owl", "fox")
 single = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=60)
@@ -13,7 +13,7 @@ several = st.lists(st.tuples(subsets, subsets), max_size=40)
 
 
 def of(pairs, multi=False) -> Trust:
-    return trust([said for said, _ in pairs], [came for _, came in pairs], classes=NAMES, multi=multi)
+    return measure_trust([said for said, _ in pairs], [came for _, came in pairs], classes=NAMES, multi=multi)
 
 
 @given(single)
@@ -59,8 +59,8 @@ def test_only_the_latest_pairs_count():
 def test_many_classes_need_more_pairs():
     names = [f"k{i}" for i in range(15)]
     pairs = [(name, name) for name in names] * 2
-    assert trust(*zip(*pairs[:29], strict=True), classes=names, multi=False).value == 0
-    assert trust(*zip(*pairs, strict=True), classes=names, multi=False) == Trust(1.0, 1.0, 30)
+    assert measure_trust(*zip(*pairs[:29], strict=True), classes=names, multi=False).value == 0
+    assert measure_trust(*zip(*pairs, strict=True), classes=names, multi=False) == Trust(1.0, 1.0, 30)
 
 
 @pytest.mark.parametrize("pairs", [[], [("cat", "cat"), ("dog", "dog")] * 9, [("cat", "cat")] * 40])
@@ -83,4 +83,4 @@ def test_labels_with_one_value_say_nothing():
 
 def test_every_label_comes_with_a_prediction():
     with pytest.raises(ValueError, match="longer"):
-        trust(["cat"], ["cat", "dog"], classes=NAMES, multi=False)
+        measure_trust(["cat"], ["cat", "dog"], classes=NAMES, multi=False)

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from labelqueue.block import source_hash
 from labelqueue.cli.parser import main
 from labelqueue.demo.drawing import draw_images
 from labelqueue.exceptions import EmbedderError, LabelQueueError, LabelStudioError
 from labelqueue.images.rotation import RotationNet
+from labelqueue.labels.annotations import UNLABELED
 from labelqueue.offline import pretext
 from labelqueue.offline.folder import find_images
 from labelqueue.offline.pretext import Plan, pretext_folder, pretext_project
-from labelqueue.state.project import UNLABELED, Project, ProjectRef, TaskRow
+from labelqueue.state.project import Project, ProjectRef, TaskRow
+from labelqueue.state.snapshot import read_columns
 from labelqueue.worker.runtime import Runtime
 
 pytest.importorskip("torch")
@@ -50,15 +51,13 @@ def photos(tmp_path, files):
 @pytest.fixture
 def trained(monkeypatch):
     """How many images each training got."""
-    import labelqueue.images.rotation as rotation
-
-    counts, real = [], rotation.train_rotation
+    counts, real = [], pretext.train_rotation
 
     def count(images, **options):
         counts.append(len(images))
         return real(images, **options)
 
-    monkeypatch.setattr(rotation, "train_rotation", count)
+    monkeypatch.setattr(pretext, "train_rotation", count)
     return counts
 
 
@@ -106,7 +105,8 @@ def put(project, tasks):
 
 
 def wanted(project):
-    return {task: source_hash(row.uri) for task, row in project.tasks().items()}
+    columns = read_columns(project)
+    return columns.ids, columns.sources
 
 
 # -- a folder
@@ -186,7 +186,7 @@ def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, 
     project = with_tasks
     generation = pretext_project(runtime, project, plan)
     assert project.get("rotation_generation") == generation and project.get("generation") == ""
-    rows = runtime.cache(project, generation).load(wanted(project))
+    rows = runtime.cache(project, generation).load(*wanted(project))
     assert rows.ids.tolist() == list(range(IMAGES)) and rows.embeddings.std(axis=0).max() > 0
     assert len(studio.asked) == IMAGES  # each image is read once, for training and features together
     assert project.store.exists(project.name("queued"))  # tending was asked for
@@ -194,7 +194,7 @@ def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, 
     put(project, [IMAGES])
     assert pretext_project(runtime, project, plan) == generation
     assert len(studio.asked) == IMAGES + 1 and trained == [IMAGES]
-    assert len(runtime.cache(project, generation).load(wanted(project))) == IMAGES + 1
+    assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES + 1
 
 
 def test_another_network_replaces_the_features_once_complete(runtime, with_tasks, plan):
@@ -211,7 +211,7 @@ def test_training_anew_repairs_features_that_redis_lost(runtime, with_tasks, pla
     generation = pretext_project(runtime, project, plan)
     project.store.delete(project.name("cache", generation, "blocks"))
     assert pretext_project(runtime, project, replace(plan, retrain=True)) == generation
-    assert len(runtime.cache(project, generation).load(wanted(project))) == IMAGES
+    assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES
 
 
 def test_images_that_fail_do_not_stop_the_others(runtime, with_tasks, studio, plan, notes):

@@ -8,12 +8,13 @@ import pytest
 
 from labelqueue.block import Block
 from labelqueue.exceptions import SettingError
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering import recipe
-from labelqueue.ordering.campaign import Campaign, Features, share_of
-from labelqueue.ordering.campaign_state import GUESSES, Guess, Memory
+from labelqueue.ordering.campaign import Campaign, share_of
+from labelqueue.ordering.campaign_state import GUESSES, CampaignState, Guess
+from labelqueue.ordering.snapshot import Features, Tasks
 from labelqueue.settings import PROJECT
-from labelqueue.state.project import ANNOTATED, UNLABELED, TaskRow
 from poolselect import Random, default_clusters
 
 CLASSES = ("cat", "dog", "owl")
@@ -51,7 +52,7 @@ class Player:
         self.versions = 0
 
     def tasks(self):
-        return {task: TaskRow("u", ANNOTATED if task in self.labels else UNLABELED) for task in self.truth}
+        return Tasks.of({t: ANNOTATED if t in self.labels else UNLABELED for t in self.truth}, self.truth)
 
     def turn(self, **options):
         """Let the campaign look at the labels, and rank when it wants a new order."""
@@ -62,7 +63,7 @@ class Player:
             self.reasons.append(why)
             self.places = self.campaign.rank(self.block, self.tasks(), size=90, first=len(self.labels))
             self.versions += 1
-            self.campaign.served(f"r{self.versions}", self.places)
+            self.campaign.serving(f"r{self.versions}", self.places)
         return why
 
     def play(self, labels):
@@ -76,18 +77,18 @@ class Player:
 
 def test_it_starts_cold_switches_and_cycles():
     player = Player().play(20)
-    assert player.campaign.memory.course.phase == "cold" and player.campaign.recipe().title == "FreeSel"
+    assert player.campaign.state.course.phase == "cold" and player.campaign.recipe().title == "FreeSel"
     player.play(100)
-    assert player.campaign.memory.course.phase == "warm"
-    assert player.campaign.memory.trust > 0.5  # three clouds are easy
+    assert player.campaign.state.course.phase == "warm"
+    assert player.campaign.state.trust > 0.5  # three clouds are easy
     titles = [reason for reason in player.reasons if reason.startswith("trained on")]
     assert len(titles) >= 4 and player.campaign.recipe().title == f"BAL cycle {len(titles) + 1}"
-    assert player.campaign.recipe().parameters["model"] == player.campaign.memory.model.fingerprint
+    assert player.campaign.recipe().parameters["model"] == player.campaign.state.model.fingerprint
 
 
 def test_a_guess_is_made_before_the_label_is_learned_and_once():
     player = Player().play(60)
-    memory = player.campaign.memory
+    memory = player.campaign.state
     assert len({guess.task for guess in memory.guesses}) == len(memory.guesses)
     # The first model came with the tenth label; every later label was guessed by a model that did not know it.
     assert [guess.task for guess in memory.guesses] == list(player.labels)[10:]
@@ -97,26 +98,26 @@ def test_a_guess_is_made_before_the_label_is_learned_and_once():
 
 def test_the_model_keeps_how_well_its_predecessors_guessed():
     player = Player().play(60)
-    guesses = player.campaign.memory.guesses
-    assert player.campaign.memory.model.accuracy == player.campaign.trust(player.labels).balanced_accuracy
+    guesses = player.campaign.state.guesses
+    assert player.campaign.state.model.accuracy == player.campaign.trust(player.labels).balanced_accuracy
     assert sum(guess.predicted == player.labels[guess.task] for guess in guesses[-20:]) >= 12
 
 
 def test_an_idle_turn_changes_nothing():
     player = Player().play(60)
-    memory, recipe = player.campaign.memory, player.campaign.recipe().parameters
+    memory, recipe = player.campaign.state, player.campaign.recipe().parameters
     assert player.turn() == ""
-    assert player.campaign.memory.dump() == memory.dump() and player.campaign.recipe().parameters == recipe
+    assert player.campaign.state.dump() == memory.dump() and player.campaign.recipe().parameters == recipe
 
 
 def test_memory_comes_back_and_the_campaign_goes_on_where_it_stood():
     player = Player().play(60)
     again = Player()
-    again.campaign.memory = Memory.load(player.campaign.memory.dump())
+    again.campaign.state = CampaignState.load(player.campaign.state.dump())
     again.labels, again.places, again.versions = dict(player.labels), player.places, player.versions
-    assert again.campaign.memory.dump() == player.campaign.memory.dump()
+    assert again.campaign.state.dump() == player.campaign.state.dump()
     assert list(player.play(90).labels) == list(again.play(90).labels)
-    assert Memory.load({}).dump() == Memory().dump()
+    assert CampaignState.load({}).dump() == CampaignState().dump()
 
 
 def test_the_same_campaign_gives_the_same_order_whatever_the_calls_between():
@@ -136,34 +137,34 @@ def test_deleted_labels_are_unlearned_at_once():
     for task in gone:
         del player.labels[task]
     assert player.turn() == "trained on 57 labels"
-    assert not set(gone) & set(player.campaign.memory.trained_on)
+    assert not set(gone) & set(player.campaign.state.trained_on)
     player.labels.clear()
     assert player.turn()
-    memory = player.campaign.memory
-    assert (memory.model, memory.outlook, memory.course.phase) == (None, None, "cold")
+    memory = player.campaign.state
+    assert (memory.model, memory.predictions, memory.course.phase) == (None, None, "cold")
     assert player.campaign.recipe().title == "FreeSel" and player.turn() == ""
 
 
 def test_a_changed_label_counts_as_new():
     player = Player(retrain_every=3).play(60)
-    before = player.campaign.memory.model.fingerprint
+    before = player.campaign.state.model.fingerprint
     for task in list(player.labels)[:3]:
         player.labels[task] = next(name for name in CLASSES if name != player.labels[task])
     assert player.turn()
-    assert player.campaign.memory.model.fingerprint != before
+    assert player.campaign.state.model.fingerprint != before
 
 
 def test_training_can_be_asked_for():
     player = Player().play(33)
-    trainings = player.campaign.memory.trainings
+    trainings = player.campaign.state.trainings
     assert player.turn(wanted=True) == "a new order was asked for"
-    assert player.campaign.memory.trainings == trainings + 1
+    assert player.campaign.state.trainings == trainings + 1
 
 
 def test_other_embeddings_or_classes_ask_for_another_model():
     player = Player().play(60)
     assert player.turn(generation="another") == "trained on 60 labels"
-    assert player.campaign.memory.generation == "another"
+    assert player.campaign.state.generation == "another"
 
 
 def test_a_used_up_head_is_replaced_by_a_better_order_instead_of_a_refill():
@@ -184,7 +185,7 @@ def test_a_pinned_strategy_that_needs_a_model_waits_for_it_in_the_cold_start(nam
 
 def test_a_pinned_cold_strategy_keeps_its_order_whatever_is_learned():
     player = Player(strategy="random", prelabel="off").play(80)
-    assert player.campaign.memory.model is not None and player.campaign.memory.course.phase == "warm"
+    assert player.campaign.state.model is not None and player.campaign.state.course.phase == "warm"
     assert player.campaign.recipe().name == "random" and player.campaign.recipe().model == ""
     assert not any(reason.startswith("trained on") for reason in player.reasons)
 
@@ -192,26 +193,26 @@ def test_a_pinned_cold_strategy_keeps_its_order_whatever_is_learned():
 def test_a_known_budget_goes_once_through_the_slots():
     player = Player(budget=120, batch_size=10)
     player.play(60)
-    first = player.campaign.memory.cycle
+    first = player.campaign.state.cycle
     player.play(120)
-    last = player.campaign.memory.cycle
+    last = player.campaign.state.cycle
     assert first.slots == last.slots is not None
     assert 0 <= first.number < last.number == last.slots - 1
 
 
 def test_a_phase_that_begins_without_a_training_knows_budget_and_trust():
     player = Player(budget=120, batch_size=7, switch_after=100).play(60)
-    before = player.campaign.memory
+    before = player.campaign.state
     player.campaign.settings = player.campaign.settings | {"switch_after": 20}
-    assert player.turn() == player.campaign.memory.course.reason
-    memory = player.campaign.memory
+    assert player.turn() == player.campaign.state.course.reason
+    memory = player.campaign.state
     assert (memory.trainings, memory.course.phase) == (before.trainings, "warm")
     assert (memory.cycle.number, memory.cycle.size, memory.cycle.slots) == (0, 7, 9)
     assert memory.cycle.balancing_factor > 5
 
 
 def test_a_guess_stays_until_the_model_learns_the_label():
-    memory = Memory(trained_on={1: "cat"})
+    memory = CampaignState(trained_on={1: "cat"})
     guesses = [Guess(task, "cat", 1, 1) for task in range(1, GUESSES + 10)]
     kept = [guess.task for guess in memory.with_guesses(guesses).guesses]
     assert kept == list(range(1, GUESSES + 10))  # only one is learned, and one may stay
@@ -245,8 +246,8 @@ def test_a_third_partys_strategy_may_hold_anything(monkeypatch):
 
 def test_several_labels_go_through_the_same_course():
     player = Player(target=MULTI).play(90)
-    assert player.campaign.memory.course.phase == "warm"
-    assert player.campaign.memory.model.multi and player.campaign.recipe().name == "bal"
+    assert player.campaign.state.course.phase == "warm"
+    assert player.campaign.state.model.multi and player.campaign.recipe().name == "bal"
 
 
 class TestPrelabels:
@@ -261,7 +262,7 @@ class TestPrelabels:
 
     def test_not_where_label_studio_hides_them(self):
         player = Player().play(90)
-        hidden = Campaign(SINGLE, player.campaign.settings, player.campaign.memory, prelabels=False)
+        hidden = Campaign(SINGLE, player.campaign.settings, player.campaign.state, prelabels=False)
         places = hidden.rank(player.block, player.tasks(), size=50, first=90)
         assert {place.prelabel for place in places} == {None}
         assert hidden.recipe().parameters != player.campaign.recipe().parameters  # so that a new order is due
@@ -272,13 +273,13 @@ class TestControls:
         player = Player(control_share=0.2).play(60)
         places = player.places
         control = next(place for place in places if place.control)
-        assert player.campaign.memory.controls[control.task] == f"r{player.versions}"
-        player.campaign.served("r99", [replace(control, control=False)])
-        assert control.task not in player.campaign.memory.controls
+        assert player.campaign.state.controls[control.task] == f"r{player.versions}"
+        player.campaign.serving("r99", [replace(control, control=False)])
+        assert control.task not in player.campaign.state.controls
 
     def test_their_guesses_carry_the_order_that_served_them(self):
         player = Player(control_share=0.2).play(100)
-        guesses = [guess for guess in player.campaign.memory.guesses if guess.control]
+        guesses = [guess for guess in player.campaign.state.guesses if guess.control]
         assert 8 <= len(guesses) <= 30
         assert all(guess.control.startswith("r") and guess.labels >= 10 for guess in guesses)
 
@@ -293,7 +294,7 @@ class TestRotationFeatures:
         places = player.campaign.rank(player.block, player.tasks(), size=N, first=60, features=features)
         ranked = [place.task for place in places if "rotation" not in place.reason]
         assert {task % 2 for task in ranked} == {1} and len(places) == N - 60
-        geometry = player.campaign.memory.geometry
+        geometry = player.campaign.state.geometry
         assert (geometry.centroids.shape[2], geometry.source) == (4, "net")
 
 

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.block import Block
-from labelqueue.ordering.accuracy import control_order, is_control
+from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
+from labelqueue.ordering.random_controls import control_order, is_control
 from labelqueue.ordering.ranking import rank_tasks
 from labelqueue.ordering.recipe import Recipe
-from labelqueue.state.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from labelqueue.ordering.snapshot import Tasks
 from poolselect import FreeSel
 
 
@@ -18,17 +19,16 @@ def block(ids) -> Block:
     return Block(ids, np.zeros(len(ids), np.uint64), rows, rows, np.arange(len(ids) + 1, dtype=np.int64))
 
 
-def rank(states, embedded, size=100, published=(), quarantined=None, seed=0, share=0.0, first=0):
-    tasks = {task: TaskRow("u", state) for task, state in states.items()}
+def rank(states, embedded, size=100, published=(), bad=None, seed=0, share=0.0, first=0):
+    tasks = Tasks.of(states, embedded, bad)
     recipe = Recipe("freesel", "FreeSel", FreeSel(trials=3, random_state=seed), "cold", "", None, share, "vit")
     rows = block(embedded)
-    return rank_tasks(recipe, rows, tasks, size=size, first=first, published=published, quarantined=quarantined)
+    return rank_tasks(recipe, rows, tasks, size=size, first=first, published=published)
 
 
 def test_bad_images_and_skips_go_to_the_end():
     states = {1: UNLABELED, 2: UNLABELED, 3: UNLABELED, 4: SKIPPED, 5: ANNOTATED, 6: UNLABELED, 7: UNLABELED}
-    quarantined = {3: ("u", "truncated"), 7: ("an earlier image", "truncated")}
-    places = rank(states, [1, 2, 4, 5], quarantined=quarantined)
+    places = rank(states, [1, 2, 4, 5], bad={3: "truncated"})
     assert {place.task for place in places[:2]} == {1, 2}
     assert [(place.task, place.reason) for place in places[2:]] == [
         (6, "its image is not embedded yet"),

@@ -9,7 +9,8 @@ import pytest
 
 from labelqueue.exceptions import StoreError
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import EmbeddedRedis, connect, find_server
+from labelqueue.state.connection import connect
+from labelqueue.state.redis_server import EmbeddedRedis, find_server
 
 
 def deployment(home: Path, **more: str) -> Deployment:

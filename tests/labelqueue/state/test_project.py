@@ -6,7 +6,8 @@ import pytest
 
 from conftest import ORIGIN
 from labelqueue.exceptions import ProjectError
-from labelqueue.state.project import SKIPPED, UNLABELED, Project, ProjectRef, TaskRow
+from labelqueue.labels.annotations import SKIPPED, UNLABELED
+from labelqueue.state.project import Project, ProjectRef, TaskRow
 
 
 def test_setup_and_webhook_name_the_same_project():

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from labelqueue.exceptions import LabelStudioError
+from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.state.journal import Event
 from labelqueue.state.label_book import LabelBook
-from labelqueue.state.project import ANNOTATED, SKIPPED, UNLABELED, TaskRow
+from labelqueue.state.project import TaskRow
 from labelqueue.sync.reading import drop_deleted, image_uri, read_changes, wants_full
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)

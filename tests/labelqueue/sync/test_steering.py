@@ -3,13 +3,15 @@
 import pytest
 
 from conftest import CONFIG
-from labelqueue.admin import wishes as admin
+from labelqueue import admin
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.ordering.order import Order, Place
+from labelqueue.state.orders import Orders
 from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED
+from labelqueue.sync.connection import connected
 from labelqueue.sync.publishing import SAMPLING, Publisher
-from labelqueue.sync.steering import connected, steer
+from labelqueue.sync.steering import steer
 
 
 class Remote:
@@ -73,7 +75,7 @@ def tend(project, remote):
     def once(**changed):
         remote.values.update(changed)
         seen = remote.project(7)
-        if connected(project, remote, seen):
+        if connected(project, remote, seen, lambda: None):
             steer(project, publisher(project, remote, seen), seen)
         return project.get("paused")
 

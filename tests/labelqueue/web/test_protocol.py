@@ -10,13 +10,12 @@ import pytest
 from conftest import CONFIG, ORIGIN
 from labelqueue.exceptions import LabelQueueError
 from labelqueue.learning.model import Model
-from labelqueue.learning.predictions import Outlook
-from labelqueue.ordering.campaign_state import Memory
+from labelqueue.learning.predictions import Predictions
+from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.settings import Deployment
-from labelqueue.state.campaigns import save_memory
+from labelqueue.state.campaigns import save_campaign
 from labelqueue.state.journal import Event, Journal
-from labelqueue.state.project import NOT_CONNECTED, Project
-from labelqueue.web.access import SECRET_HEADER
+from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project
 from labelqueue.web.app import create_app
 
 CREATED_AT = "2026-11-21T00:44:53.544491Z"
@@ -113,8 +112,8 @@ def trained(client, store):
     ones = np.ones(1, np.float32)
     weights, bias = np.array([[-1], [1]], np.float32), np.zeros(2, np.float32)
     model = Model(("cat", "dog"), False, ones, ones, weights, bias, 1.0, 9, 9, "f")
-    outlook = Outlook(np.array([4, 6]), np.array([[0.9, 0.1], [0.25, 0.75]], np.float16))
-    save_memory(project, Memory(model=model, outlook=outlook), Memory())
+    predictions = Predictions(np.array([4, 6]), np.array([[0.9, 0.1], [0.25, 0.75]], np.float16))
+    save_campaign(project, CampaignState(model=model, predictions=predictions), CampaignState())
     return project
 
 

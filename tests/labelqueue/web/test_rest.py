@@ -13,10 +13,11 @@ import redis
 
 import labelqueue
 from conftest import CONFIG, ORIGIN
-from labelqueue.ordering.order import Order, Orders, Place
+from labelqueue.labels.annotations import SKIPPED, UNLABELED
+from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import PROJECT, Deployment
-from labelqueue.state.project import NOT_CONNECTED, SKIPPED, UNLABELED, Project, ProjectRef, TaskRow
-from labelqueue.web.access import SECRET_HEADER
+from labelqueue.state.orders import Orders
+from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
 from labelqueue.web.app import create_app
 from labelqueue.web.protocol import gone
 

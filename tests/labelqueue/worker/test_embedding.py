@@ -2,9 +2,11 @@
 
 import pytest
 
+from labelqueue import jobs
 from labelqueue.exceptions import EmbedderError
-from labelqueue.jobs import queues as jobs
-from labelqueue.state.project import UNLABELED, TaskRow
+from labelqueue.jobs import shards
+from labelqueue.labels.annotations import UNLABELED
+from labelqueue.state.project import TaskRow
 from labelqueue.worker import embedding
 from labelqueue.worker.runtime import Runtime, install
 
@@ -43,7 +45,7 @@ def test_a_failed_shard_waits_again(project, shard, monkeypatch, error, blamed):
 
 
 def test_an_image_that_fails_every_time_is_quarantined_and_forgiven_when_it_works(project, shard):
-    for _ in range(jobs.QUARANTINE_AFTER):
+    for _ in range(shards.QUARANTINE_AFTER):
         jobs.give_back(project, [1], "embedding failed (boom)")
     assert project.quarantined() == {1: ("/1.jpg", "embedding failed (boom), 4 times")}
     project.release_quarantine()

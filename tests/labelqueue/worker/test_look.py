@@ -5,8 +5,10 @@ import time
 import pytest
 
 from labelqueue.exceptions import CredentialError, NotFoundError
+from labelqueue.labels.annotations import UNLABELED
 from labelqueue.settings import Deployment
-from labelqueue.state.project import UNLABELED, Project, TaskRow
+from labelqueue.state.project import Project, TaskRow
+from labelqueue.sync.connection import GONE_AFTER
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
@@ -48,14 +50,14 @@ def test_one_denial_drops_nothing_and_is_shown(tend, project):
 
 
 def test_a_server_that_denies_everything_is_not_believed(tend, project):
-    project.set(gone_since=str(time.time() - 2 * tending.GONE_AFTER))
+    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
     tend(accepts=False)
     assert project.tasks() and "restarts" in project.get("error")
 
 
 def test_after_a_while_nothing_is_left(tend, project, store):
     tend()
-    project.set(gone_since=str(time.time() - 2 * tending.GONE_AFTER))
+    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
     tend()
     assert Project.all(store) == []
     assert [key for key in store.scan_iter("*") if project.key.encode() in key] == []

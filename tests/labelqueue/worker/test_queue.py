@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from conftest import CONFIG
-from labelqueue.admin import wishes as admin
+from labelqueue import admin
 from labelqueue.admin.status import project_status
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.ordering.campaign import Campaign
-from labelqueue.ordering.order import Orders
-from labelqueue.state.campaigns import load_memory, standing_of
+from labelqueue.state.campaigns import load_campaign, summary_of
 from labelqueue.state.lock import ProjectLock
+from labelqueue.state.orders import Orders
 from labelqueue.state.project import LIVE_VERSION
-from labelqueue.worker import look as tending
-from labelqueue.worker import renewal as queue
+from labelqueue.sync.publishing import Publisher
+from labelqueue.worker import embedding
+from labelqueue.worker.look import look
 from labelqueue.worker.runtime import Runtime
 
 EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
@@ -95,14 +96,14 @@ class Desk:
         ids = np.arange(1, n + 1, dtype=np.int64)
         rows = (np.eye(2, width)[ids % 2] * 4 + rng.normal(size=(n, width))).astype(np.float16)
         sources = np.array([source_hash(f"u{task}") for task in ids], dtype=np.uint64)
-        generation = tending.generation_of(self.runtime, self.project.target(), self.project.settings())
+        generation = embedding.generation_of(self.runtime, self.project.target(), self.project.settings())
         block = Block(ids, sources, rows, rows, np.arange(n + 1, dtype=np.int64))
         self.runtime.cache(self.project, generation).put(block)
         return generation
 
     def tend(self):
         with ProjectLock(self.project) as lock:
-            return tending.tend(self.runtime, self.project, lock)
+            return look(self.runtime, self.project, lock)
 
     @property
     def live(self):
@@ -110,7 +111,7 @@ class Desk:
 
     @property
     def memory(self):
-        return load_memory(self.project)
+        return load_campaign(self.project)
 
     def next(self):
         """Return the place that Label Studio serves next."""
@@ -153,7 +154,7 @@ def test_labels_lead_to_models_phases_and_orders(desk):
     assert desk.live.version == "r1 FreeSel"
     desk.play(60)
     assert desk.memory.course.phase == "warm" and "BAL" in desk.live.version
-    assert standing_of(desk.project)["learning"]["labels"] == 60
+    assert summary_of(desk.project)["learning"]["labels"] == 60
 
 
 def test_a_small_project_gets_no_order_for_every_label(desk):
@@ -237,14 +238,16 @@ class TestControls:
     def test_those_of_a_refill_whose_job_was_killed_count(self, desk, monkeypatch):
         desk = desk(strategy="freesel", prelabel="off", control_share=0.3, horizon=10)
 
+        refill = Publisher.refill
+
         def killed(*arguments):
+            refill(*arguments)
             raise KeyboardInterrupt
 
         before = len(desk.live.places)
         desk.label(10)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(queue, "_told", killed)
-            patch.setattr(Campaign, "served", lambda *arguments: None)
+            patch.setattr(Publisher, "refill", killed)
             desk.tend()
         controls = {place.task for place in desk.live.places[before:] if place.control}
         assert controls and not controls & desk.memory.controls.keys()
@@ -256,12 +259,12 @@ class TestOtherQuestions:
     def test_guesses_about_one_control_say_nothing_of_another(self, desk):
         desk = desk(control_share=0.3)
         desk.play(60)
-        assert standing_of(desk.project)["accuracy"]["overall"]["right"] > 5
+        assert summary_of(desk.project)["accuracy"]["overall"]["right"] > 5
         trainings = desk.memory.trainings
         desk.server.remote["label_config"] = CONFIG.replace('toName="image"', 'toName="image" choice="multiple"')
         desk.tend()
         memory = desk.memory
-        assert standing_of(desk.project)["accuracy"]["overall"]["count"] == 0
+        assert summary_of(desk.project)["accuracy"]["overall"]["count"] == 0
         assert (memory.guesses, memory.course.phase, desk.live.strategy) == ((), "cold", "FreeSel")
         assert memory.model.multi and memory.trainings == trainings + 1 and memory.controls
         desk.play(60)
@@ -277,7 +280,7 @@ class TestOtherQuestions:
         desk.server.remote["label_config"] = CONFIG.replace('<Choice value="dog"/>', '<Choice value="hound"/>')
         desk.tend()
         assert desk.memory.model is None and set(desk.memory.trained_on.values()) == {"cat"}
-        assert standing_of(desk.project)["learning"]["dropped_labels"]["dog"] > 5
+        assert summary_of(desk.project)["learning"]["dropped_labels"]["dog"] > 5
 
 
 def test_other_embeddings_replace_model_and_order_when_they_are_complete(desk):

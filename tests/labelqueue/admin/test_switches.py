@@ -2,11 +2,13 @@
 
 import pytest
 
-from labelqueue.admin import wishes as admin
+from labelqueue import admin
 from labelqueue.exceptions import ProjectError, PublishError, SettingError
 from labelqueue.jobs import queues as jobs
-from labelqueue.ordering.order import Order, Orders, Place
-from labelqueue.state.project import NOT_CONNECTED, UNLABELED, TaskRow
+from labelqueue.labels.annotations import UNLABELED
+from labelqueue.ordering.order import Order, Place
+from labelqueue.state.orders import Orders
+from labelqueue.state.project import NOT_CONNECTED, TaskRow
 
 
 def publish(project, *versions):

@@ -1,54 +1,17 @@
-"""What admins ask of a project, by REST or on the command line: wishes are written down, and a worker fulfils them."""
+"""The switches for admins, by REST and on the command line: a wish is written down, and a worker fulfils it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from ..exceptions import ProjectError, PublishError, SettingError
-from ..jobs import queues as jobs
-from ..labels.label_config import parse_label_config
-from ..ordering.order import Order, Orders
-from ..state.project import NOT_CONNECTED, Project
+from ..exceptions import PublishError
+from ..jobs import alive, request_tend
+from ..ordering import Order
+from ..state import NOT_CONNECTED, Orders, Project
+from .orders import find_order, known_orders
 
-__all__ = ["change_settings", "find_order", "pause", "reconcile", "resume", "retrain", "rollback", "soon"]
-
-NAMED = 10  # orders that an error lists
-
-
-def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Change settings, all of them or none.
-
-    Parameters
-    ----------
-    project : Project
-        Whose settings.
-    raw : mapping
-        Name to JSON value; None goes back to the default.
-    source : str
-        Where the change comes from, for people.
-
-    Returns
-    -------
-    dict
-        Name to new value, only of settings that now have another value.
-
-    Raises
-    ------
-    SettingError
-        On an unknown name, a value that is not allowed, or a `target` that the label config does not have.
-    """
-    if raw.get("target") and isinstance(raw["target"], str) and (config := project.get("label_config")):
-        try:
-            parse_label_config(config, raw["target"])
-        except ProjectError as error:
-            raise SettingError(f"setting 'target' has value {raw['target']!r}: {error}") from error
-    changed = project.put_settings(raw, source)
-    if changed:
-        jobs.request_tend(project)
-    return changed
+__all__ = ["pause", "reconcile", "resume", "retrain", "rollback", "soon"]
 
 
 def pause(project: Project) -> str:
@@ -109,7 +72,7 @@ def rollback(project: Project, order: str | int | None = None) -> str:
 def retrain(project: Project) -> str:
     """Train the model again and make a new order now; an older order is held no longer."""
     project.set(retrain_wanted=str(time.time()), hold="")
-    jobs.request_tend(project)
+    request_tend(project)
     when = soon(project) if not project.get("paused") else "once the project is no longer paused"
     return f"the model is trained again and a new order follows {when}"
 
@@ -118,25 +81,8 @@ def reconcile(project: Project) -> str:
     """Read everything again from Label Studio and give bad images another chance."""
     project.release_quarantine()
     project.set(want_full="1")
-    jobs.request_tend(project)
+    request_tend(project)
     return f"everything is read again from Label Studio, and bad images are tried again, {soon(project)}"
-
-
-def find_order(project: Project, order: str | int) -> Order:
-    """Return the order of this version (``r3 FreeSel``) or number (3, ``3``, ``r3``).
-
-    Raises
-    ------
-    ProjectError
-        When there is none; the message lists what there is.
-    """
-    orders = Orders(project)
-    name = str(order).strip()
-    number = name.removeprefix("r")
-    found = orders.get(int(number)) if number.isascii() and number.isdigit() else orders.by_version(name)
-    if found is None:
-        raise ProjectError(f"project {project.ref.id} has no order {name!r}; {_known(orders)}")
-    return found
 
 
 def _before_the_live_one(project: Project) -> Order:
@@ -144,24 +90,16 @@ def _before_the_live_one(project: Project) -> Order:
     live = orders.live()
     earlier = [order for order in orders.all() if live is not None and order.number < live.number]
     if live is None:
-        raise PublishError(f"project {project.ref.id} has no live order: name the order; {_known(orders)}")
+        raise PublishError(f"project {project.ref.id} has no live order: name the order; {known_orders(orders)}")
     if not earlier:
         raise PublishError(f"project {project.ref.id} has no order before {live.version!r}")
     return earlier[-1]
 
 
-def _known(orders: Orders) -> str:
-    versions = [order.version for order in orders.all()]
-    if not versions:
-        return "none was published yet"
-    older = f", and {len(versions) - NAMED} older ones" if len(versions) > NAMED else ""
-    return f"there are {', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
-
-
 def _wish(project: Project, **wish: str) -> None:
     """Write down a wish for the queue; it replaces the one before."""
     project.set(**{"resume_wanted": "", "rollback_wanted": "", "rollback_error": "", **wish})
-    jobs.request_tend(project)
+    request_tend(project)
 
 
 def _check_connected(project: Project) -> None:
@@ -174,6 +112,6 @@ def _check_connected(project: Project) -> None:
 
 def soon(project: Project) -> str:
     """Say when a wish will be fulfilled."""
-    if jobs.alive(project.store):
+    if alive(project.store):
         return "within seconds"
     return "as soon as a worker runs (none does: start `labelqueue serve` or `labelqueue worker`)"

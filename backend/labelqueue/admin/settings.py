@@ -1,0 +1,74 @@
+"""A project's settings and where they come from, as JSON and as lines for people; and how they are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..exceptions import ProjectError, SettingError
+from ..jobs import request_tend
+from ..labels import parse_label_config
+from ..settings import PROJECT
+from ..state import Project
+from .lines import Record, fact, moment, shown
+
+__all__ = ["change_settings", "project_settings", "settings_lines"]
+
+
+def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Change settings, all of them or none.
+
+    Parameters
+    ----------
+    project : Project
+        Whose settings.
+    raw : mapping
+        Name to JSON value; None goes back to the default.
+    source : str
+        Where the change comes from, for people.
+
+    Returns
+    -------
+    dict
+        Name to new value, only of settings that now have another value.
+
+    Raises
+    ------
+    SettingError
+        On an unknown name, a value that is not allowed, or a `target` that the label config does not have.
+    """
+    if raw.get("target") and isinstance(raw["target"], str) and (config := project.get("label_config")):
+        try:
+            parse_label_config(config, raw["target"])
+        except ProjectError as error:
+            raise SettingError(f"setting 'target' has value {raw['target']!r}: {error}") from error
+    changed = project.put_settings(raw, source)
+    if changed:
+        request_tend(project)
+    return changed
+
+
+def project_settings(project: Project) -> dict[str, Any]:
+    """Return every project setting with its value and where that came from and when (Unix time)."""
+    values, choices = project.settings(), project.setting_choices()
+    rows = {
+        name: {
+            "value": values[name],
+            "source": choices[name].source if name in choices else "default",
+            "at": choices[name].at if name in choices else None,
+            "default": setting.default,
+            "help": setting.help,
+        }
+        for name, setting in PROJECT.items()
+    }
+    return {"project": project.ref.id, "settings": rows, "error": project.get("settings_error")}
+
+
+def settings_lines(settings: Record) -> Iterator[str]:
+    """Yield a project's settings with where they come from; see `project_settings`."""
+    yield f"project {settings['project']}:"
+    for name, row in settings["settings"].items():
+        origin = row["source"] if row["at"] is None else f"{row['source']}, {moment(row['at'])}"
+        yield f"  {name:<22} {shown(row['value']):<12} {origin}"
+    if settings["error"]:
+        yield fact("error", settings["error"])

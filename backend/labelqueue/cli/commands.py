@@ -1,0 +1,128 @@
+"""What the commands about servers and projects do; packages are loaded when a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..settings import SETTINGS, Deployment
+
+__all__ = ["order", "orders", "serve", "set_settings", "setting_change", "settings", "status", "switch", "worker"]
+
+OK = 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run web, workers and, without REDIS_URL, Redis until SIGTERM or Ctrl-C."""
+    from ..worker import serve
+
+    return serve(Deployment.from_environment(), lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def worker(arguments: argparse.Namespace) -> int:
+    """Work on jobs until SIGTERM or Ctrl-C."""
+    from ..worker import Runtime, run_worker
+
+    run_worker(Runtime(Deployment.from_environment()))
+    return OK
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show where a project stands."""
+    from .. import admin
+
+    return _show(arguments, admin.project_status(_project(arguments)), admin.status_lines)
+
+
+def order(arguments: argparse.Namespace) -> int:
+    """Show what comes next, or all that is on record of one order."""
+    from .. import admin
+
+    project = _project(arguments)
+    if arguments.of is None:
+        return _show(arguments, admin.project_order(project, arguments.limit), admin.order_lines)
+    return _show(arguments, admin.order_audit(project, admin.find_order(project, arguments.of)), admin.audit_lines)
+
+
+def orders(arguments: argparse.Namespace) -> int:
+    """List every order there was."""
+    from .. import admin
+
+    return _show(arguments, admin.order_list(_project(arguments)), admin.order_list_lines)
+
+
+def set_settings(arguments: argparse.Namespace) -> int:
+    """Change settings of a project, and show them all."""
+    from .. import admin
+
+    project = _project(arguments)
+    if arguments.changes:
+        changed = admin.change_settings(project, dict(arguments.changes), "command line")
+        if not arguments.json:
+            print(f"{', '.join(changed)} taken over {admin.soon(project)}" if changed else "every value is as it was")
+    return _show(arguments, admin.project_settings(project), admin.settings_lines)
+
+
+def setting_change(written: str) -> tuple[str, Any]:
+    """Parse ``key=value``; a value that is not JSON is text, and none goes back to the default."""
+    key, equals, value = written.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{written!r} is not key=value (`{key or 'key'}=` goes back to the default)")
+    if not value:
+        return key, None
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def switch(name: str) -> Callable[[argparse.Namespace], int]:
+    """Return the command of a function of `admin.switches`, which takes a project and tells what will happen."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from .. import admin
+
+        project = _project(arguments)
+        given = {"order": arguments.order} if name == "rollback" else {}
+        print(f"project {project.ref.id}: {getattr(admin, name)(project, **given)}")
+        return OK
+
+    return run
+
+
+def settings(arguments: argparse.Namespace) -> int:
+    """List every setting there is."""
+    if arguments.json:
+        rows = [{"name": s.name, "default": _plain(s.default), "scope": s.scope, "help": s.help} for s in SETTINGS]
+        print(json.dumps(rows, indent=2))
+        return OK
+    for scope, where in (
+        ("project", "extra params of the project's Model page, a JSON object"),
+        ("deployment", "environment variables"),
+    ):
+        print(f"{scope} settings ({where}):")
+        for setting in SETTINGS:
+            if setting.scope == scope:
+                default = "auto" if setting.default is None else _plain(setting.default)
+                print(f"  {setting.name:<22} {default!s:<28} {setting.help}")
+    return OK
+
+
+def _project(arguments: argparse.Namespace) -> Any:
+    from ..state import Project, connect
+
+    deployment = Deployment.from_environment()
+    return Project.find(connect(deployment), deployment.label_studio_url, arguments.project)
+
+
+def _show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:
+    """Print a record: as JSON when asked to, else as lines for people."""
+    print(json.dumps(record, indent=2) if arguments.json else "\n".join(lines(record)))
+    return OK
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float | str) else str(value)

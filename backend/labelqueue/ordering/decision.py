@@ -1,0 +1,121 @@
+"""The decision: what a look at a project leads to, as one pure function of what it sees.
+
+The live service carries decisions out; `labelqueue simulate` replays the very same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..exceptions import LabelQueueError
+from .campaign import Campaign
+from .campaign_state import CampaignState
+from .draft import draft
+from .due import Due, due, open_places, runs_low
+from .order import Order, Place
+from .snapshot import Snapshot
+from .summary import accuracy_summary, learning_summary
+
+__all__ = ["Decision", "decide"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What follows from a snapshot.
+
+    Attributes
+    ----------
+    due : Due
+        A new order, a refill of the live one, or nothing; and why.
+    state : CampaignState
+        To be kept before anything is published: what was learned is not learned twice.
+    learned : str
+        Why a new order is due, to be kept until one is published; empty when what was learned changes no order.
+    summarize : callable
+        Returns what people are told of labels, model and accuracy, ready for JSON.
+    order : Order or None
+        A new order (number 0, its title as version), or the live one with places appended.
+    places : tuple of Place
+        Those of `order` that are not published yet.
+    again_in : float or None
+        Seconds after which the next look is due, when waiting is what was decided.
+    failure : LabelQueueError or None
+        Why no order could be drafted; the rest of the decision holds.
+    """
+
+    due: Due
+    state: CampaignState
+    learned: str
+    summarize: Callable[[], Mapping[str, Any]]
+    order: Order | None = None
+    places: tuple[Place, ...] = ()
+    again_in: float | None = None
+    failure: LabelQueueError | None = None
+
+
+def decide(snapshot: Snapshot) -> Decision:
+    """Learn what annotators taught, and decide what to publish.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The project as this look sees it; nothing of it is changed.
+
+    Returns
+    -------
+    Decision
+
+    Raises
+    ------
+    CacheError
+        If the embeddings cannot be read; then nothing was learned.
+    """
+    settings, live, tasks, labels = snapshot.settings, snapshot.live, snapshot.tasks, snapshot.labels.by_task
+    horizon, annotators = settings["horizon"], snapshot.annotators
+    low = runs_low(live, tasks, horizon=horizon, annotators=annotators)
+
+    campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
+    if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
+        campaign.serving(live.version, open_places(live, tasks))
+    campaign.observe(labels)
+    reason = campaign.learn(
+        lambda: snapshot.rows, labels, tasks, generation=snapshot.generation, wanted=bool(snapshot.wanted), low=low
+    )
+    learned = reason or snapshot.learned
+
+    def summary() -> Mapping[str, Any]:
+        learning = learning_summary(campaign, labels, pool=len(tasks)) | {"dropped_labels": snapshot.labels.dropped}
+        return {"learning": learning, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
+
+    what = due(
+        live,
+        tasks=tasks,
+        embedded=tasks.embedded,
+        arrivals=snapshot.arrivals,
+        arriving=snapshot.arriving,
+        recipe=campaign.recipe(),
+        generation=snapshot.generation,
+        horizon=horizon,
+        annotators=annotators,
+        hold=snapshot.hold,
+        cut_short=snapshot.cut_short,
+        learned=learned,
+    )
+    if what.action == "none":
+        return Decision(what, campaign.state, learned, summary)
+    if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short):
+        wait = live.created_at + snapshot.gap - snapshot.now
+        if snapshot.arrivals > live.arrivals and wait > 0:
+            later = Due("none", f"{what.why}; a new order follows in {wait:.0f} s")
+            return Decision(later, campaign.state, learned, summary, again_in=wait)
+    before = campaign.state
+    try:
+        order = draft(campaign, snapshot, what)
+    except LabelQueueError as error:
+        return Decision(what, before, learned, summary, failure=error)
+    kept = len(live.places) if live is not None and what.action == "refill" else 0
+    if not order.places[kept:]:
+        return Decision(Due("none", "every task is annotated"), campaign.state, "", summary)
+    return Decision(what, campaign.state, learned, summary, order, order.places[kept:])

@@ -1,0 +1,252 @@
+"""What a look at a project sees: a frozen snapshot made of columns, from which everything else is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..block import Block, find
+from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, Value
+from .campaign_state import CampaignState
+from .order import Order
+
+__all__ = ["Features", "Labels", "Snapshot", "Tasks"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """Every known task, one row each.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n,), int64
+        Ascending.
+    states : ndarray of shape (n,), uint8
+        Character code of what became of each: `labels.UNLABELED`, `ANNOTATED` or `SKIPPED`.
+    rows : ndarray of shape (n,), int64
+        Row of each task in the snapshot's embeddings; -1 for a task without one.
+    bad : mapping of int to str
+        Tasks whose image cannot be used, and why.
+    """
+
+    ids: NDArray[np.int64]
+    states: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    bad: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, states: Mapping[int, str], embedded: Collection[int] = (), bad: Mapping[int, str] | None = None
+    ) -> Tasks:
+        """Return the columns of a few tasks.
+
+        Parameters
+        ----------
+        states : mapping of int to str
+            Task to what became of it.
+        embedded : collection of int
+            Those of them that have embeddings, whose rows ascend with the ids.
+        bad : mapping of int to str, optional
+        """
+        ids = np.array(sorted(states), dtype=np.int64)
+        codes = np.array([ord(states[task]) for task in ids.tolist()], dtype=np.uint8)
+        return cls(ids, codes, rows_in_turn(np.isin(ids, np.array(list(embedded), dtype=np.int64))), bad or {})
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    @property
+    def unlabeled(self) -> NDArray[np.bool_]:
+        """Which rows nobody labeled or skipped."""
+        return np.equal(self.states, ord(UNLABELED))
+
+    @property
+    def annotated(self) -> NDArray[np.bool_]:
+        """Which rows have an annotation that is no skip."""
+        return np.equal(self.states, ord(ANNOTATED))
+
+    @property
+    def skipped(self) -> NDArray[np.bool_]:
+        """Which rows have skips only."""
+        return np.equal(self.states, ord(SKIPPED))
+
+    @property
+    def skipped_ids(self) -> set[int]:
+        """Tasks that have skips only."""
+        return set(self.ids[self.skipped].tolist())
+
+    @property
+    def embedded(self) -> int:
+        """Number of tasks with a row of embeddings."""
+        return int(np.count_nonzero(self.rows >= 0))
+
+    @property
+    def newest(self) -> int:
+        """Highest id, 0 without tasks."""
+        return int(self.ids[-1]) if self.ids.size else 0
+
+    def find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row here of each of these ids, -1 for one that is not here."""
+        return find(self.ids, ids)
+
+    def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row of embeddings of each of these tasks, -1 for one without."""
+        at = self.find(ids)
+        return np.where(at >= 0, self.rows[at], -1) if len(self) else at
+
+    def open(self, ids: Sequence[int]) -> NDArray[np.bool_]:
+        """Return which of these tasks can still be served: known, and neither labeled nor skipped."""
+        at = self.find(np.asarray(ids, dtype=np.int64))
+        return (at >= 0) & self.unlabeled[at] if len(self) else at >= 0
+
+    def among(self, ids: Collection[int]) -> NDArray[np.bool_]:
+        """Return which rows are of these tasks."""
+        return np.isin(self.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
+
+
+def rows_in_turn(embedded: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the rows of tasks whose embeddings stand in the same sequence, -1 where there are none.
+
+    Parameters
+    ----------
+    embedded : ndarray of shape (n,), bool
+        Which tasks have embeddings.
+    """
+    return np.where(embedded, np.cumsum(embedded) - 1, -1).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of a project, one row for each labeled task, in order of arrival.
+
+    Attributes
+    ----------
+    tasks : ndarray of shape (m,), int64
+        Oldest label first.
+    codes : ndarray of shape (m,), int32
+        Row of each label in `values`.
+    values : tuple of Value
+        The labels there are, each once.
+    dropped : mapping of str to int
+        Labels that annotations give and the label config does not have (any more), with the number of tasks.
+    """
+
+    tasks: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    values: tuple[Value, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, labels: Mapping[int, Value], dropped: Mapping[str, int] | None = None) -> Labels:
+        """Return the columns of a mapping from task to label, oldest first."""
+        code = {value: number for number, value in enumerate(dict.fromkeys(labels.values()))}
+        codes = np.array([code[value] for value in labels.values()], dtype=np.int32)
+        return cls(np.array(list(labels), dtype=np.int64), codes, tuple(code), dropped or {})
+
+    def __len__(self) -> int:
+        return int(self.tasks.size)
+
+    @cached_property
+    def by_task(self) -> dict[int, Value]:
+        """Task to label, oldest first."""
+        return {task: self.values[code] for task, code in zip(self.tasks.tolist(), self.codes.tolist(), strict=True)}
+
+
+@dataclass(frozen=True)
+class Features:
+    """What BAL's clusters are made of instead of the embeddings.
+
+    Attributes
+    ----------
+    generation : str
+        Fingerprint of the network they come from.
+    rows : Block
+        Ids ascending; tasks may be missing.
+    """
+
+    generation: str
+    rows: Block
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One project at one moment. What is large is read when it is asked for first.
+
+    Attributes
+    ----------
+    target : Target
+        What the label config asks of an image.
+    settings : mapping
+        The project's settings.
+    tasks : Tasks
+    labels : Labels
+        Of tasks that are embedded.
+    state : CampaignState
+        What was learned and decided before.
+    live : Order or None
+        The order that is served.
+    generation : str
+        Fingerprint of the embeddings.
+    load_rows : callable
+        Returns the embeddings of the tasks that have some, ids ascending.
+    load_features : callable, optional
+        Returns what BAL clusters instead, if the settings ask for that.
+    now : float
+        Unix time.
+    arrivals : int
+        Rows ever embedded.
+    arriving : bool
+        Whether images still wait to be embedded.
+    annotators : int
+        People who annotated within the last hour.
+    prelabels : bool
+        Whether Label Studio shows pre-labels in this project.
+    hold : bool
+        A person chose the live order: it is refilled but not replaced.
+    cut_short : bool
+        The last refill of the live order ended half-way, so that nobody knows what Label Studio stored.
+    wanted : str
+        The wish of a person for a training; empty without one.
+    learned : str
+        Why a new order was due already and could not be published; empty otherwise.
+    gap : float
+        Seconds between two orders that only arrivals ask for.
+    missing : str
+        What the settings ask for and is not there, for people; empty when nothing is.
+    """
+
+    target: Target
+    settings: Mapping[str, Any]
+    tasks: Tasks
+    labels: Labels
+    state: CampaignState
+    live: Order | None
+    generation: str
+    load_rows: Callable[[], Block]
+    load_features: Callable[[], Features] | None = None
+    now: float = 0.0
+    arrivals: int = 0
+    arriving: bool = False
+    annotators: int = 0
+    prelabels: bool = True
+    hold: bool = False
+    cut_short: bool = False
+    wanted: str = ""
+    learned: str = ""
+    gap: float = 0.0
+    missing: str = ""
+
+    @cached_property
+    def rows(self) -> Block:
+        """Embeddings of the tasks that have some, ids ascending."""
+        return self.load_rows()
+
+    @cached_property
+    def features(self) -> Features | None:
+        """What BAL clusters instead, or None for the embeddings."""
+        return None if self.load_features is None else self.load_features()

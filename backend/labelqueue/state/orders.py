@@ -1,0 +1,47 @@
+"""Where a project's orders are kept, and which one is live."""
+
+from __future__ import annotations
+
+from ..ordering import Order
+from .project import Project
+
+__all__ = ["Orders"]
+
+
+class Orders:
+    """The orders of a project, newest last, and the live one."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._store = project.store
+        self._key = project.name("orders")
+
+    def next_number(self) -> int:
+        """Return a number no attempt used before: a version string must never be published twice."""
+        return self._project.count("order_number")
+
+    def save(self, order: Order) -> None:
+        """Keep an order's record."""
+        self._store.hset(self._key, str(order.number), order.dump())
+
+    def go_live(self, order: Order) -> None:
+        """Remember that Label Studio now serves this order."""
+        self._project.set(live=str(order.number))
+
+    def live(self) -> Order | None:
+        """Return the order Label Studio serves, or None before the first."""
+        number = self._project.get("live")
+        return self.get(int(number)) if number else None
+
+    def get(self, number: int) -> Order | None:
+        """Return one order."""
+        raw = self._store.hget(self._key, str(number))
+        return None if raw is None else Order.load(raw)
+
+    def by_version(self, version: str) -> Order | None:
+        """Return the order published under this version string."""
+        return next((order for order in self.all() if order.version == version), None)
+
+    def all(self) -> list[Order]:
+        """Return every order, oldest first."""
+        return sorted((Order.load(raw) for raw in self._store.hvals(self._key)), key=lambda order: order.number)

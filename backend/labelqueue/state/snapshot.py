@@ -1,0 +1,157 @@
+"""Taking a snapshot: everything that a look decides from, as it is stored at this moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..block import Block, find, source_hash
+from ..exceptions import CacheError
+from ..labels import Target
+from ..ordering import Features, Labels, Snapshot, Tasks, rows_in_turn
+from .campaigns import load_campaign
+from .label_book import LabelBook
+from .orders import Orders
+from .pattern_cache import PatternCache
+from .project import Project
+
+__all__ = ["TaskColumns", "read_columns", "take_snapshot"]
+
+NO_NETWORK = (
+    "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
+    "run `labelqueue pretext {0}`, or set bal_features=vit"
+)
+MIN_GAP, GAP = 5.0, 5  # seconds between two orders that only arrivals ask for, and as a multiple of what one costs
+
+
+@dataclass(frozen=True, eq=False)
+class TaskColumns:
+    """What is stored of every task, one row each.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n,), int64
+        Ascending.
+    states : ndarray of shape (n,), uint8
+        See `ordering.Tasks`.
+    sources : ndarray of shape (n,), uint64
+        `source_hash` of each image's URI.
+    """
+
+    ids: NDArray[np.int64]
+    states: NDArray[np.uint8]
+    sources: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    def embedded_in(self, cache: PatternCache) -> NDArray[np.bool_]:
+        """Return which tasks have a row there, of the image that they have now."""
+        ids, sources = cache.columns()
+        at = find(ids, self.ids)
+        return (at >= 0) & (sources[at] == self.sources) if ids.size else at >= 0
+
+    def bad(self, project: Project) -> dict[int, str]:
+        """Return the tasks whose present image cannot be used, and why."""
+        quarantined = project.quarantined()
+        found = {}
+        for task, row in zip(quarantined, find(self.ids, np.array(list(quarantined), np.int64)).tolist(), strict=True):
+            uri, reason = quarantined[task]
+            if row >= 0 and self.sources[row] == source_hash(uri):
+                found[task] = reason
+        return found
+
+
+def read_columns(project: Project) -> TaskColumns:
+    """Return what is stored of every task of a project."""
+    found: dict[bytes, bytes] = project.store.hgetall(project.name("tasks"))  # type: ignore[assignment]
+    n = len(found)
+    ids = np.fromiter((int(task) for task in found), dtype=np.int64, count=n)
+    states = np.fromiter((raw[0] for raw in found.values()), dtype=np.uint8, count=n)
+    uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in found.values())
+    sources = np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=n)
+    order = np.argsort(ids)
+    return TaskColumns(ids[order], states[order], sources[order])
+
+
+def take_snapshot(
+    project: Project,
+    target: Target,
+    columns: TaskColumns,
+    cache: PatternCache,
+    *,
+    arriving: bool,
+    prelabels: bool,
+    open_cache: Callable[[str], PatternCache],
+) -> Snapshot:
+    """Return what a look decides from.
+
+    Parameters
+    ----------
+    project : Project
+    target : Target
+        What the label config asks of an image.
+    columns : TaskColumns
+        The project's tasks.
+    cache : PatternCache
+        Embeddings of the generation that serves.
+    arriving : bool
+        Whether images still wait to be embedded.
+    prelabels : bool
+        Whether Label Studio shows pre-labels in this project.
+    open_cache : callable
+        Returns the cache of another generation: that of the rotation features.
+    """
+    settings, facts, live = project.settings(), project.info(), Orders(project).live()
+    embedded = columns.embedded_in(cache)
+    ids, sources = columns.ids[embedded], columns.sources[embedded]
+    book, here = LabelBook(project).labels(target), set(ids.tolist())
+    network, missing = facts.get("rotation_generation", ""), ""
+    if settings["bal_features"] == "rotation" and not network:
+        settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
+        missing = NO_NETWORK.format(project.ref.id)
+    return Snapshot(
+        target=target,
+        settings=settings,
+        tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project)),
+        labels=Labels.of({task: value for task, value in book.values.items() if task in here}, book.dropped),
+        state=load_campaign(project),
+        live=live,
+        generation=cache.generation,
+        load_rows=lambda: _load_rows(project, cache, ids, sources),
+        load_features=(lambda: _load_features(project, open_cache(network), ids, sources)) if network else None,
+        now=time.time(),
+        arrivals=int(facts.get("arrivals", "0")),
+        arriving=arriving,
+        annotators=project.annotators_at_work(),
+        prelabels=prelabels,
+        hold=bool(facts.get("hold")),
+        cut_short=live is not None and facts.get("refilling") == live.version,
+        wanted=facts.get("retrain_wanted", ""),
+        learned=facts.get("learned", ""),
+        gap=max(MIN_GAP, GAP * float(facts.get("bulk_seconds", "1"))),
+        missing=missing,
+    )
+
+
+def _load_rows(project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
+    try:
+        return cache.load(ids, sources)
+    except CacheError:
+        cache.delete()  # the next look embeds everything again
+        project.set(generation="")
+        raise
+
+
+def _load_features(
+    project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]
+) -> Features:
+    try:
+        return Features(cache.generation, cache.load(ids, sources))
+    except CacheError as error:
+        way_out = f"run `labelqueue pretext {project.ref.id} --retrain`, or set bal_features=vit"
+        raise CacheError(f"rotation features: {error}; {way_out}") from error

@@ -1,0 +1,43 @@
+"""What the web process works with: deployment settings and Redis; it loads nothing heavier."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from flask import current_app
+
+from ..settings import Deployment
+from ..state import Project, Redis, connect
+
+__all__ = ["Context", "context"]
+
+NAME = "labelqueue"  # under which the app keeps it
+
+
+class Context:
+    """The parts of the web process, each made on first use and kept.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Settings of the environment.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+
+    @cached_property
+    def store(self) -> Redis:
+        """Connection to Redis."""
+        return connect(self.deployment)
+
+    def project(self, number: int) -> Project:
+        """Return the project of this id; raises ProjectError when it is not known here."""
+        return Project.find(self.store, self.deployment.label_studio_url, number)
+
+
+def context() -> Context:
+    """Return the context of the app that answers the present request."""
+    found = current_app.extensions[NAME]
+    assert isinstance(found, Context)
+    return found
