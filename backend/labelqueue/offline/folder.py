@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import CacheError, LabelQueueError
+from ..files import write_atomically
 
 __all__ = ["SUFFIXES", "File", "FolderCache", "find_images"]
 
@@ -107,15 +107,7 @@ class FolderCache:
             return
         data = block.to_bytes()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(temporary).replace(self.path / f"{hashlib.sha256(data).hexdigest()[:32]}.block")
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_atomically(self.path / f"{hashlib.sha256(data).hexdigest()[:32]}.block", data)
         except OSError as error:
             raise LabelQueueError(
                 f"the cache {self.path} cannot be written ({error}): choose another with --cache DIR"

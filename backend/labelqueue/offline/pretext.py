@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import EmbedderError, ImageError, LabelQueueError
+from ..files import write_atomically
 from ..images.pipeline import Embedded, Item, Model, embed_stream
 from ..jobs import queues as jobs
 from ..progress import Progress
@@ -231,7 +230,10 @@ def _network(items: Sequence[Item], file: Path, plan: Plan, *, name: Callable[[i
         plan.say(f"it names the rotation of {network.accuracy:.0%} of images it was not trained on (guessing: 25%)")
         if network.accuracy < HARDLY_BETTER:
             plan.say("that is hardly better than guessing: do not expect much of these features")
-    _write(file, network.to_bytes())
+    try:
+        write_atomically(file, network.to_bytes())
+    except OSError as error:
+        raise LabelQueueError(f"the network {file} cannot be written ({error}): set LABELQUEUE_HOME") from error
     ends = np.cumsum([len(block) for block in read])[:-1]
     features = np.split(network.features(pixels).astype(np.float16), ends)
     return _Start(network, [_with(block, part) for block, part in zip(read, features, strict=True)], failed)
@@ -278,22 +280,6 @@ def _read(file: File) -> bytes:
         return file.path.read_bytes()
     except OSError as error:
         raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(temporary).replace(file)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise LabelQueueError(f"the network {file} cannot be written ({error}): set LABELQUEUE_HOME") from error
 
 
 # -- the command
