@@ -232,7 +232,7 @@ def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoSt
         total += len(group) - len(refused)
         console.progress(len(project.imported), source.count, "images")
     for file, why in bad[:SHOWN]:
-        console.note(f"left out: {file.key} {why}")
+        console.note(f"left out: {file.key}: {why}")
     if len(bad) > SHOWN:
         console.note(f"left out: {len(bad) - SHOWN} more")
     if host.task_count(project.id) == 0:

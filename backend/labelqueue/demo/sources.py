@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from ..exceptions import ImageError, SettingError
+from ..exceptions import SettingError
 from ..images.decoding import decode
+from ..offline.folder import read_file
 from .drawing import CLASSES, draw_images
 
 __all__ = ["ImageFile", "ImageSource", "drawn_source", "folder_source", "label_config"]
@@ -131,11 +132,6 @@ def folder_source(folder: Path) -> ImageSource:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror})") from error
-    if not data:
-        raise ImageError("is empty")
+    data = read_file(path)
     decode(data, CHECK_SIZE)
     return data

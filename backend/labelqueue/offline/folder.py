@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..block import Block, concatenate, source_hash
-from ..exceptions import CacheError, LabelQueueError
+from ..exceptions import CacheError, ImageError, LabelQueueError
 from ..files import write_atomically
 
-__all__ = ["SUFFIXES", "File", "FolderCache", "find_images"]
+__all__ = ["SUFFIXES", "File", "FolderCache", "find_images", "read_file"]
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,28 @@ class File:
     path: Path
     uri: str
 
+    def read(self) -> bytes:
+        """Return the content.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read (any more); whether it is an image is not looked at.
+        """
+        return read_file(self.path)
+
     @property
     def source(self) -> int:
         """The 64-bit hash of the URI, as stored with the file's row."""
         return source_hash(self.uri)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of what should be an image; see `File.read`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
 
 
 def find_images(directory: Path) -> list[File]:

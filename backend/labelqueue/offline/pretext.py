@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block, concatenate, source_hash
-from ..exceptions import EmbedderError, ImageError, LabelQueueError
+from ..exceptions import EmbedderError, LabelQueueError
 from ..files import write_atomically
 from ..images.pipeline import Embedded, Item, Model, embed_stream
 from ..jobs import queues as jobs
@@ -23,7 +23,8 @@ from ..progress import Progress
 from ..settings import Deployment
 from ..state.project import Project
 from ..worker.runtime import Runtime
-from .folder import File, FolderCache, find_images
+from .arguments import at_least, image_side
+from .folder import FolderCache, find_images
 
 if TYPE_CHECKING:
     from ..images.rotation import RotationNet
@@ -157,7 +158,7 @@ def pretext_folder(directory: Path, cache_dir: Path, plan: Plan) -> Block:
         If there are too few images to train on.
     """
     files = find_images(directory)
-    items = [Item(place, file.uri, partial(_read, file)) for place, file in enumerate(files)]
+    items = [Item(place, file.uri, file.read) for place, file in enumerate(files)]
     network_file = FolderCache(cache_dir, directory, f"rotation-{plan.size}").path.with_suffix(".safetensors")
 
     def name(place: int) -> str:
@@ -275,13 +276,6 @@ class _Pixels:
         return nullcontext(1)
 
 
-def _read(file: File) -> bytes:
-    try:
-        return file.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
-
-
 # -- the command
 
 
@@ -293,10 +287,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("project", nargs="?", type=int, metavar="PROJECT", help="id of a connected project")
     images.add_argument("--images", type=Path, metavar="DIR", help="a folder instead, searched with its subfolders")
     parser.add_argument(
-        "--size", type=_size, default=SIZE, metavar="PX", help=f"side the images are squashed to (default: {SIZE})"
+        "--size", type=image_side, default=SIZE, metavar="PX", help=f"side the images are squashed to (default: {SIZE})"
     )
     parser.add_argument(
-        "--epochs", type=_at_least_one, metavar="N", help=f"passes over the images (default: {EPOCHS}, or as before)"
+        "--epochs", type=at_least(1), metavar="N", help=f"passes over the images (default: {EPOCHS}, or as before)"
     )
     parser.add_argument(
         "--seed", type=int, metavar="S", help="another seed, another network (default: 0, or as before)"
@@ -329,20 +323,3 @@ def run(args: argparse.Namespace) -> int:
     if project.settings()["bal_features"] != "rotation":
         print(f"BAL uses them after `labelqueue set {project.ref.id} bal_features=rotation`")
     return 0
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
-
-
-def _size(text: str) -> int:
-    number = int(text)
-    if number % 16 or not 16 <= number <= 128:
-        raise argparse.ArgumentTypeError(f"{number} is no multiple of 16 from 16 to 128")
-    return number
-
-
-_at_least_one.__name__ = _size.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"

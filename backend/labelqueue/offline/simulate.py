@@ -18,10 +18,11 @@ from typing import Any
 
 from ..exceptions import LabelQueueError
 from ..progress import Progress
+from .arguments import add_model_arguments, at_least, chosen_model, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
 from .experiment import Plan, label_counts, parse_set, parse_strategy, splits
-from .select import add_model_arguments, chosen_model, embed_folder
+from .select import embed_folder
 
 __all__ = ["add_arguments", "run", "simulate"]
 
@@ -127,27 +128,6 @@ def _results(dataset: Dataset, tasks: Sequence[tuple[Any, ...]], jobs: int) -> I
 # -- the command
 
 
-def _from(low: int) -> Any:
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < low:
-            raise argparse.ArgumentTypeError(f"{number} is less than {low}")
-        return number
-
-    parse.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"
-    return parse
-
-
-def _ratio(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return number
-
-
-_ratio.__name__ = "number"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `labelqueue simulate`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -158,18 +138,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns file, label and optionally split (`test` = test set; without it a fifth is held out per seed)",
     )  # fmt: skip
     parser.add_argument("--strategy", nargs="+", default=["auto"], metavar="NAME", help="see below (default: auto)")
-    parser.add_argument("--budget", type=_from(2), required=True, metavar="N", help="labels that a campaign pays for")
-    parser.add_argument("--seeds", type=_from(1), default=5, metavar="N", help="campaigns per strategy (default: 5)")
+    parser.add_argument(
+        "--budget", type=at_least(2), required=True, metavar="N", help="labels that a campaign pays for"
+    )
+    parser.add_argument("--seeds", type=at_least(1), default=5, metavar="N", help="campaigns per strategy (default: 5)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a project setting, such as control_share=0"
     )
-    parser.add_argument("--start", type=_from(2), default=20, metavar="N", help="first point of a curve (default: 20)")
     parser.add_argument(
-        "--step", type=_from(1), metavar="N", help="labels between points (default: each 1.4 times the one before)"
+        "--start", type=at_least(2), default=20, metavar="N", help="first point of a curve (default: 20)"
     )
     parser.add_argument(
-        "--imbalance", type=_ratio, default=1.0, metavar="R",
+        "--step", type=at_least(1), metavar="N", help="labels between points (default: each 1.4 times the one before)"
+    )
+    parser.add_argument(
+        "--imbalance", type=ratio, default=1.0, metavar="R",
         help="thin the pool: the class number r by name keeps R^r of its images (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -177,7 +161,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use one half of the images only, by hash of the file name: tune on one, report the other",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=_from(1), metavar="N", help="processes (default: the number of cores that may be used)"
+        "--jobs", type=at_least(1), metavar="N", help="processes (default: the number of cores that may be used)"
     )
     add_model_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
