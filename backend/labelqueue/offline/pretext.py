@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from ..exceptions import EmbedderError, LabelQueueError
 from ..files import write_atomically
 from ..images.pipeline import Embedded, Item, Model, embed_stream
 from ..jobs import queues as jobs
-from ..progress import Progress
+from ..progress import Progress, write_line
 from ..settings import Deployment
 from ..state.project import Project
 from ..worker.runtime import Runtime
@@ -51,10 +50,6 @@ aerial photographs) teach such a network nothing; how much it learned is printed
 An interrupted training starts over; after it, the same command goes on where it stopped."""
 
 
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class Plan:
     """How to come to a network.
@@ -78,7 +73,7 @@ class Plan:
     seed: int | None = None
     retrain: bool = False
     progress: bool = True
-    say: Callable[[str], None] = _to_stderr
+    say: Callable[[str], None] = write_line
 
 
 def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:

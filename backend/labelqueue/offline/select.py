@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ import numpy as np
 from ..block import Block, concatenate
 from ..exceptions import EmbedderError, LabelQueueError
 from ..images.pipeline import Item, embed_stream
-from ..progress import Progress
+from ..progress import Progress, write_line
 from .arguments import add_model_arguments, at_least, chosen_model
 from .folder import File, FolderCache, find_images
 
@@ -110,7 +109,7 @@ def select(
     """
     from poolselect import FreeSel, Pool
 
-    say = say or partial(print, file=sys.stderr)
+    say = say or write_line
     files = find_images(directory)
     rows = embed_folder(
         directory,

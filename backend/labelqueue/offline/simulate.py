@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import LabelQueueError
-from ..progress import Progress
+from ..progress import Progress, write_line
 from .arguments import add_model_arguments, at_least, chosen_model, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
@@ -212,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    say = partial(print, file=sys.stderr)
+    say = write_line
     plan = _plan(args)
     dataset = _load(args, plan, say)
     first = splits(dataset.labels, dataset.test, plan)[0]
