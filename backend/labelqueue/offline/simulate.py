@@ -40,9 +40,9 @@ strategies:
   labelqueue simulate --images photos/ --labels labels.csv --strategy bal auto typiclust+margin --set control_share=0 \\
       --budget 400 --seeds 10 --imbalance 0.6 --output out/
 
-Written to the output folder: curves.csv, summary.csv and curves.png. The area is the accuracy averaged over the label
-counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The same command writes the same
-CSV files, whatever --jobs. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
+Written to the output folder: curves.csv, summary.csv and, with matplotlib, curves.png. The area is the accuracy
+averaged over the label counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The same
+command writes the same CSV files, whatever --jobs. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
 # What a worker process replays on: set once when it starts, so that the embeddings cross to it once.
@@ -211,26 +211,40 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    say = write_line
     plan = _plan(args)
-    dataset = _load(args, plan, say)
+    dataset = _load(args, plan, write_line)
     first = splits(dataset.labels, dataset.test, plan)[0]
     what = (
         f"pool of {first.pool.size:,} images, test set of {first.test.size:,}, {len(dataset.classes)} classes, "
         f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     )
     jobs = args.jobs or len(os.sched_getaffinity(0))
-    say(f"{what}: {len(plan.strategies) * plan.seeds} campaigns of {args.budget} labels, {jobs} at a time")
+    write_line(f"{what}: {len(plan.strategies) * plan.seeds} campaigns of {args.budget} labels, {jobs} at a time")
     points = simulate(dataset, plan, jobs=jobs)
     summaries = summarize(points, REFERENCE)
     write_curves(points, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
-    plot(points, args.output / "curves.png", reference=REFERENCE, title=what)
-    _print(args, plan, what, summaries)
+    missing = _draw(points, args.output / "curves.png", what)
+    _print(args, plan, what, summaries, ["curves.csv", "summary.csv", *([] if missing else ["curves.png"])])
+    if missing:
+        write_line(missing)
     return 0
 
 
-def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summary]) -> None:
+def _draw(points: Sequence[Point], path: Path, title: str) -> str:
+    """Draw the picture, or return why it is left out; hours of computing must not be lost for want of it."""
+    try:
+        plot(points, path, reference=REFERENCE, title=title)
+    except ImportError as error:
+        path.unlink(missing_ok=True)  # one of an earlier run would not belong to the numbers beside it
+        return (
+            f"note: the picture {path.name} is left out, matplotlib cannot be loaded ({error}): "
+            "pip install 'labelqueue[offline]' brings it, and the same command draws the picture"
+        )
+    return ""
+
+
+def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summary], written: list[str]) -> None:
     if args.json:
         facts = {"labels": plan.counts, "seeds": plan.seeds, "reference": REFERENCE, "output": str(args.output)}
         print(json.dumps({**facts, "strategies": [asdict(summary) for summary in summaries]}, indent=2))
@@ -239,4 +253,4 @@ def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summ
     low, high = plan.counts[0], plan.counts[-1]
     interval = "± is the 95 % interval over the seeds" if plan.seeds > 1 else "no interval from a single seed"
     print(f"\nMean over {low} to {high} labels, in points; {interval}: {what}.")
-    print(f"Written: {args.output / 'curves.csv'}, {args.output / 'summary.csv'}, {args.output / 'curves.png'}")
+    print(f"Written: {', '.join(str(args.output / name) for name in written)}")
