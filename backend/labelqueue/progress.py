@@ -5,11 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "write_line"]
 
 INTERVAL = 10.0  # seconds between lines where there is no terminal
+
+
+def write_line(line: str, stream: TextIO | None = None) -> None:
+    """Write a line, by default to standard error; a bar that is open there steps aside for it."""
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(line, file=stream)
+    else:
+        stream.write(f"{line}\n")
+    stream.flush()
 
 
 class Progress:
@@ -17,25 +29,60 @@ class Progress:
 
     Parameters
     ----------
-    total : int
-        What counts as done.
+    total : int or None
+        What counts as done; None when nobody knows, then the count is all that is shown.
     noun : str
         What is counted, such as ``images``.
     enabled : bool, default True
         False: say nothing.
+    done : int, default 0
+        How many were there before; they do not count for the speed.
+    stream : TextIO, optional
+        Default: standard error.
+    leave : bool, default True
+        Whether the finished count stays to be read; False for callers who say themselves what came of it.
+    indent : str, default ""
+        Put before everything.
+
+    Attributes
+    ----------
+    done : int
+        The count so far.
     """
 
-    def __init__(self, total: int, noun: str, *, enabled: bool = True) -> None:
-        self._total, self._noun, self._enabled = total, noun, enabled and total > 0
-        self.done = 0
+    def __init__(
+        self,
+        total: int | None,
+        noun: str,
+        *,
+        enabled: bool = True,
+        done: int = 0,
+        stream: TextIO | None = None,
+        leave: bool = True,
+        indent: str = "",
+    ) -> None:
+        self._total, self._noun, self._leave, self._indent = total, noun, leave, indent
+        self._enabled = enabled and total != 0
+        self._stream = sys.stderr if stream is None else stream
+        self._before = self.done = done
         self._bar: Any = None
         self._said = self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if self._enabled and sys.stderr.isatty():
+        if self._enabled and self._stream.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self._total, unit=f" {self._noun}", file=sys.stderr, dynamic_ncols=True)
+            shown = "{n_fmt}{unit}" if self._total is None else "{l_bar}{bar}{r_bar}"
+            self._bar = tqdm(
+                total=self._total,
+                initial=self.done,
+                unit=f" {self._noun}",
+                bar_format=self._indent + shown,
+                leave=self._leave,
+                file=self._stream,
+                dynamic_ncols=True,
+                miniters=0,  # steps differ in length: only the time decides when to draw
+            )
         return self
 
     def __exit__(
@@ -46,12 +93,22 @@ class Progress:
 
     def add(self, count: int) -> None:
         """Count some more."""
-        self.done += count
+        before, self.done = self.done, self.done + count
         if self._bar is not None:
             self._bar.update(count)
         elif self._enabled:
             now = time.monotonic()
-            if now - self._said >= INTERVAL or self.done >= self._total:
+            finished = self._leave and self._total is not None and before < self._total <= self.done
+            if finished or now - self._said >= INTERVAL:
                 self._said = now
-                speed = self.done / max(now - self._started, 1e-3)
-                print(f"{self.done:,} of {self._total:,} {self._noun}, {speed:.0f}/s", file=sys.stderr, flush=True)
+                write_line(self._indent + self._line(now - self._started), self._stream)
+
+    def reach(self, done: float) -> None:
+        """Set the count; it may fall, and one that stays shows that the loop is alive."""
+        self.add(int(done) - self.done)
+
+    def _line(self, elapsed: float) -> str:
+        if self._total is None:
+            return f"{self.done:,} {self._noun}"
+        speed = (self.done - self._before) / max(elapsed, 1e-3)
+        return f"{self.done:,} of {self._total:,} {self._noun}, {speed:.0f}/s"

@@ -18,6 +18,9 @@ from typing import Any
 
 import requests
 
+from labelqueue.exceptions import LabelStudioError
+from labelqueue.labelstudio.session import LabelStudioSession
+
 Json = dict[str, Any]
 
 
@@ -32,18 +35,15 @@ class LabelStudioApi:
     """One Label Studio user, through the REST API."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.url, self.token = url, token
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Token {token}"
+        self.url = url
+        self._session = LabelStudioSession(url, token, timeout=(5, 180))
+        self.close = self._session.close
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        answer = self._session.request(method, self.url + path, timeout=180, **options)
-        assert answer.status_code < 400, f"{method} {path}: {answer.status_code} {answer.text[:500]}"
-        return answer.json() if answer.content else None
-
-    def close(self) -> None:
-        self._session.close()
+        try:
+            return self._session.json(method, path, **options)
+        except LabelStudioError as error:
+            raise AssertionError(str(error)) from error
 
     # -- projects
 

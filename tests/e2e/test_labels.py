@@ -229,8 +229,8 @@ def test_many_labels_are_read_in_few_requests(store, api, client, monkeypatch):
     ]
     reader = Reader(store, api, client, tasks)
     (other,) = Reader(store, api, client, tasks[:1]).tasks
-    asked, send = [], client._send
-    monkeypatch.setattr(client, "_send", lambda *call, **options: asked.append(call) or send(*call, **options))
+    asked, send = [], client._session._send
+    monkeypatch.setattr(client._session, "_send", lambda *call, **options: asked.append(call) or send(*call, **options))
     assert reader.values() == dict.fromkeys(reader.tasks, "cat")
     assert len(asked) == 11
     assert client.existing(reader.id, [*reader.tasks[:250], other]) == set(reader.tasks[:250])

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
 
-import requests
-
-from ..exceptions import ImageError, LabelStudioError
+from ..exceptions import ImageError, LabelStudioError, NotFoundError
+from ..labelstudio import LabelStudioSession
 from .sources import ImageFile
 
 __all__ = ["DemoHost", "batches"]
 
-Json = Any
-TIMEOUT = (5.0, 300.0)
+TIMEOUT = (5.0, 300.0)  # seconds to connect and to read: a group of uploads is written before it is answered
 BATCH_FILES = 50  # Label Studio refuses more than 100 files in one request
 BATCH_BYTES = 32 * 1024 * 1024
 BACKEND_TITLE = "labelqueue"
@@ -59,10 +56,8 @@ class DemoHost:
     """
 
     def __init__(self, url: str, token: str) -> None:
-        self.url = url
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Token {token}"
+        self._session = LabelStudioSession(url, token, timeout=TIMEOUT)
+        self._call = self._session.json
 
     def __enter__(self) -> DemoHost:
         return self
@@ -72,26 +67,12 @@ class DemoHost:
     ) -> None:
         self._session.close()
 
-    def _call(self, method: str, path: str, **options: Any) -> Json:
-        try:
-            answer = self._session.request(method, self.url + path, timeout=TIMEOUT, **options)
-        except requests.RequestException as error:
-            raise LabelStudioError(f"Label Studio does not answer at {self.url}{path}: {error}") from error
-        if answer.status_code >= 400:
-            raise LabelStudioError(
-                f"Label Studio refused {method} {path}: {answer.status_code} {answer.text[:300]}",
-                status=answer.status_code,
-            )
-        return answer.json() if answer.content else None
-
     def has_project(self, project: int) -> bool:
         """Return whether the project is still there."""
         try:
             self._call("GET", f"/api/projects/{project}")
-        except LabelStudioError as error:
-            if error.status == 404:
-                return False
-            raise
+        except NotFoundError:
+            return False
         return True
 
     def create_project(self, title: str, label_config: str) -> int:
@@ -115,7 +96,8 @@ class DemoHost:
         try:
             self._call("POST", f"/api/projects/{project}/import", files=parts)
         except LabelStudioError as error:
-            if error.status is None or error.status >= 500 or error.status in (401, 403, 404):
+            # Only a 4xx can be about the files, and not even all of those.
+            if error.status is None or not 400 <= error.status < 500 or error.status in (401, 403, 404):
                 raise
             if len(group) == 1:
                 return [(group[0][0], str(error))]

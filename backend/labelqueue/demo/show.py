@@ -96,7 +96,8 @@ def _show(
 ) -> int:
     first = " for the first time: it creates its database, 1 to 3 minutes" if server.first_start else ""
     console.step(f"Label Studio starts{first}")
-    server.start(console.waiting)
+    with console.waiting() as bar:
+        server.start(bar.reach)
     console.done(f"{server.url} is up")
     with (
         DemoHost(server.url, state.account.token) as host,
@@ -223,15 +224,16 @@ def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoSt
     bad: list[tuple[Any, str]] = []
     fresh = (file for file in source.files() if file.key not in known) if len(known) < source.count else iter(())
     total = 0
-    for group in batches(fresh, bad):
-        refused = host.upload(project.id, group)
-        bad += refused
-        project.imported += [file.key for file, _ in group]
-        state.save()
-        total += len(group) - len(refused)
-        console.progress(len(project.imported), source.count, "images")
+    with console.progress(source.count, "images", done=len(known)) as bar:
+        for group in batches(fresh, bad):
+            refused = host.upload(project.id, group)
+            bad += refused
+            project.imported += [file.key for file, _ in group]
+            state.save()
+            total += len(group) - len(refused)
+            bar.reach(len(project.imported))
     for file, why in bad[:SHOWN]:
-        console.note(f"left out: {file.key} {why}")
+        console.note(f"left out: {file.key}: {why}")
     if len(bad) > SHOWN:
         console.note(f"left out: {len(bad) - SHOWN} more")
     if host.task_count(project.id) == 0:
@@ -245,28 +247,29 @@ def _wait_for_order(
 ) -> dict[str, Any]:
     """Return the live order once it covers all images."""
     moved, before, told = time.monotonic(), None, ""
-    while True:
-        alive()
-        found = [p for p in Project.all(store) if (p.ref.origin, p.ref.id) == (origin, project_id)]
-        status = project_status(max(found, key=lambda p: p.ref.created)) if found else None
-        if status is not None:
-            if status["version"] and status["tasks"] >= tasks and status["covers"] + status["quarantined"] >= tasks:
-                console.done(f"{status['covers']} images embedded and ordered: {status['version']}")
-                return project_order(max(found, key=lambda p: p.ref.created), SHOWN)
-            console.progress(status["embedded"], tasks, "images embedded")
-            for name in ("paused", "error"):
-                if status[name] and status[name] != told:
-                    told = str(status[name])
-                    console.note(f"{name}: {told}")
-        now = (status["embedded"], status["quarantined"], status["version"]) if status else None
-        if now != before:
-            moved, before = time.monotonic(), now
-        elif time.monotonic() - moved > STALL_TIMEOUT:
-            raise LabelQueueError(
-                f"no order of all {tasks} images, and no progress for {STALL_TIMEOUT:.0f} s: "
-                f"{told or 'no error is known'}"
-            )
-        time.sleep(POLL / 2)
+    with console.progress(tasks, "images embedded") as bar:
+        while True:
+            alive()
+            found = [p for p in Project.all(store) if (p.ref.origin, p.ref.id) == (origin, project_id)]
+            status = project_status(max(found, key=lambda p: p.ref.created)) if found else None
+            if status is not None:
+                if status["version"] and status["tasks"] >= tasks and status["covers"] + status["quarantined"] >= tasks:
+                    console.done(f"{status['covers']} images embedded and ordered: {status['version']}")
+                    return project_order(max(found, key=lambda p: p.ref.created), SHOWN)
+                bar.reach(status["embedded"])
+                for name in ("paused", "error"):
+                    if status[name] and status[name] != told:
+                        told = str(status[name])
+                        console.note(f"{name}: {told}")
+            now = (status["embedded"], status["quarantined"], status["version"]) if status else None
+            if now != before:
+                moved, before = time.monotonic(), now
+            elif time.monotonic() - moved > STALL_TIMEOUT:
+                raise LabelQueueError(
+                    f"no order of all {tasks} images, and no progress for {STALL_TIMEOUT:.0f} s: "
+                    f"{told or 'no error is known'}"
+                )
+            time.sleep(POLL / 2)
 
 
 def _print_result(server: LabelStudioServer, project: int, order: Mapping[str, Any]) -> None:

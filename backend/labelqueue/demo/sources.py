@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from ..exceptions import ImageError, SettingError
+from ..exceptions import SettingError
+from ..files import read_file
 from ..images import decode
 from .drawing import CLASSES, draw_images
 
@@ -131,11 +132,6 @@ def folder_source(folder: Path) -> ImageSource:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror})") from error
-    if not data:
-        raise ImageError("is empty")
+    data = read_file(path)
     decode(data, CHECK_SIZE)
     return data

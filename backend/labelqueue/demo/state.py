@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..exceptions import SettingError
+from ..files import write_atomically
 from .label_studio import Account
 
 __all__ = ["DemoProject", "DemoState", "exclusive"]
@@ -60,10 +60,7 @@ class DemoState:
         """Write everything, in one step."""
         account = {"email": self.account.email, "password": self.account.password, "token": self.account.token}
         projects = {key: {"id": p.id, "imported": p.imported} for key, p in self.projects.items()}
-        fresh = self._path.with_suffix(".new")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"account": account, "projects": projects}, file)
-        fresh.replace(self._path)
+        write_atomically(self._path, json.dumps({"account": account, "projects": projects}).encode(), mode=0o600)
 
 
 @contextlib.contextmanager

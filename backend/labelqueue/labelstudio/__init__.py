@@ -4,7 +4,9 @@ Imports only leaves.
 """
 
 from .client import LabelStudio
+from .session import LabelStudioSession
 
 __all__ = [
     "LabelStudio",
+    "LabelStudioSession",
 ]

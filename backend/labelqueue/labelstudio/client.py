@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
-from ..exceptions import CredentialError, LabelStudioError, NotFoundError
+from ..exceptions import LabelStudioError, NotFoundError
+from .session import LabelStudioSession
 
 __all__ = ["LabelStudio"]
 
 Json = dict[str, Any]
-TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
 PAGE = 1000
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
-ACCESS_LIFETIME = 240.0  # seconds; Label Studio's access tokens live 300
-LEGACY_TOKEN = re.compile(r"^[0-9a-f]{40}$")
 
 
 class LabelStudio:
@@ -37,93 +31,13 @@ class LabelStudio:
     api_key : str
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
 
-    Notes
-    -----
-    The key goes to this origin only: redirects are never followed.
+    See `LabelStudioSession` for what is sent, where, and which errors come back.
     """
 
     def __init__(self, url: str, api_key: str) -> None:
-        if not api_key:
-            raise CredentialError(
-                "LABEL_STUDIO_API_KEY is empty: copy an access token from Label Studio's Account & Settings page"
-            )
-        self.origin = url.rstrip("/")
-        self._key = api_key
-        self._access: tuple[str, float] | None = None
-        self._session, self._files = requests.Session(), requests.Session()
-        for session in (self._session, self._files):
-            session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
-        retry = Retry(
-            total=3,
-            backoff_factor=0.5,
-            status_forcelist=(429, 502, 503, 504),
-            allowed_methods=("GET", "PATCH"),
-            raise_on_status=False,
-            redirect=0,
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
-
-    # -- transport
-
-    def _authorization(self, *, renew: bool = False) -> str:
-        if LEGACY_TOKEN.match(self._key):
-            return f"Token {self._key}"
-        if renew or self._access is None or time.monotonic() > self._access[1]:
-            answer = self._send("POST", "/api/token/refresh/", json={"refresh": self._key})
-            if answer.status_code != 200:
-                raise CredentialError(
-                    f"Label Studio at {self.origin} refused LABEL_STUDIO_API_KEY ({answer.status_code}): "
-                    "create a new personal access token there",
-                    status=answer.status_code,
-                )
-            self._access = (str(answer.json()["access"]), time.monotonic() + ACCESS_LIFETIME)
-        return f"Bearer {self._access[0]}"
-
-    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
-        options.setdefault("timeout", TIMEOUT)
-        try:
-            session = self._files if options.pop("files", False) else self._session
-            return session.request(method, self.origin + path, allow_redirects=False, **options)
-        except requests.RequestException as error:
-            raise LabelStudioError(
-                f"Label Studio does not answer at {self.origin}{path}: {error}",
-                timed_out=isinstance(error, requests.Timeout),
-            ) from error
-
-    def _request(self, method: str, path: str, **options: Any) -> requests.Response:
-        answer = self._send(method, path, headers={"Authorization": self._authorization()}, **options)
-        if answer.status_code == 401 and not LEGACY_TOKEN.match(self._key):
-            answer.close()
-            answer = self._send(method, path, headers={"Authorization": self._authorization(renew=True)}, **options)
-        if answer.status_code < 400:
-            return answer
-        what = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
-        answer.close()
-        if answer.status_code == 401:
-            raise CredentialError(
-                f"Label Studio at {self.origin} does not accept LABEL_STUDIO_API_KEY ({what}); legacy tokens must be "
-                "enabled in its organization settings, personal access tokens always work",
-                status=401,
-            )
-        kind = NotFoundError if answer.status_code == 404 else LabelStudioError
-        raise kind(f"Label Studio at {self.origin} refused {what}", status=answer.status_code)
-
-    def _json(self, method: str, path: str, **options: Any) -> Any:
-        answer = self._request(method, path, **options)
-        if answer.status_code >= 300:
-            raise LabelStudioError(
-                f"{self.origin}{path} redirects to {answer.headers.get('Location', 'nowhere')}: "
-                "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
-                status=answer.status_code,
-            )
-        try:
-            return answer.json() if answer.content else None
-        except ValueError as error:
-            raise LabelStudioError(
-                f"{self.origin}{path} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
-                status=answer.status_code,
-            ) from error
+        self._session = LabelStudioSession(url, api_key)
+        self.origin = self._session.origin
+        self._json = self._session.json
 
     def get_file(self, path: str, timeout: float = 20.0) -> requests.Response:
         """Open a file of this server with our key; the caller reads the stream and handles redirects.
@@ -135,7 +49,7 @@ class LabelStudio:
         timeout : float
             Seconds to connect and for each read. Nothing is tried again here: one slow file must not hold up others.
         """
-        return self._request("GET", path, files=True, stream=True, timeout=timeout)
+        return self._session.request("GET", path, again=False, stream=True, timeout=timeout)
 
     # -- reading
 

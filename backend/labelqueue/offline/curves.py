@@ -207,6 +207,11 @@ def plot(points: Iterable[Point], path: Path, *, reference: str, title: str) -> 
         Drawn dashed and in black.
     title : str
         What is seen, such as the number of images.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib, which only the extra ``offline`` of this distribution asks for.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import CacheError, LabelQueueError
+from ..files import read_file, write_atomically
 
 __all__ = ["SUFFIXES", "File", "FolderCache", "find_images"]
 
@@ -34,6 +34,16 @@ class File:
 
     path: Path
     uri: str
+
+    def read(self) -> bytes:
+        """Return the content.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be read (any more); whether it is an image is not looked at.
+        """
+        return read_file(self.path)
 
     @property
     def source(self) -> int:
@@ -107,15 +117,7 @@ class FolderCache:
             return
         data = block.to_bytes()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.path, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(temporary).replace(self.path / f"{hashlib.sha256(data).hexdigest()[:32]}.block")
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_atomically(self.path / f"{hashlib.sha256(data).hexdigest()[:32]}.block", data)
         except OSError as error:
             raise LabelQueueError(
                 f"the cache {self.path} cannot be written ({error}): choose another with --cache DIR"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -17,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block, concatenate, source_hash
-from ..exceptions import EmbedderError, ImageError, LabelQueueError
+from ..exceptions import EmbedderError, LabelQueueError
+from ..files import write_atomically
 from ..images import Embedded, Item, Model, RotationNet, embed_stream, train_rotation
 from ..jobs import request_tend
-from ..progress import Progress
+from ..progress import Progress, write_line
 from ..settings import Deployment
 from ..state import Project
 from ..worker import Runtime
-from .folder import File, FolderCache, find_images
+from .arguments import at_least, image_side
+from .folder import FolderCache, find_images
 
 __all__ = ["Plan", "add_arguments", "pretext_folder", "pretext_project", "run"]
 
@@ -46,10 +45,6 @@ vision transformer instead, which needs no training; this is for those who want 
 On two cores, 5,000 images of 64 pixels take minutes. Images that look alike whichever way up they are (microscopy,
 aerial photographs) teach such a network nothing; how much it learned is printed. Bad images are reported and left out.
 An interrupted training starts over; after it, the same command goes on where it stopped."""
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ class Plan:
     seed: int | None = None
     retrain: bool = False
     progress: bool = True
-    say: Callable[[str], None] = _to_stderr
+    say: Callable[[str], None] = write_line
 
 
 def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
@@ -155,7 +150,7 @@ def pretext_folder(directory: Path, cache_dir: Path, plan: Plan) -> Block:
         If there are too few images to train on.
     """
     files = find_images(directory)
-    items = [Item(place, file.uri, partial(_read, file)) for place, file in enumerate(files)]
+    items = [Item(place, file.uri, file.read) for place, file in enumerate(files)]
     network_file = FolderCache(cache_dir, directory, f"rotation-{plan.size}").path.with_suffix(".safetensors")
 
     def name(place: int) -> str:
@@ -226,7 +221,10 @@ def _network(items: Sequence[Item], file: Path, plan: Plan, *, name: Callable[[i
         plan.say(f"it names the rotation of {network.accuracy:.0%} of images it was not trained on (guessing: 25%)")
         if network.accuracy < HARDLY_BETTER:
             plan.say("that is hardly better than guessing: do not expect much of these features")
-    _write(file, network.to_bytes())
+    try:
+        write_atomically(file, network.to_bytes())
+    except OSError as error:
+        raise LabelQueueError(f"the network {file} cannot be written ({error}): set LABELQUEUE_HOME") from error
     ends = np.cumsum([len(block) for block in read])[:-1]
     features = np.split(network.features(pixels).astype(np.float16), ends)
     return _Start(network, [_with(block, part) for block, part in zip(read, features, strict=True)], failed)
@@ -268,29 +266,6 @@ class _Pixels:
         return nullcontext(1)
 
 
-def _read(file: File) -> bytes:
-    try:
-        return file.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
-
-
-def _write(file: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            Path(temporary).replace(file)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise LabelQueueError(f"the network {file} cannot be written ({error}): set LABELQUEUE_HOME") from error
-
-
 # -- the command
 
 
@@ -302,10 +277,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images.add_argument("project", nargs="?", type=int, metavar="PROJECT", help="id of a connected project")
     images.add_argument("--images", type=Path, metavar="DIR", help="a folder instead, searched with its subfolders")
     parser.add_argument(
-        "--size", type=_size, default=SIZE, metavar="PX", help=f"side the images are squashed to (default: {SIZE})"
+        "--size", type=image_side, default=SIZE, metavar="PX", help=f"side the images are squashed to (default: {SIZE})"
     )
     parser.add_argument(
-        "--epochs", type=_at_least_one, metavar="N", help=f"passes over the images (default: {EPOCHS}, or as before)"
+        "--epochs", type=at_least(1), metavar="N", help=f"passes over the images (default: {EPOCHS}, or as before)"
     )
     parser.add_argument(
         "--seed", type=int, metavar="S", help="another seed, another network (default: 0, or as before)"
@@ -338,20 +313,3 @@ def run(args: argparse.Namespace) -> int:
     if project.settings()["bal_features"] != "rotation":
         print(f"BAL uses them after `labelqueue set {project.ref.id} bal_features=rotation`")
     return 0
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
-
-
-def _size(text: str) -> int:
-    number = int(text)
-    if number % 16 or not 16 <= number <= 128:
-        raise argparse.ArgumentTypeError(f"{number} is no multiple of 16 from 16 to 128")
-    return number
-
-
-_at_least_one.__name__ = _size.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"

@@ -8,23 +8,22 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..block import Block, concatenate
-from ..exceptions import EmbedderError, ImageError, LabelQueueError
+from ..exceptions import EmbedderError, LabelQueueError
 from ..images import Item, embed_stream
-from ..progress import Progress
-from ..settings import Deployment
+from ..progress import Progress, write_line
+from .arguments import add_model_arguments, at_least, chosen_model
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
     from ..images import Embedder
 
-__all__ = ["Pick", "add_arguments", "add_model_arguments", "chosen_model", "embed_folder", "run", "select"]
+__all__ = ["Pick", "add_arguments", "embed_folder", "run", "select"]
 
 _COLUMNS = ("rank", "path", "reason")
 EPILOG = """\
@@ -110,7 +109,7 @@ def select(
     """
     from poolselect import FreeSel, Pool
 
-    say = say or partial(print, file=sys.stderr)
+    say = say or write_line
     files = find_images(directory)
     rows = embed_folder(
         directory,
@@ -190,9 +189,7 @@ def _embed(
     """Return the rows of all readable files, ids being their places in `files`; embed and store what is missing."""
     known = cache.load()
     have = set(known.sources.tolist())
-    missing = [
-        Item(place, file.uri, partial(_read, file)) for place, file in enumerate(files) if file.source not in have
-    ]
+    missing = [Item(place, file.uri, file.read) for place, file in enumerate(files) if file.source not in have]
     blocks = [known]
     with Progress(len(missing), "images", enabled=progress) as bar:
         try:
@@ -212,24 +209,7 @@ def _embed(
     return Block(np.array(places, dtype=np.int64), rows.sources, rows.embeddings, rows.patterns, rows.offsets)
 
 
-def _read(file: File) -> bytes:
-    try:
-        return file.path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"the file cannot be read ({error.strerror or error})") from error
-
-
 # -- the command
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number
-
-
-_at_least_one.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -237,11 +217,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images; subfolders are searched too")
-    parser.add_argument("-n", type=_at_least_one, required=True, metavar="N", help="how many images to choose")
+    parser.add_argument("-n", type=at_least(1), required=True, metavar="N", help="how many images to choose")
     add_model_arguments(parser)
     parser.add_argument(
         "--patterns",
-        type=_at_least_one,
+        type=at_least(1),
         default=1,
         metavar="K",
         help="vectors per image (default: 1; 5 suits detection, 10 segmentation)",
@@ -249,7 +229,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another order (default: 0)")
     parser.add_argument(
         "--trials",
-        type=_at_least_one,
+        type=at_least(1),
         default=200,
         metavar="L",
         help="proposals per pick, the best is kept (default: 200; 1 is the paper's rule)",
@@ -257,29 +237,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
     )
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how images are embedded; see `chosen_model`."""
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
-    )
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: LABELQUEUE_HOME)"
-    )
-
-
-def chosen_model(args: argparse.Namespace) -> tuple[str, Path | None, Path]:
-    """Return model, weights and cache directory: from the command line, else from the environment."""
-    deployment = Deployment.from_environment()
-    # Weights of the environment belong to the model of the environment.
-    weights = args.weights or (deployment.weights if args.model is None else None)
-    return args.model or deployment.embedder, weights, args.cache or deployment.home / "select"
 
 
 def run(args: argparse.Namespace) -> int:

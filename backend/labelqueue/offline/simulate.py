@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ..exceptions import LabelQueueError
-from ..progress import Progress
+from ..progress import Progress, write_line
+from .arguments import add_model_arguments, at_least, chosen_model, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
 from .experiment import Plan, label_counts, parse_set, parse_strategy, splits
-from .select import add_model_arguments, chosen_model, embed_folder
+from .select import embed_folder
 
 __all__ = ["add_arguments", "run", "simulate"]
 
@@ -40,9 +40,9 @@ strategies:
   labelqueue simulate --images photos/ --labels labels.csv --strategy bal auto typiclust+margin --set control_share=0 \\
       --budget 400 --seeds 10 --imbalance 0.6 --output out/
 
-Written to the output folder: curves.csv, summary.csv and curves.png. The area is the accuracy averaged over the label
-counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The same command writes the same
-CSV files, whatever --jobs. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
+Written to the output folder: curves.csv, summary.csv and, with matplotlib, curves.png. The area is the accuracy
+averaged over the label counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The same
+command writes the same CSV files, whatever --jobs. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
 # What a worker process replays on: set once when it starts, so that the embeddings cross to it once.
@@ -127,27 +127,6 @@ def _results(dataset: Dataset, tasks: Sequence[tuple[Any, ...]], jobs: int) -> I
 # -- the command
 
 
-def _from(low: int) -> Any:
-    def parse(text: str) -> int:
-        number = int(text)
-        if number < low:
-            raise argparse.ArgumentTypeError(f"{number} is less than {low}")
-        return number
-
-    parse.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"
-    return parse
-
-
-def _ratio(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return number
-
-
-_ratio.__name__ = "number"
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `labelqueue simulate`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -158,18 +137,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns file, label and optionally split (`test` = test set; without it a fifth is held out per seed)",
     )  # fmt: skip
     parser.add_argument("--strategy", nargs="+", default=["auto"], metavar="NAME", help="see below (default: auto)")
-    parser.add_argument("--budget", type=_from(2), required=True, metavar="N", help="labels that a campaign pays for")
-    parser.add_argument("--seeds", type=_from(1), default=5, metavar="N", help="campaigns per strategy (default: 5)")
+    parser.add_argument(
+        "--budget", type=at_least(2), required=True, metavar="N", help="labels that a campaign pays for"
+    )
+    parser.add_argument("--seeds", type=at_least(1), default=5, metavar="N", help="campaigns per strategy (default: 5)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a project setting, such as control_share=0"
     )
-    parser.add_argument("--start", type=_from(2), default=20, metavar="N", help="first point of a curve (default: 20)")
     parser.add_argument(
-        "--step", type=_from(1), metavar="N", help="labels between points (default: each 1.4 times the one before)"
+        "--start", type=at_least(2), default=20, metavar="N", help="first point of a curve (default: 20)"
     )
     parser.add_argument(
-        "--imbalance", type=_ratio, default=1.0, metavar="R",
+        "--step", type=at_least(1), metavar="N", help="labels between points (default: each 1.4 times the one before)"
+    )
+    parser.add_argument(
+        "--imbalance", type=ratio, default=1.0, metavar="R",
         help="thin the pool: the class number r by name keeps R^r of its images (default: 1)",
     )  # fmt: skip
     parser.add_argument(
@@ -177,7 +160,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use one half of the images only, by hash of the file name: tune on one, report the other",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=_from(1), metavar="N", help="processes (default: the number of cores that may be used)"
+        "--jobs", type=at_least(1), metavar="N", help="processes (default: the number of cores that may be used)"
     )
     add_model_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -228,26 +211,40 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    say = partial(print, file=sys.stderr)
     plan = _plan(args)
-    dataset = _load(args, plan, say)
+    dataset = _load(args, plan, write_line)
     first = splits(dataset.labels, dataset.test, plan)[0]
     what = (
         f"pool of {first.pool.size:,} images, test set of {first.test.size:,}, {len(dataset.classes)} classes, "
         f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
     )
     jobs = args.jobs or len(os.sched_getaffinity(0))
-    say(f"{what}: {len(plan.strategies) * plan.seeds} campaigns of {args.budget} labels, {jobs} at a time")
+    write_line(f"{what}: {len(plan.strategies) * plan.seeds} campaigns of {args.budget} labels, {jobs} at a time")
     points = simulate(dataset, plan, jobs=jobs)
     summaries = summarize(points, REFERENCE)
     write_curves(points, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
-    plot(points, args.output / "curves.png", reference=REFERENCE, title=what)
-    _print(args, plan, what, summaries)
+    missing = _draw(points, args.output / "curves.png", what)
+    _print(args, plan, what, summaries, ["curves.csv", "summary.csv", *([] if missing else ["curves.png"])])
+    if missing:
+        write_line(missing)
     return 0
 
 
-def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summary]) -> None:
+def _draw(points: Sequence[Point], path: Path, title: str) -> str:
+    """Draw the picture, or return why it is left out; hours of computing must not be lost for want of it."""
+    try:
+        plot(points, path, reference=REFERENCE, title=title)
+    except ImportError as error:
+        path.unlink(missing_ok=True)  # one of an earlier run would not belong to the numbers beside it
+        return (
+            f"note: the picture {path.name} is left out, matplotlib cannot be loaded ({error}): "
+            "pip install 'labelqueue[offline]' brings it, and the same command draws the picture"
+        )
+    return ""
+
+
+def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summary], written: list[str]) -> None:
     if args.json:
         facts = {"labels": plan.counts, "seeds": plan.seeds, "reference": REFERENCE, "output": str(args.output)}
         print(json.dumps({**facts, "strategies": [asdict(summary) for summary in summaries]}, indent=2))
@@ -256,4 +253,4 @@ def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summ
     low, high = plan.counts[0], plan.counts[-1]
     interval = "± is the 95 % interval over the seeds" if plan.seeds > 1 else "no interval from a single seed"
     print(f"\nMean over {low} to {high} labels, in points; {interval}: {what}.")
-    print(f"Written: {args.output / 'curves.csv'}, {args.output / 'summary.csv'}, {args.output / 'curves.png'}")
+    print(f"Written: {', '.join(str(args.output / name) for name in written)}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, concatenate, find
 from ..exceptions import CacheError
+from ..files import write_atomically
 from .connection import text
 from .project import Project
 
@@ -114,12 +113,7 @@ class PatternCache:
                 f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or changed "
                 "data; the generation is dropped and its images are embedded again"
             )
-        self._spool.mkdir(parents=True, exist_ok=True)
-        # Other workers read the same spool: a file appears whole or not at all.
-        handle, temporary = tempfile.mkstemp(dir=self._spool)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(temporary).replace(path)
+        write_atomically(path, data)  # other workers read the same spool
         return Block.from_bytes(data)
 
     def delete(self) -> None:

@@ -18,7 +18,6 @@ from labelqueue.exceptions import EmbedderError, LabelQueueError
 from labelqueue.offline import select as folder
 from labelqueue.offline.folder import FolderCache, find_images
 from labelqueue.offline.select import Pick, add_arguments, run, select
-from labelqueue.progress import Progress
 
 
 def draw(path, seed, size=(48, 36)):
@@ -242,16 +241,6 @@ def test_help_teaches(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
     assert "labelqueue select photos/ -n 20" in capsys.readouterr().out
-
-
-def test_progress_lines_where_there_is_no_terminal(capsys):
-    with Progress(3, "images") as progress:
-        progress.add(1)
-        progress.add(2)
-    assert capsys.readouterr().err.startswith("3 of 3 images, ")
-    with Progress(3, "images", enabled=False) as progress:
-        progress.add(3)
-    assert capsys.readouterr().err == ""
 
 
 def command(*arguments, cwd):

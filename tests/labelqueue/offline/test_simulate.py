@@ -107,6 +107,43 @@ def test_results_are_written_and_printed(run, embedded, tmp_path, capsys):
     assert (tmp_path / "out" / "curves.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("output", [(), ("--json",)])
+def test_without_matplotlib_only_the_picture_is_missing(run, embedded, tmp_path, capsys, monkeypatch, output):
+    arguments = ("--strategy", "random", "--budget", 8, "--seeds", 1, *output)
+    assert run(*arguments) == 0
+    expected = {name: (tmp_path / "out" / name).read_bytes() for name in ("curves.csv", "summary.csv")}
+    said = capsys.readouterr().out.replace(f", {tmp_path / 'out' / 'curves.png'}", "")
+    assert (tmp_path / "out" / "curves.png").exists()
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert run(*arguments) == 0
+    out, err = capsys.readouterr()
+    assert out == said
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == expected
+    last = err.splitlines()[-1]
+    assert last.startswith("note: the picture curves.png is left out") and "pip install 'labelqueue[offline]'" in last
+
+
+def test_a_fresh_process_without_matplotlib(photos, tmp_path):
+    hidden = "import sys; sys.modules['matplotlib'] = None; from labelqueue.cli.parser import main; sys.exit(main())"
+    arguments = ["simulate", "--images", photos, "--labels", tmp_path / "labels.csv", "--output", tmp_path / "out"]
+    arguments += ["--budget", 6, "--start", 6, "--seeds", 1, "--jobs", 1, "--strategy", "random", "--model", "bundled"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment["LABELQUEUE_HOME"] = str(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "balanced accuracy" in done.stdout and "curves.png" not in done.stdout
+    assert "pip install 'labelqueue[offline]'" in done.stderr.splitlines()[-1]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.csv", "summary.csv"]
+
+
 def test_the_same_command_writes_the_same_bytes(run, embedded, tmp_path):
     arguments = ("--strategy", "auto", "--budget", 20, "--seeds", 2, "--set", "switch_after=8")
     assert run(*arguments) == run(*arguments, "--jobs", 2, output="again") == 0
@@ -167,7 +204,7 @@ def test_wrong_usage_is_exit_status_2(run, wrong):
 
 
 def test_a_process_that_dies_is_an_error(dataset, monkeypatch):
-    monkeypatch.setattr(module, "_start_worker", module.sys.exit)
+    monkeypatch.setattr(module, "_start_worker", sys.exit)
     plan = Plan({"random": {"strategy": "random"}}, seeds=2, counts=(10,))
     with pytest.raises(LabelQueueError, match="a process ended early"):
         simulate(dataset, plan, jobs=2, progress=False)

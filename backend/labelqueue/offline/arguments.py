@@ -1,0 +1,68 @@
+"""What the command lines of `select`, `simulate` and `pretext` have in common: numbers within bounds, the model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ..settings import Deployment
+
+__all__ = ["add_model_arguments", "at_least", "chosen_model", "image_side", "ratio"]
+
+SIDES, SIDE_STEP = (16, 128), 16  # pixels, smallest and largest: what `RotationNet` takes
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number that is not below `low`."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < low:
+            raise argparse.ArgumentTypeError(f"{number} is less than {low}")
+        return number
+
+    parse.__name__ = "whole number"  # argparse shows it: "invalid whole number value: 'x'"
+    return parse
+
+
+def ratio(text: str) -> float:
+    """Argparse type: a number above 0 and at most 1."""
+    number = float(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return number
+
+
+def image_side(text: str) -> int:
+    """Argparse type: the side in pixels of the square that images are squashed to."""
+    number = int(text)
+    if number % SIDE_STEP or not SIDES[0] <= number <= SIDES[1]:
+        raise argparse.ArgumentTypeError(f"{number} is no multiple of {SIDE_STEP} from {SIDES[0]} to {SIDES[1]}")
+    return number
+
+
+ratio.__name__, image_side.__name__ = "number", "whole number"
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how images are embedded; see `chosen_model`."""
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: LABELQUEUE_HOME)"
+    )
+
+
+def chosen_model(args: argparse.Namespace) -> tuple[str, Path | None, Path]:
+    """Return model, weights and cache directory: from the command line, else from the environment."""
+    deployment = Deployment.from_environment()
+    # Weights of the environment belong to the model of the environment.
+    weights = args.weights or (deployment.weights if args.model is None else None)
+    return args.model or deployment.embedder, weights, args.cache or deployment.home / "select"
