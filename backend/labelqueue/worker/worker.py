@@ -2,67 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-import time
 import uuid
 
-from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from ..jobs import heartbeat, job_queues, reclaim, release_due, request_tend
+from ..jobs import heartbeat, job_queues, request_tend
 from ..state import Project
+from .housekeeping import Housekeeper
 from .runtime import Runtime, install
 
-__all__ = ["Housekeeper", "run_worker"]
-
-log = logging.getLogger(__name__)
-
-BEAT = 1.0  # seconds between the housekeeper's rounds
-RECLAIM_EVERY = 5.0
-TEND_EVERY = 60.0
-
-
-class Housekeeper(threading.Thread):
-    """Thread of a worker that says it lives, releases delayed requests, reclaims dead workers' images, and asks for
-    every project to be tended each minute. Each of these may run in several workers at once.
-
-    Parameters
-    ----------
-    runtime : Runtime
-        Of this process; its connection is safe to share between threads.
-    worker : str
-        This worker's name.
-    """
-
-    def __init__(self, runtime: Runtime, worker: str) -> None:
-        super().__init__(name="housekeeper", daemon=True)
-        self._store = runtime.store
-        self._worker = worker
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        """Work until `done` is set; a Redis that is away for a while is waited for."""
-        last_reclaim = 0.0
-        while True:
-            try:
-                heartbeat(self._store, self._worker)
-                release_due(self._store)
-                if time.monotonic() - last_reclaim > RECLAIM_EVERY:
-                    last_reclaim = time.monotonic()
-                    for project in Project.all(self._store):
-                        reclaim(project)
-                if self._store.set("lq:tended", self._worker, nx=True, px=int(1000 * TEND_EVERY)):
-                    for project in Project.all(self._store):
-                        request_tend(project)
-            except RedisError as error:
-                log.warning("housekeeping has to wait: %s", error)
-            except Exception:  # without housekeeping this worker would look dead, and delayed work would never start
-                log.exception("housekeeping failed and goes on")
-            if self.done.wait(BEAT):
-                return
+__all__ = ["run_worker"]
 
 
 def run_worker(runtime: Runtime) -> None:
