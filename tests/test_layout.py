@@ -34,14 +34,7 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
-    "safetensors": {
-        "labelqueue.block",
-        "labelqueue.images.embedder",
-        "labelqueue.learning.geometry",
-        "labelqueue.learning.model",
-        "labelqueue.learning.predictions",
-        "labelqueue.images.rotation",
-    },
+    "safetensors": {"labelqueue.images.embedder", "labelqueue.images.rotation", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from .exceptions import CacheError
+from .records import pack, unpack
 
 __all__ = ["Block", "concatenate", "find", "source_hash"]
 
-FORMAT = "1"
+TAG, FORMAT = "labelqueue_block", "1"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "ids": np.dtype(np.int64),
     "sources": np.dtype(np.uint64),
@@ -107,8 +105,7 @@ class Block:
 
     def to_bytes(self) -> bytes:
         """Return the block as a safetensors file, the same bytes for the same rows."""
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _DTYPES}
-        return bytes(save(arrays, metadata={"labelqueue_block": FORMAT}))
+        return pack({name: getattr(self, name) for name in _DTYPES}, TAG, FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Block:
@@ -119,13 +116,7 @@ class Block:
         CacheError
             If the bytes are damaged, or are not a block of this format.
         """
-        try:
-            arrays = load(data)
-            # The numpy reader drops the metadata: the header is JSON behind its length in 8 bytes.
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise CacheError(f"block: these {len(data)} bytes are damaged or not a block ({error})") from error
-        version = (header.get("__metadata__") or {}).get("labelqueue_block")
+        arrays, version = unpack(data, TAG)
         if version != FORMAT or set(arrays) != set(_DTYPES):
             raise CacheError(
                 f"block: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "

@@ -69,7 +69,7 @@ class Annotation:
     @classmethod
     def load(cls, row: Sequence[Any]) -> Annotation:
         """Read `dump`'s form."""
-        number, updated_at, user, ground_truth, cancelled, values = row
+        number, updated_at, user, ground_truth, cancelled, values = row[:6]
         found = {str(control): tuple(labels) for control, labels in values.items()}
         return cls(number, updated_at, user, bool(ground_truth), bool(cancelled), found)
 

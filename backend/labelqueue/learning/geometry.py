@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
 from ..block import Block
+from ..exceptions import CacheError
+from ..records import pack, unpack
 
 __all__ = ["Geometry"]
+
+TAG, FORMAT = "labelqueue_geometry", "1"
+FACTS = 6  # entries of the facts; a later version may add some
 
 GROWTH = 2.0  # pool size, against the one at the fit, from which the centroids are fitted anew
 DRIFT = 1.25  # distance of new tasks to their centroid, against the old tasks', likewise
@@ -78,13 +82,21 @@ class Geometry:
     def to_bytes(self) -> bytes:
         """Return the safetensors form."""
         facts = json.dumps([self.wanted, self.rows, self.newest, self.distance, self.source, self.why]).encode()
-        return save({"centroids": np.ascontiguousarray(self.centroids), "facts": np.frombuffer(facts, dtype=np.uint8)})
+        return pack({"centroids": self.centroids, "facts": np.frombuffer(facts, dtype=np.uint8)}, TAG, FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Geometry:
-        """Parse `to_bytes`'s form."""
-        parts = load(data)
-        return cls(parts["centroids"], *json.loads(parts["facts"].tobytes()))
+        """Parse `to_bytes`'s form.
+
+        Raises
+        ------
+        CacheError
+            If the bytes are damaged, or of another format.
+        """
+        arrays, version = unpack(data, TAG)
+        if version not in (None, FORMAT) or not {"centroids", "facts"} <= arrays.keys():  # None: before it was noted
+            raise CacheError(f"geometry: format {version!r}, this version reads format {FORMAT!r}: fit it again")
+        return cls(arrays["centroids"], *json.loads(arrays["facts"].tobytes())[:FACTS])
 
 
 def _mean_distance(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> float:

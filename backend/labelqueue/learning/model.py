@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from ..exceptions import CacheError
 from ..labels import Value
+from ..records import known_fields, pack, unpack
 
 __all__ = ["Model"]
 
-FORMAT = "1"
+TAG, FORMAT = "labelqueue_model", "1"
 _CHUNK_ROWS = 4096
 _ARRAYS = ("mean", "scale", "weights", "bias")
 _FACTS = ("classes", "multi", "regularization", "labels", "searched_at", "fingerprint", "accuracy")
+REQUIRED = set(_FACTS) - {"accuracy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +146,7 @@ class Model:
     def to_bytes(self) -> bytes:
         """Return the model as a safetensors file, the same bytes for the same model."""
         facts = {"format": FORMAT, **{name: getattr(self, name) for name in _FACTS}}
-        # One key, because safetensors writes several in no fixed order.
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        return bytes(save(arrays, metadata={"labelqueue_model": json.dumps(facts)}))
+        return pack({name: getattr(self, name) for name in _ARRAYS}, TAG, json.dumps(facts))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Model:
@@ -159,17 +157,13 @@ class Model:
         CacheError
             If the bytes are damaged, or are not a model of this format.
         """
-        try:
-            arrays: dict[str, Any] = load(data)
-            # The numpy reader drops the metadata: the header is JSON behind its length in 8 bytes.
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            facts: dict[str, Any] = json.loads((header.get("__metadata__") or {}).get("labelqueue_model", "{}"))
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise CacheError(f"model: these {len(data)} bytes are damaged or not a model ({error})") from error
-        version = facts.pop("format", None)
-        if version != FORMAT or set(arrays) != set(_ARRAYS) or set(facts) != set(_FACTS):
+        arrays, note = unpack(data, TAG)
+        facts: dict[str, Any] = json.loads(note or "{}")
+        version = facts.get("format")
+        if version != FORMAT or not {*_ARRAYS} <= arrays.keys() or not facts.keys() >= REQUIRED:
             raise CacheError(
                 f"model: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "
                 f"format {FORMAT!r}: train again"
             )
-        return cls(**{**facts, "classes": tuple(facts["classes"])}, **arrays)
+        parts = {name: arrays[name] for name in _ARRAYS} | known_fields(cls, facts)
+        return cls(**{**parts, "classes": tuple(facts["classes"])})

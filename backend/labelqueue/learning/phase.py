@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..labels import Value
+from ..records import known_fields
 from .trust import Trust
 
 __all__ = ["Course", "advance", "balancing_factor", "waits_for"]
@@ -48,7 +49,7 @@ class Course:
     @classmethod
     def load(cls, raw: Mapping[str, Any]) -> Course:
         """Read `dump`'s form."""
-        return cls(**{**raw, "classes": tuple(raw["classes"])})
+        return cls(**{**known_fields(cls, raw), "classes": tuple(raw.get("classes", ()))})
 
 
 def advance(

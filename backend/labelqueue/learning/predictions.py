@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
+from ..exceptions import CacheError
 from ..labels import Value
+from ..records import pack, unpack
 from .model import Model
 
 __all__ = ["Predictions"]
+
+TAG, FORMAT = "labelqueue_predictions", "1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +47,18 @@ class Predictions:
 
     def to_bytes(self) -> bytes:
         """Return the safetensors form."""
-        return save({"ids": self.ids, "probabilities": np.ascontiguousarray(self.probabilities)})
+        return pack({"ids": self.ids, "probabilities": self.probabilities}, TAG, FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Predictions:
-        """Parse `to_bytes`'s form."""
-        return cls(**load(data))
+        """Parse `to_bytes`'s form.
+
+        Raises
+        ------
+        CacheError
+            If the bytes are damaged, or of another format.
+        """
+        arrays, version = unpack(data, TAG)
+        if version not in (None, FORMAT) or not {"ids", "probabilities"} <= arrays.keys():  # None: before it was noted
+            raise CacheError(f"predictions: format {version!r}, this version reads format {FORMAT!r}: train again")
+        return cls(arrays["ids"], arrays["probabilities"])

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ..exceptions import CacheError
 from ..labels import Value
 from ..learning import Course, Geometry, Model, Predictions
+from ..records import known_fields
 from .order import Place
 
 __all__ = ["CampaignState", "Cycle", "Guess"]
 
+FORMAT = 1  # of the facts
 GUESSES = 1000  # guesses kept besides those of controls; trust looks at the newest few only
 
 
@@ -147,6 +150,7 @@ class CampaignState:
     def dump(self) -> dict[str, bytes]:
         """Return the parts as they are stored."""
         facts = {
+            "format": FORMAT,
             "course": self.course.dump(),
             "cycle": asdict(self.cycle),
             "newest_task": self.newest_task,
@@ -170,19 +174,28 @@ class CampaignState:
 
     @classmethod
     def load(cls, parts: Mapping[str, bytes]) -> CampaignState:
-        """Parse `dump`'s parts; none at all is the state of a campaign that begins."""
+        """Parse `dump`'s parts; none at all is the state of a campaign that begins.
+
+        Raises
+        ------
+        CacheError
+            If a part is damaged, or of another format.
+        """
         if "facts" not in parts:
             return cls()
         facts: dict[str, Any] = json.loads(parts["facts"])
+        if (version := facts.get("format", FORMAT)) != FORMAT:
+            raise CacheError(f"campaign: format {version!r}, this version reads format {FORMAT}")
+        guesses = (Guess(g[0], _value(g[1]), *g[2:5]) for g in facts.get("guesses", ()))
         return cls(
-            **facts
+            **known_fields(cls, facts)
             | {
-                "course": Course.load(facts["course"]),
-                "cycle": Cycle(**facts["cycle"]),
-                "trained_on": {task: _value(value) for task, value in facts["trained_on"]},
-                "classes": tuple(facts["classes"]),
-                "guesses": tuple(Guess(g[0], _value(g[1]), *g[2:]) for g in facts["guesses"]),
-                "controls": dict(facts["controls"]),
+                "course": Course.load(facts.get("course", {})),
+                "cycle": Cycle(**known_fields(Cycle, facts.get("cycle", {}))),
+                "trained_on": {task: _value(value) for task, value in facts.get("trained_on", ())},
+                "classes": tuple(facts.get("classes", ())),
+                "guesses": tuple(guesses),
+                "controls": dict(facts.get("controls", ())),
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
                 "predictions": Predictions.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..exceptions import CacheError
 from ..labels import Value
+from ..records import known_fields
 
 __all__ = ["Order", "Place", "score"]
 
 # score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
 # the same version; neighbours stay distinct doubles beyond a hundred million ranks.
 HALF = 1000
+FORMAT = 1  # of a stored order
 
 
 def score(rank: int) -> float:
@@ -52,9 +55,9 @@ class Place:
     @classmethod
     def load(cls, row: list[Any]) -> Place:
         """Parse `dump`'s form."""
-        if len(row) == 4 and isinstance(row[3], list):
+        if len(row) > 3 and isinstance(row[3], list):
             row = [*row[:3], tuple(row[3])]
-        return cls(*row)
+        return cls(*row[:4])
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,14 @@ class Order:
 
     number: int
     version: str
-    strategy: str
-    parameters: Mapping[str, Any]
-    generation: str
-    arrivals: int
-    labeled: int
-    embedded: int
-    created_at: float
-    places: tuple[Place, ...] = field(default=())
+    strategy: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    generation: str = ""
+    arrivals: int = 0
+    labeled: int = 0
+    embedded: int = 0
+    created_at: float = 0.0
+    places: tuple[Place, ...] = ()
     phase: str = "cold"
     why: str = ""
     model: str = ""
@@ -116,10 +119,18 @@ class Order:
 
     def dump(self) -> str:
         """Return the JSON form."""
-        return json.dumps({**asdict(self), "places": [place.dump() for place in self.places]})
+        return json.dumps({"format": FORMAT, **asdict(self), "places": [place.dump() for place in self.places]})
 
     @classmethod
     def load(cls, raw: bytes | str) -> Order:
-        """Parse `dump`'s form."""
+        """Parse `dump`'s form.
+
+        Raises
+        ------
+        CacheError
+            If it is of another format.
+        """
         row = json.loads(raw)
-        return cls(**{**row, "places": tuple(Place.load(place) for place in row["places"])})
+        if (version := row.get("format", FORMAT)) != FORMAT:
+            raise CacheError(f"order {row.get('number')}: format {version!r}, this version reads format {FORMAT}")
+        return cls(**{**known_fields(cls, row), "places": tuple(Place.load(place) for place in row.get("places", ()))})

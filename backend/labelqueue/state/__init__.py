@@ -5,6 +5,7 @@ Imports `ordering`, `learning` and `labels`, whose values it keeps.
 
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
 from .connection import Redis, connect, text
+from .formats import make_readable
 from .journal import Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
@@ -31,6 +32,7 @@ __all__ = [
     "TaskColumns",
     "TaskRow",
     "connect",
+    "make_readable",
     "predictions_of",
     "read_columns",
     "read_event",

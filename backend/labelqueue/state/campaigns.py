@@ -27,11 +27,14 @@ def load_campaign(project: Project) -> CampaignState:
     """
     found = project.store.hgetall(project.name("campaign"))
     parts = {text(name): part for name, part in found.items() if isinstance(part, bytes)}
-    try:
-        return CampaignState.load(parts)
-    except CacheError as error:
-        log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
-        return replace(CampaignState.load({"facts": parts["facts"]}), trained_on={})
+    for readable in (parts, {name: part for name, part in parts.items() if name == "facts"}):
+        try:
+            state = CampaignState.load(readable)
+        except CacheError as error:
+            log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
+        else:
+            return state if readable is parts else replace(state, trained_on={})
+    return CampaignState()
 
 
 def save_campaign(project: Project, state: CampaignState, before: CampaignState) -> None:

@@ -86,7 +86,7 @@ class Journal:
         """Return the waiting events and the mark to `clear` once they were acted on."""
         entries: list[tuple[bytes, dict[bytes, bytes]]] = self._store.xrange(self._key)  # type: ignore[assignment]
         rows = (json.loads(row[b"event"]) for _, row in entries)
-        events = [Event(action, *(tuple(part) for part in parts)) for action, *parts in rows]
+        events = [Event(action, *(tuple(part) for part in parts[:3])) for action, *parts in rows]
         return events, entries[-1][0] if entries else b""
 
     def clear(self, mark: bytes) -> None:

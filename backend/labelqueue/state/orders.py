@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from ..exceptions import CacheError
 from ..ordering import Order
 from .project import Project
 
 __all__ = ["Orders"]
+
+log = logging.getLogger(__name__)
 
 
 class Orders:
@@ -36,7 +41,14 @@ class Orders:
     def get(self, number: int) -> Order | None:
         """Return one order."""
         raw = self._store.hget(self._key, str(number))
-        return None if raw is None else Order.load(raw)
+        return None if raw is None else self._load(raw)
+
+    def _load(self, raw: bytes | str) -> Order | None:
+        try:
+            return Order.load(raw)
+        except CacheError as error:
+            log.warning("project %d: an order of another version is passed over: %s", self._project.ref.id, error)
+            return None
 
     def by_version(self, version: str) -> Order | None:
         """Return the order published under this version string."""
@@ -44,4 +56,5 @@ class Orders:
 
     def all(self) -> list[Order]:
         """Return every order, oldest first."""
-        return sorted((Order.load(raw) for raw in self._store.hvals(self._key)), key=lambda order: order.number)
+        found = (self._load(raw) for raw in self._store.hvals(self._key))
+        return sorted((order for order in found if order is not None), key=lambda order: order.number)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
+from ..records import known_fields
 from .connection import Redis, text
 from .project_settings import Choice, ProjectSettings
 
@@ -45,6 +46,11 @@ class ProjectRef:
     origin: str
     id: int
     created: int
+
+    @classmethod
+    def load(cls, raw: bytes | str) -> ProjectRef:
+        """Parse the JSON form stored in Redis."""
+        return cls(**known_fields(cls, json.loads(raw)))
 
     @property
     def key(self) -> str:
@@ -128,7 +134,7 @@ class Project:
         raw = store.hget("lq:projects", key)
         if raw is None:
             raise ProjectError(f"project {key!r} is not known here: connect it in Label Studio (Settings > Model)")
-        return cls(store, ProjectRef(**json.loads(raw)))
+        return cls(store, ProjectRef.load(raw))
 
     @classmethod
     def find(cls, store: Redis, origin: str, project_id: int) -> Project:
@@ -155,7 +161,7 @@ class Project:
     @classmethod
     def all(cls, store: Redis) -> list[Project]:
         """Return every registered project."""
-        return [cls(store, ProjectRef(**json.loads(raw))) for raw in store.hvals("lq:projects")]
+        return [cls(store, ProjectRef.load(raw)) for raw in store.hvals("lq:projects")]
 
     def register(self, **info: str) -> bool:
         """Remember the project with these facts; return True when it is new here."""
@@ -169,8 +175,15 @@ class Project:
     def forget(self) -> None:
         """Drop everything kept of this project (it was deleted in Label Studio)."""
         self.store.hdel("lq:projects", self.key)
-        for name in self.store.scan_iter(match=self.name("*"), count=1000):
-            self.store.delete(name)
+        self.drop("*")
+
+    def drop(self, *names: str) -> None:
+        """Drop parts of what is kept; a name that ends with ``*`` stands for all that begin so."""
+        for name in names:
+            key = self.name(name)
+            found = list(self.store.scan_iter(match=key, count=1000)) if name.endswith("*") else [key]
+            if found:
+                self.store.delete(*found)
 
     # -- facts
 
@@ -283,7 +296,7 @@ class Project:
     def quarantined(self) -> dict[int, tuple[str, str]]:
         """Return the quarantined tasks: id to (URI, reason)."""
         rows = {int(task): json.loads(raw) for task, raw in self.store.hgetall(self.name("quarantine")).items()}
-        return {task: (row["uri"], row["reason"]) for task, row in rows.items()}
+        return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
     def release_quarantine(self) -> None:
         """Give every quarantined image another chance."""

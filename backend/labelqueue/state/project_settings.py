@@ -11,6 +11,7 @@ from typing import Any
 from redis.client import Pipeline
 
 from ..exceptions import SettingError
+from ..records import known_fields
 from ..settings import PROJECT, parse_project_settings
 from .connection import Redis, text
 
@@ -34,8 +35,8 @@ class Choice:
     """
 
     value: Any
-    source: str
-    at: float
+    source: str = ""
+    at: float = 0.0
 
 
 class ProjectSettings:
@@ -148,7 +149,7 @@ class ProjectSettings:
 
 
 def _load(raws: Mapping[Any, Any]) -> dict[str, Choice]:
-    chosen = {text(name): Choice(**json.loads(raw)) for name, raw in raws.items()}
+    chosen = {text(name): Choice(**known_fields(Choice, json.loads(raw))) for name, raw in raws.items()}
     return {name: choice for name, choice in chosen.items() if name in PROJECT}
 
 

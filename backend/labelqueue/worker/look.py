@@ -11,7 +11,7 @@ from rq import get_current_job
 from ..exceptions import LabelQueueError, ProjectError
 from ..jobs import request_tend
 from ..ordering import Snapshot, decide
-from ..state import Journal, Project, ProjectLock, read_columns, take_snapshot
+from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
 from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
@@ -39,6 +39,7 @@ def tend_job(key: str) -> str:
             return "another worker tends it"
         runtime.store.set(project.name("tending"), (job.worker_name if job else "") or "")
         try:
+            make_readable(project)
             outcome = look(runtime, project, lock)
         except (LabelQueueError, OSError) as error:
             # The journal still holds what was not acted on; the next run repairs it.

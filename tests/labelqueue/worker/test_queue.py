@@ -1,133 +1,16 @@
 """A queue from label to order, tended as the worker does it, against a Label Studio that answers at once."""
 
-from datetime import UTC, datetime, timedelta
-
-import numpy as np
 import pytest
 
 from conftest import CONFIG
+from desk import Desk
 from labelqueue import admin
 from labelqueue.admin.status import project_status
-from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.ordering.campaign import Campaign
-from labelqueue.state.campaigns import load_campaign, summary_of
-from labelqueue.state.lock import ProjectLock
-from labelqueue.state.orders import Orders
-from labelqueue.state.project import LIVE_VERSION
+from labelqueue.state.campaigns import summary_of
 from labelqueue.sync.publishing import Publisher
-from labelqueue.worker import embedding
-from labelqueue.worker.look import look
 from labelqueue.worker.runtime import Runtime
-
-EPOCH = datetime(2026, 11, 21, tzinfo=UTC)
-
-
-class Server:
-    """What the client's methods return for one project; `down` lets every import fail."""
-
-    def __init__(self, project, n):
-        created = datetime.fromtimestamp(project.ref.created, UTC).isoformat()
-        self.remote = {"id": project.ref.id, "created_at": created, "label_config": CONFIG, "title": "animals"}
-        self.rows = {task: self._row(task, [], 0) for task in range(1, n + 1)}
-        self.clock, self.down, self.imported = 0, False, []
-
-    def _row(self, task, annotations, clock):
-        counts = {"total_annotations": len(annotations), "cancelled_annotations": 0}
-        changed = (EPOCH + timedelta(seconds=clock)).isoformat()
-        return {"id": task, "data": {"image": f"u{task}"}, "updated_at": changed, "annotations": annotations} | counts
-
-    def label(self, task, label, control="choice"):
-        self.clock += 1
-        result = {"from_name": control, "value": {"choices": [label]}}
-        said = {"id": self.clock, "updated_at": str(self.clock), "result": [result]}
-        self.rows[task] = self._row(task, [said], self.clock)
-
-    def project(self, project):
-        return self.remote | {"task_number": len(self.rows)}
-
-    def ml_backends(self, project):
-        return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
-
-    def secure_webhooks(self, *arguments):
-        return 1
-
-    def model_versions(self, project):
-        return []
-
-    def tasks(self, project, *, since=None, fields):
-        new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)
-        return iter([{key: value for key, value in row.items() if key != "annotations"} for row in new])
-
-    def annotated(self, project, tasks, *, fields):
-        yield [self.rows[task] for task in tasks if task in self.rows]
-
-    def existing(self, project, tasks):
-        return set(tasks) & self.rows.keys()
-
-    def import_predictions(self, project, rows):
-        if self.down:
-            raise LabelStudioError("the database is locked", status=500)
-        self.imported.append(rows)
-        return len(rows)
-
-    def create_prediction(self, row):
-        self.import_predictions(0, [row])
-
-    def update_project(self, project, **values):
-        self.remote |= values
-
-    def save_tab(self, *arguments):
-        return 1
-
-
-class Desk:
-    """Annotators who know the answer, and a worker who tends the project when told to."""
-
-    def __init__(self, runtime, project, n):
-        self.runtime, self.project, self.server = runtime, project, Server(project, n)
-        runtime.__dict__["client"] = self.server
-        self.truth = {task: ("cat", "dog")[task % 2] for task in range(1, n + 1)}
-        project.set(generation=self.embed(8), arrivals=str(n))
-
-    def embed(self, width):
-        """Embed every image under the generation that the settings ask for; return it."""
-        n, rng = len(self.truth), np.random.default_rng(0)
-        ids = np.arange(1, n + 1, dtype=np.int64)
-        rows = (np.eye(2, width)[ids % 2] * 4 + rng.normal(size=(n, width))).astype(np.float16)
-        sources = np.array([source_hash(f"u{task}") for task in ids], dtype=np.uint64)
-        generation = embedding.generation_of(self.runtime, self.project.target(), self.project.settings())
-        block = Block(ids, sources, rows, rows, np.arange(n + 1, dtype=np.int64))
-        self.runtime.cache(self.project, generation).put(block)
-        return generation
-
-    def tend(self):
-        with ProjectLock(self.project) as lock:
-            return look(self.runtime, self.project, lock)
-
-    @property
-    def live(self):
-        return Orders(self.project).live()
-
-    @property
-    def memory(self):
-        return load_campaign(self.project)
-
-    def next(self):
-        """Return the place that Label Studio serves next."""
-        tasks = self.server.rows
-        return next(place for place in self.live.places if not tasks[place.task]["annotations"])
-
-    def label(self, count=1):
-        for _ in range(count):
-            task = self.next().task
-            self.server.label(task, self.truth[task])
-
-    def play(self, count, step=5):
-        """Label so many tasks, with a look at the project after every few."""
-        for _ in range(0, count, step):
-            self.label(step)
-            self.tend()
 
 
 @pytest.fixture

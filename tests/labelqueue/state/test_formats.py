@@ -1,0 +1,184 @@
+"""What another version stored: read as far as it is known, made anew where it cannot be, and always said."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+import redis_dump
+from desk import Server
+from labelqueue.block import Block
+from labelqueue.jobs.queues import job_queues
+from labelqueue.labels.annotations import Annotation
+from labelqueue.learning.phase import Course
+from labelqueue.ordering.campaign_state import CampaignState
+from labelqueue.ordering.order import Order, Place
+from labelqueue.state.campaigns import load_campaign
+from labelqueue.state.formats import PARTS, make_readable
+from labelqueue.state.journal import Event, Journal
+from labelqueue.state.orders import Orders
+from labelqueue.state.project import Project
+from labelqueue.worker.runtime import Runtime, install
+
+BEFORE = Path(__file__).parents[2] / "data" / "state-0.1.0.json.gz"
+
+
+@pytest.fixture
+def before(store, deployment):
+    """What 0.1.0 left: 60 embedded tasks, 38 labels, BAL's first cycle live, a look and a shard of 3 images waiting.
+
+    Written by that version's own code (`redis_dump.dump`), with what its Label Studio held at that moment.
+    """
+    document = json.loads(gzip.decompress(BEFORE.read_bytes()))
+    redis_dump.load(store, document["keys"])
+    return document
+
+
+@pytest.fixture
+def server(before, store, deployment):
+    """That Label Studio again; it keeps what it is told."""
+    project = Project.all(store)[0]
+    found = Server(project, 0)
+    found.remote = before["label_studio"]["project"]
+    found.rows = {row["id"]: row for row in before["label_studio"]["tasks"]}
+    runtime = Runtime(deployment)
+    runtime.__dict__["client"] = found
+    install(runtime)
+    return found
+
+
+def work(store, name):
+    """Perform the jobs that wait in a queue, called by the names that they were enqueued with; return how many."""
+    (queue,) = [queue for queue in job_queues(store) if queue.name == name]
+    jobs = queue.get_jobs()
+    queue.empty()
+    for job in jobs:
+        job.perform()
+    return len(jobs)
+
+
+def test_a_version_later_it_goes_on_without_training_or_publishing(before, server, store):
+    project = Project.all(store)[0]
+    live, state = Orders(project).live(), load_campaign(project)
+    assert (live.version, state.course.phase) == (before["was"]["version"], before["was"]["phase"])
+    assert state.model.fingerprint == before["was"]["fingerprint"]
+    assert work(store, "tend") == 1
+    assert project.get("error") == "" and server.imported == []
+    assert Orders(project).live() == live and server.remote["model_version"] == live.version
+    after = load_campaign(project)
+    assert after.trainings == state.trainings == before["was"]["trainings"]
+    assert after.model.fingerprint == state.model.fingerprint and after.controls == state.controls
+    assert len(after.guesses) >= len(state.guesses) and after.trained_on == state.trained_on
+
+
+def test_a_version_later_waiting_images_are_embedded_and_join_the_order(before, server, store):
+    project, trainings = Project.all(store)[0], before["was"]["trainings"]
+    work(store, "tend")
+    assert work(store, "embed") == 1
+    assert project.get("arrivals") == "63" and project.quarantined() == {}
+    assert work(store, "tend") == 1
+    assert Orders(project).live().why == "3 more images are embedded"
+    assert load_campaign(project).trainings == trainings
+
+
+def test_every_key_belongs_to_a_part(before, server, store):
+    work(store, "tend")
+    work(store, "embed")
+    project = Project.all(store)[0]
+    start = project.name("")
+    keys = {key.decode().removeprefix(start) for key in store.scan_iter(f"{start}*")}
+    patterns = [key for part in PARTS.values() for key in part.keys]
+    assert {key for key in keys if not any(fnmatch.fnmatch(key, pattern) for pattern in patterns)} == set()
+    assert len(keys) > 10
+
+
+@pytest.mark.parametrize("part", [name for name, part in PARTS.items() if part.facts])
+def test_a_part_of_another_format_is_made_anew(part, before, server, store, caplog):
+    project = Project.all(store)[0]
+    formats = {name: each.format for name, each in PARTS.items()}
+    project.set(formats=json.dumps(formats | {part: 99}))
+    labels = before["was"]["labels"]
+    with caplog.at_level(logging.WARNING):
+        work(store, "tend")
+    assert f"its {part} have format 99" in caplog.text
+    assert json.loads(project.get("formats")) == formats, "it is said once"
+    for _ in range(3):  # what was dropped comes back: read again, embedded, learned, ordered
+        work(store, "embed")
+        work(store, "tend")
+    assert make_readable(project) == []
+    live, state = Orders(project).live(), load_campaign(project)
+    assert live is not None and server.remote["model_version"] == live.version
+    assert state.model is not None and len(state.trained_on) >= labels - 10
+    assert project.task_count() == 63
+
+
+def test_facts_and_settings_of_another_format_are_kept(project, caplog):
+    project.put_settings({"seed": 4}, "test")
+    project.set(formats=json.dumps({"settings": 2, "facts": 2, "of a later version": 1}))
+    with caplog.at_level(logging.WARNING):
+        assert make_readable(project) == []
+    assert project.settings()["seed"] == 4 and project.get("title") == "animals"
+    assert "its settings have format 2, we read 1" in caplog.text
+
+
+class TestFields:
+    """Unknown fields are ignored, missing ones have defaults."""
+
+    def test_of_orders(self, project):
+        row = json.loads(Order(3, "r3 FreeSel", places=(Place(1, "why"),)).dump())
+        row |= {"mood": "good", "places": [[1, "why", False, None, "more"]]}
+        del row["arrivals"], row["trust"]
+        assert Order.load(json.dumps(row)) == Order(3, "r3 FreeSel", places=(Place(1, "why"),))
+
+    def test_an_order_of_another_format_is_passed_over(self, project):
+        orders = Orders(project)
+        for number in (1, 2):
+            orders.save(Order(number, f"r{number} FreeSel"))
+        orders.go_live(Order(2, "r2 FreeSel"))
+        row = json.loads(Order(2, "r2 FreeSel").dump()) | {"format": 2}
+        project.store.hset(project.name("orders"), "2", json.dumps(row))
+        assert [order.number for order in orders.all()] == [1] and orders.live() is None
+
+    def test_of_a_campaign(self):
+        parts = CampaignState(course=Course("warm", "because"), trainings=3).dump()
+        facts = json.loads(parts["facts"])
+        facts["mood"], facts["course"]["mood"], facts["cycle"]["mood"] = "good", "good", "good"
+        facts["guesses"] = [[1, "cat", 1, 10, "", "more"]]
+        del facts["trust"], facts["cycle"]["size"], facts["question"]
+        state = CampaignState.load({"facts": json.dumps(facts).encode()})
+        assert (state.course.phase, state.trainings, state.trust, state.cycle.size) == ("warm", 3, 0.0, 10)
+        assert state.guesses[0].labels == 10
+
+    def test_a_campaign_of_another_format_begins_anew(self, project, caplog):
+        facts = json.loads(CampaignState(trainings=3).dump()["facts"]) | {"format": 2}
+        project.store.hset(project.name("campaign"), "facts", json.dumps(facts))
+        with caplog.at_level(logging.WARNING):
+            assert load_campaign(project).trainings == 0
+        assert "format 2" in caplog.text
+
+    def test_of_the_rest(self, project):
+        store = project.store
+        store.hset("lq:projects", project.key, json.dumps({**vars(project.ref), "mood": "good"}))
+        assert Project.open(store, project.key).ref == project.ref
+        store.hset(project.name("settings"), "seed", json.dumps({"value": 4, "mood": "good"}))
+        assert project.settings()["seed"] == 4
+        store.hset(project.name("quarantine"), "5", json.dumps({"uri": "/5.jpg", "mood": "bad"}))
+        assert project.quarantined() == {5: ("/5.jpg", "")}
+        store.xadd(
+            project.name("journal"), {"event": json.dumps(["TASKS_CREATED", [1], [], [], "more"]), "mood": "good"}
+        )
+        assert Journal(project).read()[0] == [Event("TASKS_CREATED", (1,))]
+        assert Annotation.load([1, "now", 2, 0, 1, {}, "more"]).cancelled
+
+
+def test_a_block_keeps_its_bytes(before, store):
+    """What is stored can be compared by its checksum only while the same rows give the same bytes."""
+    project = Project.all(store)[0]
+    (key,) = store.scan_iter(project.name("cache", "*", "blocks"))
+    blocks = store.hgetall(key)
+    assert blocks and all(Block.from_bytes(data).to_bytes() == data for data in blocks.values())
