@@ -34,7 +34,7 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
-    "safetensors": {"labelqueue.images.embedder", "labelqueue.images.rotation", "labelqueue.records"},
+    "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import EmbedderError
+from ..exceptions import CacheError, EmbedderError
+from ..records import pack, unpack
 
 if TYPE_CHECKING:
     import torch
@@ -120,9 +121,7 @@ class RotationNet:
 
     def to_bytes(self) -> bytes:
         """Return the weights and how they came about as a safetensors file, the same bytes for the same network."""
-        from safetensors.numpy import save
-
-        tensors = {name: np.ascontiguousarray(value.numpy()) for name, value in self._network.state_dict().items()}
+        tensors = {name: value.numpy() for name, value in self._network.state_dict().items()}
         record = {
             "architecture": ARCHITECTURE,
             "preprocessing": PREPROCESSING,
@@ -132,7 +131,7 @@ class RotationNet:
             "images": self.images,
             "accuracy": self.accuracy,
         }
-        return bytes(save(tensors, metadata={_TAG: json.dumps(record, sort_keys=True)}))
+        return pack(tensors, _TAG, json.dumps(record, sort_keys=True))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RotationNet:
@@ -144,13 +143,10 @@ class RotationNet:
             If the bytes are damaged, of another version, or hold an untrained network.
         """
         import torch
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
 
         try:
-            tensors = load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            record: Mapping[str, Any] = json.loads(header["__metadata__"][_TAG])
+            tensors, note = unpack(data, _TAG)
+            record: Mapping[str, Any] = json.loads(note or "{}")
             versions = (record["architecture"], record["preprocessing"])
             if versions != (ARCHITECTURE, PREPROCESSING):
                 raise EmbedderError(
@@ -161,7 +157,7 @@ class RotationNet:
             net._network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
             net.epochs, net.seed, net.images = (int(record[fact]) for fact in ("epochs", "seed", "images"))
             net.accuracy = None if record["accuracy"] is None else float(record["accuracy"])
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (CacheError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise EmbedderError(f"the stored rotation network cannot be read ({reason}): {_WAY_OUT}") from error
         if net.epochs < 1:
