@@ -101,7 +101,7 @@ class LabelStudioApi:
         body = {"selectedItems": {"all": False, "included": list(tasks)}, "ordering": []}
         self.call("POST", f"/api/dm/actions?id=delete_tasks&project={project}", json=body)
 
-    # -- labelling
+    # -- labeling
 
     def next(self, project: int) -> Json:
         """Return the task that "Label All Tasks" opens."""

@@ -31,7 +31,7 @@ def test_names_are_unique_and_defaults_are_valid():
         ({"control_share": 0.6}, ["control_share", "0.6", "from 0 to 0.5"]),
         ({"attention_ratio": 0}, ["attention_ratio", "above 0"]),
         ({"seed": 1.5}, ["seed", "1.5"]),
-        ({"colour": 1}, ["unknown setting 'colour'", "known are strategy"]),
+        ({"color": 1}, ["unknown setting 'color'", "known are strategy"]),
     ],
 )
 def test_wrong_project_settings_name_key_value_and_way_out(raw, words):

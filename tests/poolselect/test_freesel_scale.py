@@ -27,14 +27,14 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(sampler, "_FIRST_LOOK", 4)
 
 
-def clustered_pool(spread, n=300, centers=60, dim=8, seed=0, labelled=0):
-    """Rows of one to three patterns, each near one of a few centres: most picks cover many other patterns."""
+def clustered_pool(spread, n=300, centers=60, dim=8, seed=0, labeled=0):
+    """Rows of one to three patterns, each near one of a few centers: most picks cover many other patterns."""
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 4, size=n)
     middle = rng.standard_normal((centers, dim)) + 0.5
     patterns = middle[rng.integers(centers, size=counts.sum())] + spread * rng.standard_normal((counts.sum(), dim))
     labels = np.full(n, -1)
-    labels[rng.permutation(n)[:labelled]] = 0
+    labels[rng.permutation(n)[:labeled]] = 0
     return Pool(np.arange(n), rng.standard_normal((n, dim)), patterns, np.append(0, np.cumsum(counts)), labels)
 
 
@@ -83,7 +83,7 @@ def test_many_picks_follow_the_law(monkeypatch, small_blocks, name, patience):
 
 
 def test_many_picks_after_many_labels_follow_the_law(small_blocks):
-    assert p_value(clustered_pool(0.1, labelled=100), 100) > ALPHA
+    assert p_value(clustered_pool(0.1, labeled=100), 100) > ALPHA
 
 
 def test_small_batches_of_proposals_follow_the_law(monkeypatch, small_blocks):
@@ -95,7 +95,7 @@ def test_small_batches_of_proposals_follow_the_law(monkeypatch, small_blocks):
 def test_blocks_as_they_are(monkeypatch):
     # Not made small: more candidates' patterns than one block of rows, more selected ones than one of columns.
     monkeypatch.setattr(coverage, "_PATIENCE", 0.0)
-    pool = clustered_pool(0.1, n=2600, centers=900, labelled=800)
+    pool = clustered_pool(0.1, n=2600, centers=900, labeled=800)
     assert int(np.diff(pool.offsets)[pool.candidates].sum()) > 1.5 * metric.ROWS_PER_BLOCK
     assert int(np.diff(pool.offsets)[pool.selected].sum()) > metric._COLUMNS_PER_BLOCK
     assert p_value(pool, 200, seeds=1) > ALPHA

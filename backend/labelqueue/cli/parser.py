@@ -17,7 +17,7 @@ __all__ = ["build_parser", "main"]
 FAILED, INTERRUPTED = 1, 130
 
 DESCRIPTION = """\
-Decide which image is labelled next: a Label Studio ML backend that orders the annotation queue."""
+Decide which image is labeled next: a Label Studio ML backend that orders the annotation queue."""
 
 EPILOG = """\
 first steps:

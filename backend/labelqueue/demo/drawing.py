@@ -35,15 +35,15 @@ class Scene:
     background, texture : str
         Of the scene and of the shape.
     x, y, radius : float
-        Centre and size of the shape in pixels.
+        Center and size of the shape in pixels.
     angle : float
         Rotation in radians.
     hue, back_hue : float
-        Colours of shape and background, 0 to 1.
+        Colors of shape and background, 0 to 1.
     light : float
         Brightness of the whole picture, 1 = unchanged.
     grain : float
-        Standard deviation of the camera noise, in grey levels.
+        Standard deviation of the camera noise, in gray levels.
     seed : int
         Of the noise in textures and background.
     """
@@ -146,7 +146,7 @@ def plan(count: int, seed: int = 0) -> list[Scene]:
     return [*common_first, *rare][: max(count, 0)] if count >= len(names) else ordered[: max(count, 0)]
 
 
-def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
+def _color(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
     angles = 2 * math.pi * (hue + np.array([0, 1 / 3, 2 / 3]))
     channels = value * (1 - saturation * (0.5 - 0.5 * np.cos(angles)))
     red, green, blue = np.clip(255 * channels, 0, 255).astype(int).tolist()
@@ -157,8 +157,8 @@ def _background(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a background of shape (height, width, 3), 0 to 255."""
     width, height = SIZE
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    dark = np.array(_colour(scene.back_hue, 0.5, 0.45), np.float32)
-    bright = np.array(_colour(scene.back_hue + 0.08, 0.4, 0.8), np.float32)
+    dark = np.array(_color(scene.back_hue, 0.5, 0.45), np.float32)
+    bright = np.array(_color(scene.back_hue + 0.08, 0.4, 0.8), np.float32)
     if scene.background == "plain":
         mix = np.full((height, width), 0.5, np.float32)
     elif scene.background == "gradient":
@@ -188,8 +188,8 @@ def _texture(scene: Scene, rng: np.random.Generator) -> NDArray[np.float32]:
         mix = (np.sin(columns / 4 * math.cos(scene.angle) + rows / 4 * math.sin(scene.angle)) > 0).astype(np.float32)
     else:
         mix = rng.random((height, width), dtype=np.float32)
-    dark = np.array(_colour(scene.hue, 0.9, 0.55), np.float32)
-    bright = np.array(_colour(scene.hue, 0.85, 1.0), np.float32)
+    dark = np.array(_color(scene.hue, 0.9, 0.55), np.float32)
+    bright = np.array(_color(scene.hue, 0.85, 1.0), np.float32)
     return dark + mix[..., None] * (bright - dark)
 
 

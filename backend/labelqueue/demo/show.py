@@ -237,7 +237,7 @@ def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoSt
     if len(bad) > SHOWN:
         console.note(f"left out: {len(bad) - SHOWN} more")
     if host.task_count(project.id) == 0:
-        raise SettingError("none of the files is an image that can be labelled: nothing to show")
+        raise SettingError("none of the files is an image that can be labeled: nothing to show")
     console.done(f"{total} images imported" + (f", {len(known)} were there" if known else ""))
     return project
 

@@ -33,7 +33,7 @@ class ImageFile:
     name : str
         File name that annotators may see.
     read : callable
-        Returns the bytes; raises ImageError when they are not an image that can be labelled.
+        Returns the bytes; raises ImageError when they are not an image that can be labeled.
     """
 
     key: str
@@ -70,7 +70,7 @@ class ImageSource:
 
 
 def label_config(classes: tuple[str, ...]) -> str:
-    """Return a labelling interface with one choice per image."""
+    """Return a labeling interface with one choice per image."""
     choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in classes)
     return f"""<View>
   <Image name="image" value="$image"/>

@@ -36,7 +36,7 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     """Decode an image and squash it to a square.
 
     The aspect ratio is not kept: FreeSel (Xie et al., NeurIPS 2023) resizes that way. The EXIF orientation is
-    applied, transparency is laid over white, 16-bit grey is cut to 8 bits, the first frame of an animation counts.
+    applied, transparency is laid over white, 16-bit gray is cut to 8 bits, the first frame of an animation counts.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     ------
     ImageError
         If the file is empty, of another format, truncated, damaged or has more than `MAX_PIXELS` (or `MAX_SIDE` in a
-        row). A truncated file is never filled up: a half-grey image is an outlier, which diversity sampling picks
+        row). A truncated file is never filled up: a half-gray image is an outlier, which diversity sampling picks
         first.
     """
     if not data:
@@ -100,7 +100,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Return an opaque image of 8 bits, in grey or RGB; at no time is there a third copy of all pixels."""
+    """Return an opaque image of 8 bits, in gray or RGB; at no time is there a third copy of all pixels."""
     if image.mode in ("RGB", "L") and not image.has_transparency_data:
         return image
     if image.mode.startswith("I"):

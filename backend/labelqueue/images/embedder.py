@@ -130,7 +130,10 @@ class Embedder:
             "mean": self._mean,
             "std": self._std,
             "preprocessing": PREPROCESSING,
-            "parameters": dict(parameters),
+            # Under the setting's name: what is stored keeps its generation.
+            "parameters": {
+                "neighbourhood" if name == "neighborhood" else name: parameters[name] for name in parameters
+            },
         }
         if parameters.get("n_patterns", 1) > 1:
             from poolselect.patterns import ALGORITHM
@@ -163,7 +166,7 @@ class Embedder:
         *,
         n_patterns: int = 1,
         attention_ratio: float = 0.5,
-        neighbourhood: int = 2,
+        neighborhood: int = 2,
         layer: Literal["penultimate", "last"] = "penultimate",
     ) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int64]]:
         """Embed images.
@@ -176,7 +179,7 @@ class Embedder:
             Semantic patterns per image at most. 1: the embedding itself is the pattern (classification).
         attention_ratio : float, default 0.5
             Share of the attention whose patches are kept; not used for one pattern.
-        neighbourhood : int, default 2
+        neighborhood : int, default 2
             Attention between patches further apart than this does not count; not used for one pattern.
         layer : {'penultimate', 'last'}, default 'penultimate'
             Block whose patch tokens (through the final norm) make the patterns: FreeSel's paper says the last, its
@@ -215,7 +218,7 @@ class Embedder:
                         vectors,
                         n_patterns,
                         attention_ratio,
-                        neighbourhood,
+                        neighborhood,
                     )
                 embeddings.append(vectors.half().cpu().numpy())
                 patterns.append(found.half().cpu().numpy())
@@ -247,7 +250,7 @@ class Embedder:
         vectors: torch.Tensor,
         n_patterns: int,
         attention_ratio: float,
-        neighbourhood: int,
+        neighborhood: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         from poolselect.patterns import semantic_patterns
 
@@ -265,7 +268,7 @@ class Embedder:
             grid=self.grid,
             n_patterns=n_patterns,
             attention_ratio=attention_ratio,
-            neighborhood=neighbourhood,
+            neighborhood=neighborhood,
         )
         return patterns, offsets
 

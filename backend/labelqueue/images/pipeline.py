@@ -72,7 +72,7 @@ class Model(Protocol):
         *,
         n_patterns: int,
         attention_ratio: float = ...,
-        neighbourhood: int = ...,
+        neighborhood: int = ...,
         layer: Layer = ...,
     ) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.int64]]:
         """Embed images; see `Embedder.embed`."""
@@ -87,7 +87,7 @@ def embed_stream(
     *,
     n_patterns: int = 1,
     attention_ratio: float = 0.5,
-    neighbourhood: int = 2,
+    neighborhood: int = 2,
     layer: Layer = "penultimate",
     readers: int = 4,
     block_size: int = 64,
@@ -100,7 +100,7 @@ def embed_stream(
         The model.
     items : iterable of Item
         Consumed a bounded number of images ahead of the model.
-    n_patterns, attention_ratio, neighbourhood, layer
+    n_patterns, attention_ratio, neighborhood, layer
         See `Embedder.embed`.
     readers : int, default 4
         Threads that read and decode.
@@ -119,7 +119,7 @@ def embed_stream(
     """
     options: dict[str, Any] = {"n_patterns": n_patterns}
     if n_patterns > 1:
-        options |= {"attention_ratio": attention_ratio, "neighbourhood": neighbourhood, "layer": layer}
+        options |= {"attention_ratio": attention_ratio, "neighborhood": neighborhood, "layer": layer}
     ready = _Ready()
     batch: list[tuple[Item, NDArray[np.uint8]]] = []
     running: deque[Future[tuple[Block, list[tuple[int, str]]]]] = deque()

@@ -14,7 +14,7 @@ from ..records import known_fields
 __all__ = ["Order", "Place", "score"]
 
 # score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
-# the same version; neighbours stay distinct doubles beyond a hundred million ranks.
+# the same version; neighbors stay distinct doubles beyond a hundred million ranks.
 HALF = 1000
 FORMAT = 1  # of a stored order
 

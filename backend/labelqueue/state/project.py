@@ -82,7 +82,7 @@ class ProjectRef:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """What we keep of one task: its image's URI and whether it is unlabelled, annotated or only skipped."""
+    """What we keep of one task: its image's URI and whether it is unlabeled, annotated or only skipped."""
 
     uri: str
     state: str

@@ -32,7 +32,7 @@ def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "n_patterns": n_patterns,
         "attention_ratio": settings["attention_ratio"],
-        "neighbourhood": settings["neighbourhood"],
+        "neighborhood": settings["neighbourhood"],
     }
 
 

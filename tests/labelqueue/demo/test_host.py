@@ -17,9 +17,9 @@ from labelqueue.exceptions import CredentialError, LabelStudioError
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 
 
-def jpeg(colour: str = "red") -> bytes:
+def jpeg(color: str = "red") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (40, 30), colour).save(file, "JPEG")
+    Image.new("RGB", (40, 30), color).save(file, "JPEG")
     return file.getvalue()
 
 

@@ -14,9 +14,9 @@ from labelqueue.exceptions import ImageError, SettingError
 from labelqueue.labels.label_config import parse_label_config
 
 
-def jpeg(colour: str = "red") -> bytes:
+def jpeg(color: str = "red") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (40, 30), colour).save(file, "JPEG")
+    Image.new("RGB", (40, 30), color).save(file, "JPEG")
     return file.getvalue()
 
 

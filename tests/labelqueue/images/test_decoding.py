@@ -26,8 +26,8 @@ def encoded(image, kind="PNG", **options):
     return file.getvalue()
 
 
-def near(pixels, x, y, colour, tolerance=12):
-    return np.abs(pixels[y, x].astype(int) - colour).max() <= tolerance
+def near(pixels, x, y, color, tolerance=12):
+    return np.abs(pixels[y, x].astype(int) - color).max() <= tolerance
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -116,23 +116,23 @@ def test_float_tiff():
 def odd_images():
     """Files whose pixels are converted before the resize, each with what a conversion of the whole image gives."""
     rng = np.random.default_rng(5)
-    colours = Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    colors = Image.fromarray(rng.integers(0, 256, (50, 70, 3), dtype=np.uint8))
     veil = Image.fromarray(rng.integers(0, 256, (50, 70), dtype=np.uint8))
-    white = Image.new("RGB", colours.size, "white")
-    clear = colours.copy()
+    white = Image.new("RGB", colors.size, "white")
+    clear = colors.copy()
     clear.putalpha(veil)
-    yield "alpha", encoded(clear), Image.composite(colours, white, veil)
-    few = colours.quantize(16)
+    yield "alpha", encoded(clear), Image.composite(colors, white, veil)
+    few = colors.quantize(16)
     opaque = Image.fromarray((np.asarray(few) != 3).astype(np.uint8) * 255)
     yield "palette", encoded(few, transparency=3), Image.composite(few.convert("RGB"), white, opaque)
-    cmyk = colours.convert("CMYK")
+    cmyk = colors.convert("CMYK")
     yield "CMYK", encoded(cmyk, "TIFF"), cmyk.convert("RGB")
     deep = rng.integers(0, 65_536, (50, 70)).astype(np.uint16)
     yield "16 bits", encoded(Image.fromarray(deep)), Image.fromarray((deep // 257).astype(np.uint8)).convert("RGB")
     floats = rng.random((50, 70), dtype=np.float32)
     floats[40:, 60:] *= 200  # one tile alone says that these are not shares of one
-    grey = Image.fromarray(floats.clip(0, 255).round().astype(np.uint8))
-    yield "float", encoded(Image.fromarray(floats), "TIFF"), grey.convert("RGB")
+    gray = Image.fromarray(floats.clip(0, 255).round().astype(np.uint8))
+    yield "float", encoded(Image.fromarray(floats), "TIFF"), gray.convert("RGB")
 
 
 @pytest.mark.parametrize(("data", "whole"), [pytest.param(*rest, id=name) for name, *rest in odd_images()])

@@ -28,7 +28,7 @@ def bundled():
 
 @pytest.fixture(scope="module")
 def photos():
-    """Smooth coloured blobs on gradients: unlike noise, they spread the attention unevenly."""
+    """Smooth colored blobs on gradients: unlike noise, they spread the attention unevenly."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:160, :160] / 160
     images = []
@@ -127,7 +127,7 @@ def test_variants_of_the_transformer(extra):
 def test_patterns_are_those_of_poolselect(bundled, photos):
     from poolselect.patterns import semantic_patterns
 
-    embeddings, patterns, offsets = bundled.embed(photos[:5], n_patterns=4, attention_ratio=0.6, neighbourhood=3)
+    embeddings, patterns, offsets = bundled.embed(photos[:5], n_patterns=4, attention_ratio=0.6, neighborhood=3)
     with torch.inference_mode():
         _, *parts = bundled._model.embed_with_patches(normalized(bundled, photos[:5]))
     expected, expected_offsets = semantic_patterns(

@@ -13,7 +13,7 @@ from labelqueue.images.pipeline import Item, embed_stream
 
 
 class Model:
-    """Embeds an image as the mean of its colours; remembers how many images came at once."""
+    """Embeds an image as the mean of its colors; remembers how many images came at once."""
 
     name, dim, image_size, minibatch_size = "means", 3, 8, 4
 
@@ -33,9 +33,9 @@ class Model:
         return embeddings, np.repeat(embeddings, k, axis=0), np.arange(len(pixels) + 1) * k
 
 
-def png(colour):
+def png(color):
     file = io.BytesIO()
-    Image.new("RGB", (10, 6), colour).save(file, "PNG")
+    Image.new("RGB", (10, 6), color).save(file, "PNG")
     return file.getvalue()
 
 
@@ -75,8 +75,8 @@ def test_several_patterns_keep_to_their_image():
 
 def test_options_reach_the_model():
     model = Model()
-    list(embed_stream(model, [item(0)], n_patterns=2, attention_ratio=0.7, neighbourhood=3, layer="last"))
-    assert model.options == [{"n_patterns": 2, "attention_ratio": 0.7, "neighbourhood": 3, "layer": "last"}]
+    list(embed_stream(model, [item(0)], n_patterns=2, attention_ratio=0.7, neighborhood=3, layer="last"))
+    assert model.options == [{"n_patterns": 2, "attention_ratio": 0.7, "neighborhood": 3, "layer": "last"}]
     list(embed_stream(model, [item(0)]))
     assert model.options[-1] == {"n_patterns": 1}
 

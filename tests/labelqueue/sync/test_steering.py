@@ -127,7 +127,7 @@ def test_a_change_by_hand_pauses_until_put_back_or_resumed(tend, project, remote
 
 @pytest.mark.parametrize("version", ["", None, "labelqueue"])
 def test_a_lost_version_is_restored(tend, remote, version):
-    """Empty when pre-labelling is switched off, null when predictions are deleted, the title after connecting."""
+    """Empty when pre-labeling is switched off, null when predictions are deleted, the title after connecting."""
     assert tend(model_version=version, show_collab_predictions=False) == ""
     assert queue(remote) == (SAMPLING, "r3 FreeSel")
 
