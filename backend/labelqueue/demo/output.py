@@ -10,7 +10,7 @@ from typing import TextIO
 
 from ..progress import Progress, write_line
 
-__all__ = ["Console", "table"]
+__all__ = ["Output", "table"]
 
 
 def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -25,7 +25,7 @@ def table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     return lines
 
 
-class Console:
+class Output:
     """Steps for people, each with notes and at most one bar that is gone when the step is done.
 
     Parameters

@@ -26,7 +26,7 @@ from ..settings import Deployment
 from ..state import Project, Redis, connect, socket_path
 from .host import DemoHost, batches
 from .label_studio import LOOPBACK, LabelStudioServer, check_port_free
-from .output import Console, table
+from .output import Output, table
 from .sources import ImageSource, drawn_source, folder_source, label_config
 from .state import DemoProject, DemoState, exclusive
 
@@ -53,7 +53,7 @@ def show(arguments: argparse.Namespace) -> int:
     int
         Exit status.
     """
-    console = Console()
+    output = Output()
     source = folder_source(arguments.images) if arguments.images else drawn_source(arguments.count)
     program = _find_program(arguments.label_studio)
     ways_out = {
@@ -78,14 +78,14 @@ def show(arguments: argparse.Namespace) -> int:
         environ = _service_environment(os.environ, server, data / "lq", arguments.port)
         _check_home(environ)
         try:
-            return _show(console, source, state, server, environ, data, once=arguments.once)
+            return _show(output, source, state, server, environ, data, once=arguments.once)
         finally:
             with _uninterrupted():
                 server.stop()
 
 
 def _show(
-    console: Console,
+    output: Output,
     source: ImageSource,
     state: DemoState,
     server: LabelStudioServer,
@@ -95,32 +95,32 @@ def _show(
     once: bool,
 ) -> int:
     first = " for the first time: it creates its database, 1 to 3 minutes" if server.first_start else ""
-    console.step(f"Label Studio starts{first}")
-    with console.waiting() as bar:
+    output.step(f"Label Studio starts{first}")
+    with output.waiting() as bar:
         server.start(bar.reach)
-    console.done(f"{server.url} is up")
+    output.done(f"{server.url} is up")
     with (
         DemoHost(server.url, state.account.token) as host,
-        _service(console, environ, data / "labelqueue.log") as alive,
+        _service(output, environ, data / "labelqueue.log") as alive,
     ):
-        project = _import(console, host, source, state)
+        project = _import(output, host, source, state)
         backend = f"http://{LOOPBACK}:{environ['PORT']}"
-        console.step("labelqueue puts the images in order")
+        output.step("labelqueue puts the images in order")
         host.connect(project.id, backend)
         with contextlib.closing(connect(Deployment.from_environment(environ))) as store:
-            order = _wait_for_order(console, store, server.url, project.id, host.task_count(project.id), alive)
+            order = _wait_for_order(output, store, server.url, project.id, host.task_count(project.id), alive)
         _print_result(server, project.id, order)
         if once:
             return 0
         _print_switches(environ, project.id)
-        console.step("Everything stays up until Ctrl-C")
+        output.step("Everything stays up until Ctrl-C")
         try:
             while server.running:
                 alive()
                 time.sleep(POLL)
             raise LabelQueueError(f"Label Studio ended by itself; the reason is in {server.log}")
         except KeyboardInterrupt:
-            console.step("Stopping; the next `make demo` goes on from here")
+            output.step("Stopping; the next `make demo` goes on from here")
             return 0
 
 
@@ -163,9 +163,9 @@ def _check_home(environ: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _service(console: Console, environ: Mapping[str, str], log: Path) -> Iterator[Callable[[], None]]:
+def _service(output: Output, environ: Mapping[str, str], log: Path) -> Iterator[Callable[[], None]]:
     """Run `labelqueue serve` and yield a function that raises when it has ended by itself."""
-    console.step("labelqueue starts")
+    output.step("labelqueue starts")
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "labelqueue", "serve"],
@@ -183,7 +183,7 @@ def _service(console: Console, environ: Mapping[str, str], log: Path) -> Iterato
 
     try:
         _wait_for_health(f"http://{LOOPBACK}:{environ['PORT']}/health", alive, log)
-        console.done(f"http://{LOOPBACK}:{environ['PORT']} is up")
+        output.done(f"http://{LOOPBACK}:{environ['PORT']} is up")
         yield alive
     finally:
         with _uninterrupted():
@@ -209,12 +209,12 @@ def _wait_for_health(url: str, alive: Callable[[], None], log: Path) -> None:
     raise LabelQueueError(f"labelqueue did not answer at {url} within {SERVE_TIMEOUT:.0f} s; its log is {log}")
 
 
-def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoState) -> DemoProject:
+def _import(output: Output, host: DemoHost, source: ImageSource, state: DemoState) -> DemoProject:
     """Import what is not imported yet and return the project."""
-    console.step(f"Importing into the project {source.title!r}")
+    output.step(f"Importing into the project {source.title!r}")
     if source.skipped:
         kinds = ", ".join(f"{amount} {suffix}" for suffix, amount in sorted(source.skipped.items()))
-        console.note(f"files that are no images are left out: {kinds}")
+        output.note(f"files that are no images are left out: {kinds}")
     project = state.projects.get(source.key)
     if project is None or not host.has_project(project.id):
         project = DemoProject(host.create_project(source.title, label_config(source.classes)))
@@ -224,7 +224,7 @@ def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoSt
     bad: list[tuple[Any, str]] = []
     fresh = (file for file in source.files() if file.key not in known) if len(known) < source.count else iter(())
     total = 0
-    with console.progress(source.count, "images", done=len(known)) as bar:
+    with output.progress(source.count, "images", done=len(known)) as bar:
         for group in batches(fresh, bad):
             refused = host.upload(project.id, group)
             bad += refused
@@ -233,34 +233,34 @@ def _import(console: Console, host: DemoHost, source: ImageSource, state: DemoSt
             total += len(group) - len(refused)
             bar.reach(len(project.imported))
     for file, why in bad[:SHOWN]:
-        console.note(f"left out: {file.key}: {why}")
+        output.note(f"left out: {file.key}: {why}")
     if len(bad) > SHOWN:
-        console.note(f"left out: {len(bad) - SHOWN} more")
+        output.note(f"left out: {len(bad) - SHOWN} more")
     if host.task_count(project.id) == 0:
         raise SettingError("none of the files is an image that can be labeled: nothing to show")
-    console.done(f"{total} images imported" + (f", {len(known)} were there" if known else ""))
+    output.done(f"{total} images imported" + (f", {len(known)} were there" if known else ""))
     return project
 
 
 def _wait_for_order(
-    console: Console, store: Redis, origin: str, project_id: int, tasks: int, alive: Callable[[], None]
+    output: Output, store: Redis, origin: str, project_id: int, tasks: int, alive: Callable[[], None]
 ) -> dict[str, Any]:
     """Return the live order once it covers all images."""
     moved, before, told = time.monotonic(), None, ""
-    with console.progress(tasks, "images embedded") as bar:
+    with output.progress(tasks, "images embedded") as bar:
         while True:
             alive()
             found = [p for p in Project.all(store) if (p.ref.origin, p.ref.id) == (origin, project_id)]
             status = project_status(max(found, key=lambda p: p.ref.created)) if found else None
             if status is not None:
                 if status["version"] and status["tasks"] >= tasks and status["covers"] + status["quarantined"] >= tasks:
-                    console.done(f"{status['covers']} images embedded and ordered: {status['version']}")
+                    output.done(f"{status['covers']} images embedded and ordered: {status['version']}")
                     return project_order(max(found, key=lambda p: p.ref.created), SHOWN)
                 bar.reach(status["embedded"])
                 for name in ("paused", "error"):
                     if status[name] and status[name] != told:
                         told = str(status[name])
-                        console.note(f"{name}: {told}")
+                        output.note(f"{name}: {told}")
             now = (status["embedded"], status["quarantined"], status["version"]) if status else None
             if now != before:
                 moved, before = time.monotonic(), now

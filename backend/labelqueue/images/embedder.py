@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BUNDLED", "Embedder"]
 
 BUNDLED = "bundled"
+SETTING = {"neighborhood": "neighbourhood"}  # the setting's name is in every fingerprint, and stays there
 PREPROCESSING = 2  # raise it when `decode` or `_normalize` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
 _HUB_TIMEOUT = 5.0  # seconds to find out whether timm's hub answers
@@ -130,7 +131,6 @@ class Embedder:
             "mean": self._mean,
             "std": self._std,
             "preprocessing": PREPROCESSING,
-            # Under the setting's name: what is stored keeps its generation.
             "parameters": {
                 "neighbourhood" if name == "neighborhood" else name: parameters[name] for name in parameters
             },

@@ -14,7 +14,7 @@ from ..exceptions import LabelQueueError, SettingError
 from ..settings import COLD_START, WARM, parse_project_settings
 from .dataset import Split, split
 
-__all__ = ["Plan", "label_counts", "parse_set", "parse_strategy", "splits"]
+__all__ = ["Experiment", "label_counts", "parse_set", "parse_strategy", "splits"]
 
 # These are what a simulation varies by itself, or have nothing to act on without a Label Studio.
 OWN_OPTIONS = {"strategy": "--strategy", "seed": "--seeds"}
@@ -22,7 +22,7 @@ WITHOUT_EFFECT = ("attention_ratio", "neighbourhood", "target", "prelabel", "bal
 
 
 @dataclass(frozen=True)
-class Plan:
+class Experiment:
     """What is simulated.
 
     Attributes
@@ -114,7 +114,7 @@ def label_counts(start: int, budget: int, step: int | None = None) -> tuple[int,
     return (*dict.fromkeys(counts), budget)
 
 
-def splits(labels: NDArray[np.int64], test: NDArray[np.bool_] | None, plan: Plan) -> list[Split]:
+def splits(labels: NDArray[np.int64], test: NDArray[np.bool_] | None, experiment: Experiment) -> list[Split]:
     """Return pool and test set of each seed; see `labelqueue.dataset.split`.
 
     Raises
@@ -122,12 +122,12 @@ def splits(labels: NDArray[np.int64], test: NDArray[np.bool_] | None, plan: Plan
     LabelQueueError
         If the budget is larger than a pool, or there is nothing to test on.
     """
-    found = [split(labels, test, seed=seed, imbalance=plan.imbalance) for seed in range(plan.seeds)]
+    found = [split(labels, test, seed=seed, imbalance=experiment.imbalance) for seed in range(experiment.seeds)]
     if not all(one.test.size for one in found):
         raise LabelQueueError("the test set is empty: each class has a single image, and the CSV names no test set")
     smallest = min(one.pool.size for one in found)
-    if plan.counts[-1] > smallest:
+    if experiment.counts[-1] > smallest:
         raise LabelQueueError(
-            f"--budget {plan.counts[-1]} is more than the pool has: {smallest} images; label at most so many"
+            f"--budget {experiment.counts[-1]} is more than the pool has: {smallest} images; label at most so many"
         )
     return found

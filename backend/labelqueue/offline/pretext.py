@@ -25,7 +25,7 @@ from ..worker import Runtime
 from .arguments import at_least, image_side
 from .folder import FolderCache, find_images
 
-__all__ = ["Plan", "add_arguments", "pretext_folder", "pretext_project", "run"]
+__all__ = ["Options", "add_arguments", "pretext_folder", "pretext_project", "run"]
 
 SIZE, EPOCHS = 64, 10
 MOST_IMAGES = 20_000  # trained on, drawn by the seed; all images get features
@@ -48,7 +48,7 @@ An interrupted training starts over; after it, the same command goes on where it
 
 
 @dataclass(frozen=True)
-class Plan:
+class Options:
     """How to come to a network.
 
     Attributes
@@ -73,7 +73,7 @@ class Plan:
     say: Callable[[str], None] = write_line
 
 
-def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
+def pretext_project(runtime: Runtime, project: Project, options: Options) -> str:
     """Store rotation features of a project's images, and point the project at them once they are complete.
 
     Parameters
@@ -99,14 +99,14 @@ def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
     rows = {task: row for task, row in sorted(project.tasks().items()) if row.uri}
     bad = {task for task, row in rows.items() if quarantined.get(task, ("", ""))[0] == row.uri}
     if bad:
-        plan.say(f"left out: {len(bad)} bad images (`labelqueue status {project.ref.id}` names them)")
+        options.say(f"left out: {len(bad)} bad images (`labelqueue status {project.ref.id}` names them)")
     items = [
         Item(task, row.uri, partial(runtime.fetcher.read, row.uri, task))
         for task, row in rows.items()
         if task not in bad
     ]
-    file = runtime.deployment.home / "pretext" / f"{project.key}-{plan.size}.safetensors"
-    start = _network(items, file, plan, name=lambda task: f"task {task}")
+    file = runtime.deployment.home / "pretext" / f"{project.key}-{options.size}.safetensors"
+    start = _network(items, file, options, name=lambda task: f"task {task}")
     generation = start.network.fingerprint()
     cache = runtime.cache(project, generation)
     if start.blocks:  # just trained: rows under this very name, if any, may be what it was trained anew for
@@ -115,7 +115,7 @@ def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
         cache.put(block)
     here = cache.rows()
     missing = [item for item in items if here.get(item.id) != source_hash(item.uri) and item.id not in start.failed]
-    for part in _stream(start.network, missing, plan, name=lambda task: f"task {task}"):
+    for part in _stream(start.network, missing, options, name=lambda task: f"task {task}"):
         cache.put(part.block)
     if not cache.rows():
         raise LabelQueueError(f"none of the {len(items)} images of project {project.ref.id} can be read")
@@ -127,7 +127,7 @@ def pretext_project(runtime: Runtime, project: Project, plan: Plan) -> str:
     return generation
 
 
-def pretext_folder(directory: Path, cache_dir: Path, plan: Plan) -> Block:
+def pretext_folder(directory: Path, cache_dir: Path, options: Options) -> Block:
     """Store rotation features of a folder's images beside their embeddings, or take what an earlier call kept.
 
     Parameters
@@ -151,19 +151,19 @@ def pretext_folder(directory: Path, cache_dir: Path, plan: Plan) -> Block:
     """
     files = find_images(directory)
     items = [Item(place, file.uri, file.read) for place, file in enumerate(files)]
-    network_file = FolderCache(cache_dir, directory, f"rotation-{plan.size}").path.with_suffix(".safetensors")
+    network_file = FolderCache(cache_dir, directory, f"rotation-{options.size}").path.with_suffix(".safetensors")
 
     def name(place: int) -> str:
         return str(files[place].path)
 
-    start = _network(items, network_file, plan, name=name)
+    start = _network(items, network_file, options, name=name)
     cache = FolderCache(cache_dir, directory, start.network.fingerprint())
     for block in start.blocks:
         cache.put(block)
     blocks = [cache.load()]
     have = set(blocks[0].sources.tolist())
     missing = [item for item in items if files[item.id].source not in have and item.id not in start.failed]
-    for part in _stream(start.network, missing, plan, name=name):
+    for part in _stream(start.network, missing, options, name=name):
         cache.put(part.block)
         blocks.append(part.block)
     everything = concatenate(blocks)
@@ -184,16 +184,16 @@ class _Start:
     failed: set[int] = field(default_factory=set)
 
 
-def _network(items: Sequence[Item], file: Path, plan: Plan, *, name: Callable[[int], str]) -> _Start:
+def _network(items: Sequence[Item], file: Path, options: Options, *, name: Callable[[int], str]) -> _Start:
     """Return the stored network if it is the one asked for, else train one and store it."""
-    epochs, seed = plan.epochs, plan.seed
-    if file.exists() and not plan.retrain:
+    epochs, seed = options.epochs, options.seed
+    if file.exists() and not options.retrain:
         try:
             stored = RotationNet.from_bytes(file.read_bytes())
         except (OSError, EmbedderError) as error:
             raise EmbedderError(f"{file}: {error}") from error
         if epochs in (None, stored.epochs) and seed in (None, stored.seed):
-            plan.say(
+            options.say(
                 f"the network of before is used, trained on {stored.images:,} images ({stored.epochs} epochs, seed "
                 f"{stored.seed}); --retrain trains it anew"
             )
@@ -204,23 +204,23 @@ def _network(items: Sequence[Item], file: Path, plan: Plan, *, name: Callable[[i
     if len(items) > MOST_IMAGES:
         drawn = np.random.default_rng(seed % 2**63).choice(len(items), MOST_IMAGES, replace=False)
         sample = [items[place] for place in np.sort(drawn)]
-    pixels = np.empty((len(sample), plan.size, plan.size, 3), np.uint8)
+    pixels = np.empty((len(sample), options.size, options.size, 3), np.uint8)
     read: list[Block] = []
     failed: set[int] = set()
     count = 0
-    for part in _stream(_Pixels(plan.size), sample, plan, name=name):
+    for part in _stream(_Pixels(options.size), sample, options, name=name):
         failed.update(task for task, _ in part.failed + part.transient)
-        rows = part.block.embeddings.reshape(len(part.block), plan.size, plan.size, -1)
+        rows = part.block.embeddings.reshape(len(part.block), options.size, options.size, -1)
         pixels[count : count + len(rows)] = rows
         count += len(rows)
         read.append(_with(part.block, np.empty((len(rows), 0), np.float16)))
     pixels = pixels[:count]
-    with Progress(epochs * count, "image views", enabled=plan.progress) as bar:
+    with Progress(epochs * count, "image views", enabled=options.progress) as bar:
         network = train_rotation(pixels, epochs=epochs, seed=seed, progress=bar.add)
     if network.accuracy is not None:
-        plan.say(f"it names the rotation of {network.accuracy:.0%} of images it was not trained on (guessing: 25%)")
+        options.say(f"it names the rotation of {network.accuracy:.0%} of images it was not trained on (guessing: 25%)")
         if network.accuracy < HARDLY_BETTER:
-            plan.say("that is hardly better than guessing: do not expect much of these features")
+            options.say("that is hardly better than guessing: do not expect much of these features")
     try:
         write_atomically(file, network.to_bytes())
     except OSError as error:
@@ -235,14 +235,14 @@ def _with(block: Block, vectors: NDArray[np.float16]) -> Block:
     return Block(block.ids, block.sources, vectors, vectors, np.arange(len(block) + 1, dtype=np.int64))
 
 
-def _stream(model: Model, items: Sequence[Item], plan: Plan, *, name: Callable[[int], str]) -> Iterator[Embedded]:
+def _stream(model: Model, items: Sequence[Item], options: Options, *, name: Callable[[int], str]) -> Iterator[Embedded]:
     """Yield what becomes of images, with progress, and say which of them are bad."""
-    with Progress(len(items), "images", enabled=plan.progress) as bar:
+    with Progress(len(items), "images", enabled=options.progress) as bar:
         for part in embed_stream(model, items):
             for item, reason in part.failed:
-                plan.say(f"skipped {name(item)}: {reason}")
+                options.say(f"skipped {name(item)}: {reason}")
             for item, reason in part.transient:
-                plan.say(f"skipped for now {name(item)}: {reason} (the same command tries again)")
+                options.say(f"skipped for now {name(item)}: {reason} (the same command tries again)")
             bar.add(len(part.block) + len(part.failed) + len(part.transient))
             yield part
 
@@ -300,14 +300,14 @@ def run(args: argparse.Namespace) -> int:
         0.
     """
     deployment = Deployment.from_environment()
-    plan = Plan(size=args.size, epochs=args.epochs, seed=args.seed, retrain=args.retrain)
+    options = Options(size=args.size, epochs=args.epochs, seed=args.seed, retrain=args.retrain)
     if args.images is not None:
-        rows = pretext_folder(args.images, args.cache or deployment.home / "select", plan)
+        rows = pretext_folder(args.images, args.cache or deployment.home / "select", options)
         print(f"{args.images}: {len(rows)} images have rotation features")
         return 0
     runtime = Runtime(deployment)
     project = Project.find(runtime.store, deployment.label_studio_url, args.project)
-    generation = pretext_project(runtime, project, plan)
+    generation = pretext_project(runtime, project, options)
     count = len(runtime.cache(project, generation).rows())
     print(f"project {project.ref.id}: {count} images have rotation features")
     if project.settings()["bal_features"] != "rotation":

@@ -20,7 +20,7 @@ from ..progress import Progress, write_line
 from .arguments import add_model_arguments, at_least, chosen_model, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
-from .experiment import Plan, label_counts, parse_set, parse_strategy, splits
+from .experiment import Experiment, label_counts, parse_set, parse_strategy, splits
 from .select import embed_folder
 
 __all__ = ["add_arguments", "run", "simulate"]
@@ -68,13 +68,13 @@ def _replay(
     return replay(dataset, part, strategy=name, settings={**settings, "seed": seed}, counts=counts)
 
 
-def simulate(dataset: Dataset, plan: Plan, *, jobs: int, progress: bool = True) -> list[Point]:
+def simulate(dataset: Dataset, experiment: Experiment, *, jobs: int, progress: bool = True) -> list[Point]:
     """Replay every strategy with every seed.
 
     Parameters
     ----------
     dataset : Dataset
-    plan : Plan
+    experiment : Experiment
     jobs : int
         Processes; 1 stays in this one. The result does not depend on it.
     progress : bool, default True
@@ -83,24 +83,24 @@ def simulate(dataset: Dataset, plan: Plan, *, jobs: int, progress: bool = True) 
     Returns
     -------
     list of Point
-        By strategy in the order of the plan, then seed, then labels.
+        By strategy in the order of the experiment, then seed, then labels.
 
     Raises
     ------
     LabelQueueError
         If the budget is larger than the pool.
     """
-    parts = splits(dataset.labels, dataset.test, plan)
+    parts = splits(dataset.labels, dataset.test, experiment)
     tasks = [
-        (parts[seed], name, settings, seed, plan.counts)
-        for name, settings in plan.strategies.items()
-        for seed in range(plan.seeds)
+        (parts[seed], name, settings, seed, experiment.counts)
+        for name, settings in experiment.strategies.items()
+        for seed in range(experiment.seeds)
     ]
     done: dict[int, list[Point]] = {}
-    with Progress(len(tasks) * plan.counts[-1], "labels", enabled=progress) as bar:
+    with Progress(len(tasks) * experiment.counts[-1], "labels", enabled=progress) as bar:
         for place, points in _results(dataset, tasks, min(jobs, len(tasks))):
             done[place] = points
-            bar.add(plan.counts[-1])
+            bar.add(experiment.counts[-1])
     return [point for place in range(len(tasks)) for point in done[place]]
 
 
@@ -166,16 +166,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def _experiment(args: argparse.Namespace) -> Experiment:
     if args.start > args.budget:
         raise LabelQueueError(f"--start {args.start} is more than --budget {args.budget}: let the curve start earlier")
     common = parse_set(args.set)
     names = dict.fromkeys([*args.strategy, REFERENCE])
     strategies = {name: parse_strategy(name, common) for name in names}
-    return Plan(strategies, args.seeds, label_counts(args.start, args.budget, args.step), args.imbalance)
+    return Experiment(strategies, args.seeds, label_counts(args.start, args.budget, args.step), args.imbalance)
 
 
-def _load(args: argparse.Namespace, plan: Plan, say: Callable[[str], None]) -> Dataset:
+def _load(args: argparse.Namespace, experiment: Experiment, say: Callable[[str], None]) -> Dataset:
     """Read, check and embed; what can be wrong is found before the images are embedded."""
     rows = read_rows(args.labels)
     files, others = locate(rows, args.images)
@@ -185,13 +185,13 @@ def _load(args: argparse.Namespace, plan: Plan, say: Callable[[str], None]) -> D
         mine = [place for place, row in enumerate(rows) if half_of(row.file) == args.half]
         rows, files = [rows[place] for place in mine], [files[place] for place in mine]
         check_classes(rows, f"half {args.half} of {args.labels}")
-    splits(*encode(rows)[1:], plan)
+    splits(*encode(rows)[1:], experiment)
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabelQueueError(f"--output {args.output} cannot be made: {error.strerror}") from error
     model, weights, cache = chosen_model(args)
-    patterns = next(iter(plan.strategies.values())).get("n_patterns") or 1
+    patterns = next(iter(experiment.strategies.values())).get("n_patterns") or 1
     embed = partial(
         embed_folder, args.images, model=model, weights=weights, patterns=patterns, cache_dir=cache, progress=True,
         say=say,
@@ -211,21 +211,23 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    plan = _plan(args)
-    dataset = _load(args, plan, write_line)
-    first = splits(dataset.labels, dataset.test, plan)[0]
+    experiment = _experiment(args)
+    dataset = _load(args, experiment, write_line)
+    first = splits(dataset.labels, dataset.test, experiment)[0]
     what = (
         f"pool of {first.pool.size:,} images, test set of {first.test.size:,}, {len(dataset.classes)} classes, "
-        f"{plan.seeds} {'seed' if plan.seeds == 1 else 'seeds'}"
+        f"{experiment.seeds} {'seed' if experiment.seeds == 1 else 'seeds'}"
     )
     jobs = args.jobs or len(os.sched_getaffinity(0))
-    write_line(f"{what}: {len(plan.strategies) * plan.seeds} campaigns of {args.budget} labels, {jobs} at a time")
-    points = simulate(dataset, plan, jobs=jobs)
+    write_line(
+        f"{what}: {len(experiment.strategies) * experiment.seeds} campaigns of {args.budget} labels, {jobs} at a time"
+    )
+    points = simulate(dataset, experiment, jobs=jobs)
     summaries = summarize(points, REFERENCE)
     write_curves(points, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
     missing = _draw(points, args.output / "curves.png", what)
-    _print(args, plan, what, summaries, ["curves.csv", "summary.csv", *([] if missing else ["curves.png"])])
+    _print(args, experiment, what, summaries, ["curves.csv", "summary.csv", *([] if missing else ["curves.png"])])
     if missing:
         write_line(missing)
     return 0
@@ -244,13 +246,20 @@ def _draw(points: Sequence[Point], path: Path, title: str) -> str:
     return ""
 
 
-def _print(args: argparse.Namespace, plan: Plan, what: str, summaries: list[Summary], written: list[str]) -> None:
+def _print(
+    args: argparse.Namespace, experiment: Experiment, what: str, summaries: list[Summary], written: list[str]
+) -> None:
     if args.json:
-        facts = {"labels": plan.counts, "seeds": plan.seeds, "reference": REFERENCE, "output": str(args.output)}
+        facts = {
+            "labels": experiment.counts,
+            "seeds": experiment.seeds,
+            "reference": REFERENCE,
+            "output": str(args.output),
+        }
         print(json.dumps({**facts, "strategies": [asdict(summary) for summary in summaries]}, indent=2))
         return
     print(table(summaries, REFERENCE))
-    low, high = plan.counts[0], plan.counts[-1]
-    interval = "± is the 95 % interval over the seeds" if plan.seeds > 1 else "no interval from a single seed"
+    low, high = experiment.counts[0], experiment.counts[-1]
+    interval = "± is the 95 % interval over the seeds" if experiment.seeds > 1 else "no interval from a single seed"
     print(f"\nMean over {low} to {high} labels, in points; {interval}: {what}.")
     print(f"Written: {', '.join(str(args.output / name) for name in written)}")

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from labelqueue import progress
-from labelqueue.demo.output import Console, table
+from labelqueue.demo.output import Output, table
 
 
 class Terminal(io.StringIO):
@@ -18,12 +18,12 @@ class Terminal(io.StringIO):
 def test_a_terminal_gets_one_rewritten_line_and_a_file_plain_ones():
     screen, file = Terminal(), io.StringIO()
     for stream in (screen, file):
-        console = Console(stream, {"TERM": "xterm"})
-        console.step("Importing")
-        with console.progress(4, "images") as bar:
+        output = Output(stream, {"TERM": "xterm"})
+        output.step("Importing")
+        with output.progress(4, "images") as bar:
             for done in range(5):
                 bar.reach(done)
-        console.done("4 imported")
+        output.done("4 imported")
     assert "\r" in screen.getvalue() and "| 0/4 [" in screen.getvalue() and "\033[1mImporting" in screen.getvalue()
     assert screen.getvalue().endswith("\r  4 imported (0 s)\n")
     assert file.getvalue() == "Importing\n  4 imported (0 s)\n"
@@ -32,12 +32,12 @@ def test_a_terminal_gets_one_rewritten_line_and_a_file_plain_ones():
 def test_a_log_file_gets_a_line_now_and_then_and_no_carriage_return(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     file = io.StringIO()
-    console = Console(file, {"TERM": "xterm"})
-    with console.waiting() as bar:
+    output = Output(file, {"TERM": "xterm"})
+    with output.waiting() as bar:
         bar.reach(10.4)
-    with console.progress(300, "images", done=200) as bar:
+    with output.progress(300, "images", done=200) as bar:
         bar.reach(300)
-        console.note("left out: a.jpg: the file is empty")
+        output.note("left out: a.jpg: the file is empty")
     lines = file.getvalue().splitlines()
     assert lines[0] == "  10 s" and lines[1].startswith("  300 of 300 images, ")
     assert lines[2:] == ["  left out: a.jpg: the file is empty"]
@@ -46,33 +46,33 @@ def test_a_log_file_gets_a_line_now_and_then_and_no_carriage_return(monkeypatch:
 
 def test_seconds_are_shown_while_something_starts():
     screen = Terminal()
-    with Console(screen, {}).waiting() as bar:
+    with Output(screen, {}).waiting() as bar:
         bar.reach(0.2)
     assert "  0 s" in screen.getvalue()
 
 
 def test_a_note_stands_above_the_bar():
     screen = Terminal()
-    console = Console(screen, {})
-    with console.progress(4, "images"):
-        console.note("paused: by an admin")
+    output = Output(screen, {})
+    with output.progress(4, "images"):
+        output.note("paused: by an admin")
     assert "\r  paused: by an admin\n" in screen.getvalue()
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_color_means_none_in_bars_either(environ: dict[str, str]):
     screen = Terminal()
-    console = Console(screen, environ)
-    console.step("Importing")
-    with console.progress(4, "images") as bar:
+    output = Output(screen, environ)
+    output.step("Importing")
+    with output.progress(4, "images") as bar:
         bar.reach(4)
-        console.note("note")
+        output.note("note")
     assert "\033" not in screen.getvalue()
 
 
 def test_no_color_is_respected():
     screen = Terminal()
-    Console(screen, {"TERM": "xterm", "NO_COLOR": "1"}).step("Importing")
+    Output(screen, {"TERM": "xterm", "NO_COLOR": "1"}).step("Importing")
     assert screen.getvalue() == "Importing\n"
 
 

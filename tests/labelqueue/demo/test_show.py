@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from labelqueue.demo import show
-from labelqueue.demo.output import Console
+from labelqueue.demo.output import Output
 from labelqueue.demo.sources import drawn_source, folder_source
 from labelqueue.demo.state import DemoState
 from labelqueue.exceptions import LabelQueueError, SettingError
@@ -43,9 +43,9 @@ class Host:
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 def test_images_are_imported_once(tmp_path: Path, stream: io.StringIO):
-    console, host, source = Console(stream, {}), Host(), drawn_source(60)
+    output, host, source = Output(stream, {}), Host(), drawn_source(60)
     for again in (False, True):
-        assert show._import(console, host, source, DemoState(tmp_path / "demo.json")).id == 4
+        assert show._import(output, host, source, DemoState(tmp_path / "demo.json")).id == 4
         said = stream.getvalue().splitlines()
         assert said[-1].startswith("  0 images imported, 60 were there (" if again else "  60 images imported (")
     assert host.tasks == 60
@@ -61,7 +61,7 @@ def test_what_is_left_out_is_said_with_its_reason(tmp_path: Path):
     (photos / "bad.jpg").write_bytes(b"")
     (photos / "notes.txt").touch()
     stream, host = io.StringIO(), Host(odd)
-    show._import(Console(stream, {}), host, folder_source(photos), DemoState(tmp_path / "demo.json"))
+    show._import(Output(stream, {}), host, folder_source(photos), DemoState(tmp_path / "demo.json"))
     said = stream.getvalue()
     assert "left out: 1 .txt" in said and "left out: bad.jpg: the file is empty" in said
     assert f"left out: {odd}: 400 too odd" in said and "2 images imported" in said
@@ -70,7 +70,7 @@ def test_what_is_left_out_is_said_with_its_reason(tmp_path: Path):
 def test_nothing_to_label_is_an_error(tmp_path: Path):
     (tmp_path / "bad.jpg").write_bytes(b"bad")
     with pytest.raises(SettingError, match="nothing to show"):
-        show._import(Console(io.StringIO(), {}), Host(), folder_source(tmp_path), DemoState(tmp_path / "demo.json"))
+        show._import(Output(io.StringIO(), {}), Host(), folder_source(tmp_path), DemoState(tmp_path / "demo.json"))
 
 
 def status(embedded: int, covers: int = 0, **more: object) -> dict[str, object]:
@@ -90,7 +90,7 @@ def wait(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(show.Project, "all", lambda store: [project])
         monkeypatch.setattr(show, "project_status", lambda _: left.pop(0) if len(left) > 1 else left[0])
         monkeypatch.setattr(show, "project_order", lambda _, shown: {"tasks": shown})
-        return show._wait_for_order(Console(stream, {}), None, "http://ls", 4, 8, lambda: None)
+        return show._wait_for_order(Output(stream, {}), None, "http://ls", 4, 8, lambda: None)
 
     return wait
 

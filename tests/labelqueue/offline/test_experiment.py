@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.exceptions import LabelQueueError, SettingError
-from labelqueue.offline.experiment import Plan, label_counts, parse_set, parse_strategy, splits
+from labelqueue.offline.experiment import Experiment, label_counts, parse_set, parse_strategy, splits
 
 
 def test_names_stand_for_settings():
@@ -66,14 +66,14 @@ def test_label_counts_rise_from_the_start_to_the_budget(start, more, step):
 
 def test_a_budget_must_fit_every_pool():
     labels = np.repeat([0, 1], 50)
-    plan = Plan({"random": {}}, seeds=3, counts=(20, 80))
-    assert [part.pool.size for part in splits(labels, None, plan)] == [80, 80, 80]
+    experiment = Experiment({"random": {}}, seeds=3, counts=(20, 80))
+    assert [part.pool.size for part in splits(labels, None, experiment)] == [80, 80, 80]
     with pytest.raises(LabelQueueError, match="--budget 81 is more than the pool has: 80 images"):
-        splits(labels, None, Plan({"random": {}}, seeds=1, counts=(81,)))
+        splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(81,)))
     with pytest.raises(LabelQueueError, match="60 images"):
-        splits(labels, None, Plan({"random": {}}, seeds=1, counts=(80,), imbalance=0.5))
+        splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(80,), imbalance=0.5))
 
 
 def test_a_test_set_must_be():
     with pytest.raises(LabelQueueError, match="the test set is empty"):
-        splits(np.arange(5), None, Plan({"random": {}}, seeds=1, counts=(2,)))
+        splits(np.arange(5), None, Experiment({"random": {}}, seeds=1, counts=(2,)))

@@ -14,7 +14,7 @@ from labelqueue.images.rotation import RotationNet
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.offline import pretext
 from labelqueue.offline.folder import find_images
-from labelqueue.offline.pretext import Plan, pretext_folder, pretext_project
+from labelqueue.offline.pretext import Options, pretext_folder, pretext_project
 from labelqueue.state.project import Project, ProjectRef, TaskRow
 from labelqueue.state.snapshot import read_columns
 from labelqueue.worker.runtime import Runtime
@@ -35,8 +35,8 @@ def notes():
 
 
 @pytest.fixture
-def plan(notes):
-    return Plan(size=16, epochs=None, progress=False, say=notes.append)
+def options(notes):
+    return Options(size=16, epochs=None, progress=False, say=notes.append)
 
 
 @pytest.fixture
@@ -112,8 +112,8 @@ def wanted(project):
 # -- a folder
 
 
-def test_a_folder_gets_features(photos, tmp_path, plan, notes):
-    rows = pretext_folder(photos, tmp_path / "cache", plan)
+def test_a_folder_gets_features(photos, tmp_path, options, notes):
+    rows = pretext_folder(photos, tmp_path / "cache", options)
     assert rows.ids.tolist() == list(range(IMAGES)) and rows.embeddings.shape == (IMAGES, 256)
     np.testing.assert_array_equal(rows.patterns, rows.embeddings)
     assert "guessing: 25%" in notes[0]
@@ -126,12 +126,12 @@ def test_a_folder_gets_features(photos, tmp_path, plan, notes):
     np.testing.assert_array_equal(rows.embeddings, net.features(pixels).astype(np.float16))
 
 
-def test_the_second_run_uses_the_network_and_adds_what_is_new(photos, tmp_path, files, plan, notes, trained):
-    first = pretext_folder(photos, tmp_path / "cache", plan)
+def test_the_second_run_uses_the_network_and_adds_what_is_new(photos, tmp_path, files, options, notes, trained):
+    first = pretext_folder(photos, tmp_path / "cache", options)
     new = sorted(files)[IMAGES]
     (photos / "00-new.jpg").write_bytes(files[new])
     (photos / "01.jpg").unlink()
-    second = pretext_folder(photos, tmp_path / "cache", plan)
+    second = pretext_folder(photos, tmp_path / "cache", options)
     assert trained == [IMAGES] and "the network of before is used" in notes[-1]
     row_of = {source: row for row, source in enumerate(first.sources.tolist())}
     kept = [row for row, source in enumerate(second.sources.tolist()) if source in row_of]
@@ -141,50 +141,55 @@ def test_the_second_run_uses_the_network_and_adds_what_is_new(photos, tmp_path, 
     )
 
 
-def test_it_is_trained_anew_only_when_asked(photos, tmp_path, plan, trained):
-    plan = replace(plan, epochs=2)
-    pretext_folder(photos, tmp_path / "cache", plan)
-    pretext_folder(photos, tmp_path / "cache", plan)
+def test_it_is_trained_anew_only_when_asked(photos, tmp_path, options, trained):
+    options = replace(options, epochs=2)
+    pretext_folder(photos, tmp_path / "cache", options)
+    pretext_folder(photos, tmp_path / "cache", options)
     assert trained == [IMAGES]
-    for asked in (replace(plan, epochs=3), replace(plan, seed=1), replace(plan, retrain=True), replace(plan, size=32)):
+    for asked in (
+        replace(options, epochs=3),
+        replace(options, seed=1),
+        replace(options, retrain=True),
+        replace(options, size=32),
+    ):
         pretext_folder(photos, tmp_path / "cache", asked)
     assert trained == [IMAGES] * 5
 
 
-def test_more_images_than_are_trained_on(photos, tmp_path, plan, trained, monkeypatch):
+def test_more_images_than_are_trained_on(photos, tmp_path, options, trained, monkeypatch):
     monkeypatch.setattr(pretext, "MOST_IMAGES", 22)
-    assert len(pretext_folder(photos, tmp_path / "cache", plan)) == IMAGES
+    assert len(pretext_folder(photos, tmp_path / "cache", options)) == IMAGES
     assert trained == [22]
 
 
-def test_bad_images_are_reported_and_left_out(photos, tmp_path, plan, notes):
+def test_bad_images_are_reported_and_left_out(photos, tmp_path, options, notes):
     (photos / "broken.jpg").write_bytes((photos / "00.jpg").read_bytes()[:500])
-    rows = pretext_folder(photos, tmp_path / "cache", plan)
+    rows = pretext_folder(photos, tmp_path / "cache", options)
     assert len(rows) == IMAGES
     (bad,) = [note for note in notes if note.startswith("skipped")]
     assert "broken.jpg: the image is damaged" in bad
 
 
-def test_too_few_images_and_a_damaged_network(photos, tmp_path, plan):
+def test_too_few_images_and_a_damaged_network(photos, tmp_path, options):
     few = tmp_path / "few"
     few.mkdir()
     (few / "a.jpg").write_bytes((photos / "00.jpg").read_bytes())
     with pytest.raises(EmbedderError, match="1 images are too few"):
-        pretext_folder(few, tmp_path / "cache", plan)
-    pretext_folder(photos, tmp_path / "cache", plan)
+        pretext_folder(few, tmp_path / "cache", options)
+    pretext_folder(photos, tmp_path / "cache", options)
     (stored,) = (tmp_path / "cache").rglob("*.safetensors")
     stored.write_bytes(b"junk")
     with pytest.raises(EmbedderError, match=r"rotation-16.safetensors.*--retrain"):
-        pretext_folder(photos, tmp_path / "cache", plan)
-    assert len(pretext_folder(photos, tmp_path / "cache", replace(plan, retrain=True))) == IMAGES
+        pretext_folder(photos, tmp_path / "cache", options)
+    assert len(pretext_folder(photos, tmp_path / "cache", replace(options, retrain=True))) == IMAGES
 
 
 # -- a project
 
 
-def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, studio, plan, trained):
+def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, studio, options, trained):
     project = with_tasks
-    generation = pretext_project(runtime, project, plan)
+    generation = pretext_project(runtime, project, options)
     assert project.get("rotation_generation") == generation and project.get("generation") == ""
     rows = runtime.cache(project, generation).load(*wanted(project))
     assert rows.ids.tolist() == list(range(IMAGES)) and rows.embeddings.std(axis=0).max() > 0
@@ -192,57 +197,57 @@ def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, 
     assert project.store.exists(project.name("queued"))  # tending was asked for
     assert (runtime.deployment.home / "pretext" / f"{project.key}-16.safetensors").exists()
     put(project, [IMAGES])
-    assert pretext_project(runtime, project, plan) == generation
+    assert pretext_project(runtime, project, options) == generation
     assert len(studio.asked) == IMAGES + 1 and trained == [IMAGES]
     assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES + 1
 
 
-def test_another_network_replaces_the_features_once_complete(runtime, with_tasks, plan):
+def test_another_network_replaces_the_features_once_complete(runtime, with_tasks, options):
     project = with_tasks
-    first = pretext_project(runtime, project, plan)
-    second = pretext_project(runtime, project, replace(plan, seed=5))
+    first = pretext_project(runtime, project, options)
+    second = pretext_project(runtime, project, replace(options, seed=5))
     assert second != first and project.get("rotation_generation") == second
     assert runtime.cache(project, first).rows() == {}
     assert len(runtime.cache(project, second).rows()) == IMAGES
 
 
-def test_training_anew_repairs_features_that_redis_lost(runtime, with_tasks, plan):
+def test_training_anew_repairs_features_that_redis_lost(runtime, with_tasks, options):
     project = with_tasks
-    generation = pretext_project(runtime, project, plan)
+    generation = pretext_project(runtime, project, options)
     project.store.delete(project.name("cache", generation, "blocks"))
-    assert pretext_project(runtime, project, replace(plan, retrain=True)) == generation
+    assert pretext_project(runtime, project, replace(options, retrain=True)) == generation
     assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES
 
 
-def test_images_that_fail_do_not_stop_the_others(runtime, with_tasks, studio, plan, notes):
+def test_images_that_fail_do_not_stop_the_others(runtime, with_tasks, studio, options, notes):
     project = with_tasks
     project.put_tasks({90: TaskRow("/data/upload/1/gone.jpg", UNLABELED), 91: TaskRow("", UNLABELED)})
     project.quarantine({3: (project.tasks()[3].uri, "broken"), 4: ("/another/image.jpg", "replaced since")})
     studio.status["07.jpg"] = 503
-    generation = pretext_project(runtime, project, plan)
+    generation = pretext_project(runtime, project, options)
     assert sorted(runtime.cache(project, generation).rows()) == sorted(set(range(IMAGES)) - {3, 7})
     assert "left out: 1 bad images" in notes[0] and "03.jpg" not in studio.asked
     assert [note.split(":")[0] for note in notes[1:3]] == ["skipped task 90", "skipped for now task 7"]
     assert project.quarantined().keys() == {3, 4}  # embedding decides that, not this
     del studio.status["07.jpg"]
-    pretext_project(runtime, project, plan)
+    pretext_project(runtime, project, options)
     assert 7 in runtime.cache(project, generation).rows()
 
 
-def test_a_refused_key_leaves_everything_as_it_was(runtime, with_tasks, studio, plan):
+def test_a_refused_key_leaves_everything_as_it_was(runtime, with_tasks, studio, options):
     project = with_tasks
     project.set(rotation_generation="before")
     studio.status.update(dict.fromkeys((f"{task:02d}.jpg" for task in range(IMAGES)), 401))
     with pytest.raises(LabelStudioError):
-        pretext_project(runtime, project, plan)
+        pretext_project(runtime, project, options)
     assert project.get("rotation_generation") == "before"
     assert not list(runtime.deployment.home.rglob("*.safetensors"))
 
 
-def test_a_home_that_cannot_be_written(runtime, with_tasks, plan):
+def test_a_home_that_cannot_be_written(runtime, with_tasks, options):
     runtime.deployment.home.write_text("a file where the folder should be")
     with pytest.raises(LabelQueueError, match="cannot be written"):
-        pretext_project(runtime, with_tasks, plan)
+        pretext_project(runtime, with_tasks, options)
 
 
 # -- the command

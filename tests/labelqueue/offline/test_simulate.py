@@ -19,7 +19,7 @@ from labelqueue.cli.parser import main
 from labelqueue.exceptions import LabelQueueError
 from labelqueue.offline import simulate as module
 from labelqueue.offline.dataset import Dataset
-from labelqueue.offline.experiment import Plan
+from labelqueue.offline.experiment import Experiment
 from labelqueue.offline.simulate import simulate
 
 CLASSES = ("ant", "bee", "cat")
@@ -83,12 +83,12 @@ def run(photos, tmp_path):
 
 def test_the_result_does_not_depend_on_the_number_of_processes(dataset):
     strategies = {"auto": {"strategy": "auto", "switch_after": 10}, "random": {"strategy": "random"}}
-    plan = Plan(strategies, seeds=2, counts=(10, 20, 40))
-    alone = simulate(dataset, plan, jobs=1, progress=False)
+    experiment = Experiment(strategies, seeds=2, counts=(10, 20, 40))
+    alone = simulate(dataset, experiment, jobs=1, progress=False)
     assert [(point.strategy, point.seed, point.labels) for point in alone] == [
         (name, seed, count) for name in ("auto", "random") for seed in (0, 1) for count in (10, 20, 40)
     ]
-    assert simulate(dataset, plan, jobs=3, progress=False) == alone
+    assert simulate(dataset, experiment, jobs=3, progress=False) == alone
     curves = {tuple(p.accuracy for p in alone if (p.strategy, p.seed) == key) for key in (("auto", 0), ("auto", 1))}
     assert len(curves) == 2
 
@@ -205,9 +205,9 @@ def test_wrong_usage_is_exit_status_2(run, wrong):
 
 def test_a_process_that_dies_is_an_error(dataset, monkeypatch):
     monkeypatch.setattr(module, "_start_worker", sys.exit)
-    plan = Plan({"random": {"strategy": "random"}}, seeds=2, counts=(10,))
+    experiment = Experiment({"random": {"strategy": "random"}}, seeds=2, counts=(10,))
     with pytest.raises(LabelQueueError, match="a process ended early"):
-        simulate(dataset, plan, jobs=2, progress=False)
+        simulate(dataset, experiment, jobs=2, progress=False)
 
 
 def test_with_the_real_model_and_a_bad_image(run, photos, tmp_path, capsys):
