@@ -36,3 +36,12 @@ def test_make_knows_the_commands():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^\$ make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M)
+
+
+def test_the_library_example_runs(capsys):
+    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    told: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), told)
+    assert "[" in capsys.readouterr().out
+    first, then = set(told["first"].indices.tolist()), set(told["then"].indices.tolist())
+    assert len(first) == len(then) == 20 and not first & then
