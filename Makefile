@@ -5,9 +5,10 @@ PYTHON ?= python3
 LABEL_STUDIO_VERSION := 1.23.2
 PORT ?= 9090
 LABEL_STUDIO_PORT ?= 8080
+INSTALLER ?= uv
 
 BIN := .venv/bin
-BOOTSTRAP = $(PYTHON) scripts/bootstrap.py --label-studio $(LABEL_STUDIO_VERSION)
+BOOTSTRAP = $(PYTHON) scripts/bootstrap.py --label-studio $(LABEL_STUDIO_VERSION) --installer $(INSTALLER)
 DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
 	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
 
@@ -25,6 +26,7 @@ help: ## show this list
 	@echo "make lint        ruff and mypy"
 	@echo "make clean       remove environments, caches and the demo's data"
 	@echo "PYTHON=...       a Python 3.11 or 3.12, when python3 is neither"
+	@echo "INSTALLER=pip    install without uv, which is fetched otherwise"
 
 demo:
 	@$(BOOTSTRAP) demo

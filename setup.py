@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 SOURCE_ROOTS = ("backend", "selectors")
+OFFLINE = ["matplotlib>=3.8"]  # the picture of `labelqueue simulate`: the service and the demo draw none
 PACKAGES = {name: f"{root}/{name.replace('.', '/')}" for root in SOURCE_ROOTS for name in find_packages(root)}
 
 setup(
@@ -23,7 +24,6 @@ setup(
         "numpy>=2",
         "scikit-learn>=1.5",
         "scipy>=1.11",
-        "matplotlib>=3.8",
         "torch>=2.5",
         "timm>=1.0.19",
         "safetensors>=0.4",
@@ -39,7 +39,9 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
+        "offline": OFFLINE,
         "test": [
+            *OFFLINE,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

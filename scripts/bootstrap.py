@@ -10,44 +10,39 @@ import argparse
 import hashlib
 import os
 import platform
-import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-import time
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+import database
+from installer import Installer, find_uv, probe
+from steps import BootstrapError, interrupt, run, say, side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ((3, 11), (3, 12))
 STAMP = "labelqueue-stamp.txt"
 
-# Gigabytes, measured with the pinned versions on x86-64 Linux: what stays in the environment, and what pip loads.
+# Gigabytes, measured with the pinned versions on x86-64 Linux: what stays in the environment, and what is downloaded.
 # torch brings the CUDA libraries with it, used or not.
 OURS_INSTALLED, OURS_LOADED = 6.0, 3.1
 LABEL_STUDIO_INSTALLED, LABEL_STUDIO_LOADED = 1.0, 0.3
 CHROMIUM_INSTALLED = 0.5
 DATA = 0.5  # the demo's and the tests' own files
 
-PROBE = "import sys; print(*sys.version_info[:2]); import venv, ensurepip"
+# Writes the bytecode of what is used, while Label Studio still creates its database, and shows that it loads.
+FIRST_IMPORT = "import torch, timm, sklearn.cluster, sklearn.linear_model, label_studio_ml.model, rq, redis, gunicorn"
 
-
-class BootstrapError(Exception):
-    """Something the person at the keyboard has to change; the message says what."""
-
-
-def say(line: str) -> None:
-    print(f"bootstrap: {line}", file=sys.stderr, flush=True)
-
-
-def probe(python: str) -> tuple[int, int, bool] | None:
-    """Return major, minor and whether it can make environments; None when the program does not run."""
-    try:
-        done = subprocess.run([python, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
-        major, minor = done.stdout.decode().split()
-        return int(major), int(minor), done.returncode == 0
-    except (OSError, ValueError, subprocess.TimeoutExpired):
-        return None
+# Data folders that start with a migrated database: the demo's, and the one that the e2e tests copy.
+LABEL_STUDIO_DATA = {
+    "demo": [".labelqueue/demo/label-studio"],
+    "test": [".cache/labelstudio-template-{version}"],
+    "fast": [],
+}
 
 
 def candidates(path: str) -> list[str]:
@@ -112,7 +107,7 @@ def check_disk(needs: list[tuple[Path, float]]) -> None:
         if free < total:
             raise BootstrapError(
                 f"{folder} has {free:.1f} GB free and {total:.1f} GB are needed: free some, or move the checkout, "
-                "TMPDIR (pip unpacks there) or PIP_CACHE_DIR to a larger disk"
+                "TMPDIR (pip unpacks there), UV_CACHE_DIR or PIP_CACHE_DIR to a larger disk"
             )
 
 
@@ -139,66 +134,58 @@ def is_current(environment: Path, wanted: str, extras: str) -> bool:
     return known == wanted and (has == extras or extras == "none") and (environment / "bin" / "python").exists()
 
 
-def run(what: str, command: list[str], log: Path, environ: dict[str, str] | None = None) -> None:
-    """Run a command and append its output to `log`, with a sign of life every half minute.
+def forget(environment: Path) -> None:
+    """Remove the stamp of an environment that is about to change."""
+    if (environment / STAMP).exists():
+        (environment / STAMP).unlink()
 
-    Raises BootstrapError with the end of the log when the command fails.
+
+def cache_folder(variable: str, name: str) -> Path:
+    """Return where an installer keeps what it downloads, or the folder above that exists."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / name
+    return existing(Path(os.environ.get(variable) or default).expanduser())
+
+
+def disk_needs(uv: bool, installed: float, present: float, loaded: float) -> list[tuple[Path, float]]:
+    """Return what `check_disk` shall check, in gigabytes.
+
+    Parameters
+    ----------
+    uv : bool
+        Whether uv installs: it unpacks in its cache and links the files from there; pip unpacks in a temporary folder
+        and keeps the downloads.
+    installed, present, loaded : float
+        Size of the environments, of those already there (an update replaces files), and of the downloads.
     """
-    say(f"{what} ...")
-    began = spoken = time.monotonic()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environ
-        )
-        try:
-            while process.poll() is None:
-                time.sleep(0.2)
-                if time.monotonic() - spoken > 30:
-                    spoken = time.monotonic()
-                    say(f"  {spoken - began:4.0f} s: {last_step(log)}")
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    if process.returncode:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-25:])
-        raise BootstrapError(f"{what} failed (status {process.returncode}). The end of {log}:\n{tail}")
-    say(f"{what}: done in {time.monotonic() - began:.0f} s")
+    if not uv:
+        cache = cache_folder("PIP_CACHE_DIR", "pip")
+        return [(ROOT, installed - present + DATA), (Path(tempfile.gettempdir()), loaded), (cache, loaded)]
+    cache = cache_folder("UV_CACHE_DIR", "uv")
+    linked = cache.stat().st_dev == ROOT.stat().st_dev
+    return [(ROOT, DATA + (0 if linked else installed - present)), (cache, installed)]
 
 
-def last_step(log: Path) -> str:
-    """Return what pip or apt last said it was doing, in short."""
-    steps = re.findall(
-        r"^ *((?:Collecting|Downloading|Installing|Building|Setting up|Unpacking|Get:\d+) .*)$",
-        log.read_text(encoding="utf-8", errors="replace"),
-        re.MULTILINE,
-    )
-    return (steps[-1] if steps else "working")[:80]
+def make_ours(installer: Installer, environment: Path, stamp: str, extras: str, stop: threading.Event) -> None:
+    """Make or update our environment; its stamp is written last, so a broken run is repeated."""
+    forget(environment)
+    target = f"{ROOT}[test]" if extras == "test" else str(ROOT)
+    pins, lifts = ROOT / "constraints.txt", ROOT / "overrides.txt"
+    installer.install("labelqueue, torch, timm", environment, ["-e", target], stop, pins, lifts)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    command = [str(environment / "bin" / "python"), "-c", FIRST_IMPORT]
+    run("loading torch and timm once", command, ROOT / ".cache" / f"install{environment.name}.log", stop, environ)
+    (environment / STAMP).write_text(stamp)
 
 
-def make_environment(
-    python: str, environment: Path, wanted: str, extras: str, installs: list[tuple[str, list[str]]]
+def make_theirs(
+    installer: Installer | None, environment: Path, stamp: str, version: str, targets: list[Path], stop: threading.Event
 ) -> None:
-    """Make or update a virtual environment; its stamp is written last, so a broken run is repeated."""
-    stamp = environment / STAMP
-    if stamp.exists():
-        stamp.unlink()
-    made = probe(str(environment / "bin" / "python"))
-    if made is None or made != probe(python):
-        shutil.rmtree(environment, ignore_errors=True)
-        run(f"making {environment.name}", [python, "-m", "venv", str(environment)], ROOT / ".cache" / "venv.log")
-    for what, arguments in installs:
-        command = [
-            str(environment / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            *arguments,
-        ]
-        run(what, command, ROOT / ".cache" / f"pip{environment.name}.log")
-    stamp.write_text(f"{wanted} {extras}\n")
+    """Make Label Studio's environment when there is an `installer`, and its database where one is missing."""
+    if installer is not None:
+        forget(environment)
+        installer.install(f"Label Studio {version}", environment, [f"label-studio=={version}"], stop)
+        (environment / STAMP).write_text(stamp)
+    database.prepare(environment / "bin" / "label-studio", version, targets, ROOT / ".cache", stop)
 
 
 def install_chromium(log: Path) -> None:
@@ -210,13 +197,13 @@ def install_chromium(log: Path) -> None:
             "the browser tests need `chromium` on PATH. On Debian and Ubuntu: sudo apt-get install chromium. "
             "`make test-fast` runs everything else"
         )
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run("apt-get update", ["apt-get", "update"], log, environ)
+    environ, never = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, threading.Event()
+    run("apt-get update", ["apt-get", "update"], log, never, environ)
     install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-    run(f"installing chromium ({CHROMIUM_INSTALLED} GB)", install, log, environ)
+    run(f"installing chromium ({CHROMIUM_INSTALLED} GB)", install, log, never, environ)
 
 
-def bootstrap(purpose: str, label_studio: str) -> None:
+def bootstrap(purpose: str, label_studio: str, with_uv: bool = True) -> None:
     """Bring the checkout to where `make demo` or `make test` can start.
 
     Parameters
@@ -225,6 +212,8 @@ def bootstrap(purpose: str, label_studio: str) -> None:
         'fast' is tests without Label Studio and browser.
     label_studio : str
         Version of Label Studio.
+    with_uv : bool, default True
+        Whether to install with uv where it can be had.
     """
     extras = "none" if purpose == "demo" else "test"
     ours, theirs = ROOT / ".venv", ROOT / ".venv-labelstudio"
@@ -232,48 +221,40 @@ def bootstrap(purpose: str, label_studio: str) -> None:
     our_digest, their_digest = digest(*sources, str(ROOT)), digest(label_studio, str(ROOT))
     todo_ours = not is_current(ours, our_digest, extras)
     todo_theirs = purpose != "fast" and not is_current(theirs, their_digest, "none")
-    if todo_ours or todo_theirs:
-        check_redis(platform.system(), platform.machine(), os.environ.get("PATH", ""), os.environ.get("REDIS_URL", ""))
-        python = find_python(os.environ.get("PATH", ""))
-        installed = OURS_INSTALLED * todo_ours + LABEL_STUDIO_INSTALLED * todo_theirs
-        loaded = OURS_LOADED * todo_ours + LABEL_STUDIO_LOADED * todo_theirs
-        names = [
-            name for name, todo in (("torch with its CUDA libraries", todo_ours), ("Label Studio", todo_theirs)) if todo
-        ]
-        say(f"{' and '.join(names)}: up to {loaded:.1f} GB to download, {installed:.1f} GB on disk, once")
-        cache = Path(os.environ.get("PIP_CACHE_DIR") or "~/.cache/pip").expanduser()
-        present = sum(
-            gb
-            for todo, folder, gb in ((todo_ours, ours, OURS_INSTALLED), (todo_theirs, theirs, LABEL_STUDIO_INSTALLED))
-            if todo and folder.exists()
-        )  # an update replaces files rather than adding to them
-        check_disk(
-            [(ROOT, installed - present + DATA), (Path(tempfile.gettempdir()), loaded), (existing(cache), loaded)]
-        )
-        if todo_ours:
-            target = f"{ROOT}[test]" if extras == "test" else str(ROOT)
-            make_environment(
-                python,
-                ours,
-                our_digest,
-                extras,
-                [
-                    ("installing labelqueue, torch, timm", ["-c", str(ROOT / "constraints.txt"), "-e", target]),
-                    ("lifting Flask", ["--no-deps", "-r", str(ROOT / "overrides.txt")]),
-                ],
-            )
-        if todo_theirs:
-            make_environment(
-                python,
-                theirs,
-                their_digest,
-                "none",
-                [
-                    (f"installing Label Studio {label_studio}", [f"label-studio=={label_studio}"]),
-                ],
-            )
+    installer = choose_installer(ours, theirs, todo_ours, todo_theirs, with_uv) if todo_ours or todo_theirs else None
+    targets = [ROOT / target.format(version=label_studio) for target in LABEL_STUDIO_DATA[purpose]]
+    jobs: list[Callable[[threading.Event], None]] = []
+    if installer and todo_ours:
+        jobs.append(partial(make_ours, installer, ours, f"{our_digest} {extras}\n", extras))
+    if todo_theirs or not all(target.exists() for target in targets):
+        stamp = f"{their_digest} none\n"
+        jobs.append(partial(make_theirs, installer if todo_theirs else None, theirs, stamp, label_studio, targets))
+    side_by_side(jobs)
     if purpose == "test":
         install_chromium(ROOT / ".cache" / "apt.log")
+
+
+def choose_installer(ours: Path, theirs: Path, todo_ours: bool, todo_theirs: bool, with_uv: bool) -> Installer:
+    """Say what will be downloaded, check what the machine has, and return what installs."""
+    check_redis(platform.system(), platform.machine(), os.environ.get("PATH", ""), os.environ.get("REDIS_URL", ""))
+    python = find_python(os.environ.get("PATH", ""))
+    todo = [
+        row
+        for wanted, *row in (
+            (todo_ours, "torch with its CUDA libraries", ours, OURS_INSTALLED, OURS_LOADED),
+            (todo_theirs, "Label Studio", theirs, LABEL_STUDIO_INSTALLED, LABEL_STUDIO_LOADED),
+        )
+        if wanted
+    ]
+    names = " and ".join(name for name, _, _, _ in todo)
+    installed, loaded = sum(row[2] for row in todo), sum(row[3] for row in todo)
+    present = sum(size for _, folder, size, _ in todo if folder.exists())
+    say(f"{names}: up to {loaded:.1f} GB to download, {installed:.1f} GB on disk, once")
+    check_disk(disk_needs(with_uv, installed, present, loaded))
+    uv = find_uv(python, ROOT / ".cache") if with_uv else None
+    if with_uv and not uv:
+        check_disk(disk_needs(False, installed, present, loaded))
+    return Installer(python, uv, ROOT / ".cache")
 
 
 def main() -> int:
@@ -281,9 +262,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("purpose", choices=("demo", "test", "fast"))
     parser.add_argument("--label-studio", required=True, metavar="VERSION", help="version of Label Studio to install")
+    parser.add_argument(
+        "--installer", choices=("uv", "pip"), default="uv", help="uv: where it can be had, else pip (default); or pip"
+    )
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupt)
     try:
-        bootstrap(arguments.purpose, arguments.label_studio)
+        bootstrap(arguments.purpose, arguments.label_studio, arguments.installer == "uv")
     except BootstrapError as error:
         say(str(error))
         return 1

@@ -1,31 +1,28 @@
-"""scripts/bootstrap.py: what it refuses, what it says, and what it does not do twice."""
+"""scripts/bootstrap.py: what it refuses, what it says, what it does at once, and what it does not do twice."""
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import os
+import re
+import runpy
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import setuptools
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "bootstrap.py"
-spec = importlib.util.spec_from_file_location("bootstrap", SCRIPT)
-assert spec and spec.loader
-bootstrap = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bootstrap)
+from labelqueue import labelstudio_server
+from labelqueue.cli import build_parser
+from scripted import LABEL_STUDIO, ROOT, SCRIPTS, UV, bootstrap, database, lives, program, wait_until
 
+BootstrapError = bootstrap.BootstrapError
 Usage = namedtuple("Usage", "total used free")
-
-
-def program(path: Path, code: str) -> Path:
-    """An executable shell script."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{code}\n")
-    path.chmod(0o755)
-    return path
 
 
 def test_a_program_that_does_not_run_is_no_python(tmp_path):
@@ -50,14 +47,14 @@ def test_an_old_python_looks_for_another_and_passes_broken_shims(tmp_path, monke
 def test_without_a_usable_python_the_message_names_what_was_found_and_the_way_out(tmp_path, monkeypatch):
     old = program(tmp_path / "python3", "echo 3 8")
     monkeypatch.setattr(sys, "executable", str(old))
-    with pytest.raises(bootstrap.BootstrapError, match=r"3\.11 or 3\.12 is needed.*is 3\.8.*make PYTHON="):
+    with pytest.raises(BootstrapError, match=r"3\.11 or 3\.12 is needed.*is 3\.8.*make PYTHON="):
         bootstrap.find_python("")
 
 
 def test_a_python_without_venv_is_named(tmp_path, monkeypatch):
     bare = program(tmp_path / "python3", "echo 3 11; exit 1")
     monkeypatch.setattr(sys, "executable", str(bare))
-    with pytest.raises(bootstrap.BootstrapError, match="apt install python3-venv"):
+    with pytest.raises(BootstrapError, match="apt install python3-venv"):
         bootstrap.find_python("")
 
 
@@ -68,14 +65,14 @@ def test_folders_on_one_disk_are_added_up(tmp_path, monkeypatch, free, enough):
     if enough:
         bootstrap.check_disk(needs)
     else:
-        with pytest.raises(bootstrap.BootstrapError, match=r"9\.9 GB free and 10\.0 GB are needed"):
+        with pytest.raises(BootstrapError, match=r"9\.9 GB free and 10\.0 GB are needed"):
             bootstrap.check_disk(needs)
 
 
 def test_redis_is_asked_for_where_none_comes_with_us(tmp_path):
     bootstrap.check_redis("Linux", "x86_64", "", "")
     bootstrap.check_redis("Linux", "aarch64", "", "redis://somewhere")
-    with pytest.raises(bootstrap.BootstrapError, match=r"Darwin arm64.*redis-server.*REDIS_URL"):
+    with pytest.raises(BootstrapError, match=r"Darwin arm64.*redis-server.*REDIS_URL"):
         bootstrap.check_redis("Darwin", "arm64", str(tmp_path), "")
     program(tmp_path / "redis-server", "exit 0")
     bootstrap.check_redis("Darwin", "arm64", str(tmp_path), "")
@@ -100,39 +97,136 @@ def test_a_changed_file_changes_the_digest(tmp_path):
     assert bootstrap.digest(file, "x") != before
 
 
-def test_an_environment_is_made_and_a_failed_install_leaves_no_stamp(tmp_path, monkeypatch):
+def test_an_environment_that_is_being_changed_has_no_stamp(tmp_path):
+    (tmp_path / bootstrap.STAMP).write_text("abc none\n")
+
+    class Failing:
+        def install(self, *arguments):
+            raise BootstrapError("no network")
+
+    with pytest.raises(BootstrapError):
+        bootstrap.make_ours(Failing(), tmp_path, "abd none\n", "none", threading.Event())
+    assert not (tmp_path / bootstrap.STAMP).exists()
+
+
+def test_uv_needs_room_in_its_cache_and_none_beside_it_on_the_same_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    environment = tmp_path / ".venv"
-    bootstrap.make_environment(sys.executable, environment, "abc", "none", [("looking", ["--help"])])
-    assert bootstrap.is_current(environment, "abc", "none")
-    with pytest.raises(bootstrap.BootstrapError, match=r"installing failed(.|\n)*no such option"):
-        bootstrap.make_environment(sys.executable, environment, "abd", "none", [("installing", ["--no-such-option"])])
-    assert not (environment / bootstrap.STAMP).exists()
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "not" / "yet"))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path))
+    assert bootstrap.disk_needs(True, 7.0, 0.0, 3.4) == [(tmp_path, bootstrap.DATA), (tmp_path, 7.0)]
+    assert bootstrap.disk_needs(False, 7.0, 6.0, 3.4)[0] == (tmp_path, 1.0 + bootstrap.DATA)
+    assert sum(need for _, need in bootstrap.disk_needs(False, 7.0, 6.0, 3.4)) == pytest.approx(7.8 + bootstrap.DATA)
+    if Path("/proc").stat().st_dev != tmp_path.stat().st_dev:
+        monkeypatch.setenv("UV_CACHE_DIR", "/proc")
+        assert bootstrap.disk_needs(True, 7.0, 0.0, 3.4)[0] == (tmp_path, 7.0 + bootstrap.DATA)
+
+
+def test_the_database_is_what_the_service_looks_for():
+    for name in ("DATABASE", "MIGRATED", "INHERITED"):
+        assert getattr(database, name) == getattr(labelstudio_server, name)
+    environ = labelstudio_server.server_environment(labelstudio_server.Account(), Path("d"), 1, {})
+    assert environ.items() >= database.QUIET.items()
+    assert bootstrap.LABEL_STUDIO_DATA["demo"] == [str(build_parser().parse_args(["demo"]).data / "label-studio")]
+    template = bootstrap.LABEL_STUDIO_DATA["test"][0].format(version="{VERSION}")
+    folder, name = template.split("/")
+    assert f'TEMPLATE = ROOT / "{folder}" / f"{name}"' in (ROOT / "tests" / "e2e" / "conftest.py").read_text()
+
+
+def test_what_only_pictures_need_is_an_extra(monkeypatch):
+    told = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: told.update(options))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    assert not [row for row in told["install_requires"] if row.startswith("matplotlib")]
+    offline = told["extras_require"]["offline"]
+    assert [row for row in offline if row.startswith("matplotlib")] and set(offline) <= set(
+        told["extras_require"]["test"]
+    )
 
 
 def test_chromium_is_asked_for_where_it_cannot_be_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(bootstrap.BootstrapError, match="apt-get install chromium"):
+    with pytest.raises(BootstrapError, match="apt-get install chromium"):
         bootstrap.install_chromium(tmp_path / "log")
     program(tmp_path / "chromium", "exit 0")
     bootstrap.install_chromium(tmp_path / "log")
 
 
-def test_the_script_itself_ends_with_a_message_when_the_disk_is_full(tmp_path):
-    """A real run from a checkout that lacks environments; only the free space is pretended."""
-    (tmp_path / "scripts").mkdir()
-    code = SCRIPT.read_text().replace("shutil.disk_usage(folder).free", "1e9")
-    assert "1e9 / 1e9" in code
-    (tmp_path / "scripts" / "bootstrap.py").write_text(code)
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the scripts beside empty lists of requirements, with a uv that installs nothing and says so."""
+    shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "constraints.txt", "overrides.txt"):
         (tmp_path / name).touch()
-    run = subprocess.run(
-        [sys.executable, "scripts/bootstrap.py", "fast", "--label-studio", "1"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "REDIS_URL": "redis://x"},
-        capture_output=True,
-        text=True,
-    )
+    return tmp_path
+
+
+def command_line(checkout: Path, purpose: str) -> dict[str, object]:
+    """What `subprocess` needs to run the checkout's bootstrap without the network."""
+    environ = {"PATH": f"{checkout / 'bin'}:{os.environ['PATH']}", "HOME": str(checkout), "REDIS_URL": "redis://x"}
+    return {
+        "args": [sys.executable, "scripts/bootstrap.py", purpose, "--label-studio", "1"],
+        "cwd": checkout,
+        "env": {**environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull},
+        "text": True,
+    }
+
+
+def test_the_script_itself_ends_with_a_message_when_the_disk_is_full(checkout):
+    """A real run from a checkout that lacks environments; only the free space is pretended."""
+    script = checkout / "scripts" / "bootstrap.py"
+    code = script.read_text().replace("shutil.disk_usage(folder).free", "1e9")
+    assert "1e9 / 1e9" in code
+    script.write_text(code)
+    run = subprocess.run(**command_line(checkout, "fast"), capture_output=True)
     assert run.returncode == 1
     assert "GB to download" in run.stderr and "1.0 GB free" in run.stderr
-    assert not (tmp_path / ".venv").exists()
+    assert not (checkout / ".venv").exists() and not (checkout / ".cache").exists()
+
+
+def without_disk_and_torch(checkout: Path) -> None:
+    script = checkout / "scripts" / "bootstrap.py"
+    code, rooms = re.subn(r"shutil\.disk_usage\(folder\)\.free", "1e12", script.read_text())
+    code, imports = re.subn(r'^FIRST_IMPORT = ".+"$', 'FIRST_IMPORT = "pass"', code, flags=re.M)
+    assert rooms == imports == 1
+    script.write_text(code)
+
+
+def test_the_script_installs_both_at_once_and_nothing_the_second_time(checkout):
+    without_disk_and_torch(checkout)
+    label_studio = checkout / ".venv-labelstudio" / "bin" / "label-studio"
+    program(checkout / "label-studio", LABEL_STUDIO.format(calls=checkout / "migrations"))
+    # Each waits for the other one: in turn, they would wait for ever.
+    program(
+        checkout / "bin" / "uv",
+        f"""{UV}
+        echo "$@" >> {checkout}/calls
+        until [ $(wc -l < {checkout}/calls) = 2 ]; do sleep 0.05; done
+        case "$*" in *label-studio==1) cp {checkout}/label-studio {label_studio};; esac""",
+    )
+    first = subprocess.run(**command_line(checkout, "demo"), capture_output=True, timeout=120)
+    assert first.returncode == 0, first.stderr
+    assert "installing labelqueue" in first.stderr and "installing Label Studio 1: done" in first.stderr
+    assert (checkout / ".labelqueue" / "demo" / "label-studio" / database.MIGRATED).exists()
+    second = subprocess.run(**command_line(checkout, "demo"), capture_output=True, timeout=120)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert len((checkout / "calls").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_both_installations(checkout, number):
+    without_disk_and_torch(checkout)
+    code = f'{UV}; sleep 300 & echo $! > "{checkout}/$$.part"; mv "{checkout}/$$.part" "{checkout}/$$.pid"; wait'
+    program(checkout / "bin" / "uv", code)
+    process = subprocess.Popen(**command_line(checkout, "demo"), stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: len(list(checkout.glob("*.pid"))) == 2)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 130 and "interrupted" in said and "with pip" not in said
+        for pid in checkout.glob("*.pid"):
+            wait_until(lambda pid=pid: not lives(pid), 5)
+        assert not (checkout / ".venv" / bootstrap.STAMP).exists()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
