@@ -10,7 +10,7 @@ PACKAGES = {name: f"{root}/{name.replace('.', '/')}" for root in SOURCE_ROOTS fo
 
 setup(
     name="labelqueue",
-    version="0.1.0",
+    version="0.2.0",
     description="A Label Studio ML backend that decides which image is labeled next",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -5,7 +5,7 @@ if __name__ == "__main__":
     import os
     import sys
 
-    from labelqueue.cli.parser import main
+    from labelqueue.cli import main
 
     parser = argparse.ArgumentParser(description="Start labelqueue: web, worker and, without REDIS_URL, Redis.")
     parser.add_argument("-p", "--port", help="port of the web process (default: PORT or 9090)")

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from labelqueue import labelstudio_server
 from labelqueue.cli import build_parser
+from labelqueue.demo import label_studio
 from scripted import LABEL_STUDIO, ROOT, SCRIPTS, UV, bootstrap, database, lives, program, wait_until
 
 BootstrapError = bootstrap.BootstrapError
@@ -123,8 +123,8 @@ def test_uv_needs_room_in_its_cache_and_none_beside_it_on_the_same_disk(tmp_path
 
 def test_the_database_is_what_the_service_looks_for():
     for name in ("DATABASE", "MIGRATED", "INHERITED"):
-        assert getattr(database, name) == getattr(labelstudio_server, name)
-    environ = labelstudio_server.server_environment(labelstudio_server.Account(), Path("d"), 1, {})
+        assert getattr(database, name) == getattr(label_studio, name)
+    environ = label_studio.server_environment(label_studio.Account(), Path("d"), 1, {})
     assert environ.items() >= database.QUIET.items()
     assert bootstrap.LABEL_STUDIO_DATA["demo"] == [str(build_parser().parse_args(["demo"]).data / "label-studio")]
     template = bootstrap.LABEL_STUDIO_DATA["test"][0].format(version="{VERSION}")

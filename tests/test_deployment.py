@@ -12,9 +12,9 @@ import pytest
 import yaml
 from gunicorn.config import Config
 
+import labelqueue.web
 from labelqueue.cli.parser import build_parser
 from labelqueue.settings import DEPLOYMENT, Deployment
-from labelqueue.web import app
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -64,7 +64,7 @@ def test_the_commands_parse():
 def test_the_web_command_is_gunicorns_and_names_our_app():
     assert SERVICES["web"]["entrypoint"] == ["gunicorn"]
     given = Config().parser().parse_args(SERVICES["web"]["command"])
-    assert given.args == ["labelqueue.app:create_app()"] and callable(app.create_app)
+    assert given.args == ["labelqueue.web:create_app()"] and callable(labelqueue.web.create_app)
     assert given.bind == [f"0.0.0.0:{SERVICES['web']['environment']['PORT']}"]
 
 
@@ -124,3 +124,14 @@ def test_what_the_image_copies_exists_and_is_sent_to_the_engine():
     copied = {source for line in arguments("COPY") for source in line.split()[:-1]}
     assert copied == sent
     assert all((ROOT / source).exists() for source in copied)
+
+
+def test_the_names_of_the_version_before_still_serve():
+    import labelqueue.app
+    import labelqueue.embedding
+    import labelqueue.tending
+    import labelqueue.worker
+
+    assert labelqueue.app.create_app is labelqueue.web.create_app
+    assert labelqueue.tending.tend_job is labelqueue.worker.tend_job
+    assert labelqueue.embedding.embed_job is labelqueue.worker.embed_job

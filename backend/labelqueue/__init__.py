@@ -1,3 +1,3 @@
 """labelqueue: a Label Studio ML backend that decides which image is labeled next."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

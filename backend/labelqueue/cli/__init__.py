@@ -5,7 +5,4 @@ Imports everything; nothing imports it.
 
 from .parser import build_parser, main
 
-__all__ = [
-    "build_parser",
-    "main",
-]
+__all__ = ["build_parser", "main"]

@@ -6,7 +6,4 @@ Imports only leaves.
 from .client import LabelStudio
 from .session import LabelStudioSession
 
-__all__ = [
-    "LabelStudio",
-    "LabelStudioSession",
-]
+__all__ = ["LabelStudio", "LabelStudioSession"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 from ..labels import Value
@@ -184,16 +182,15 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     tuple of float
         Lower and upper end, within [0, 1]; (0, 1) for n = 0.
     """
+    from scipy.stats import binomtest  # a second to load, and only who has 30 controls needs it
+
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is no share: successes must be from 0 to n")
     if n == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     # Rounding must not push an end past the share itself.
-    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
+    return min(float(low), successes / n), max(float(high), successes / n)
 
 
 def report(

@@ -5,6 +5,4 @@ Imports `admin`, `jobs`, `state`, `learning` and `labels`; never images, scikit-
 
 from .app import create_app
 
-__all__ = [
-    "create_app",
-]
+__all__ = ["create_app"]

@@ -9,10 +9,4 @@ from .runtime import Runtime
 from .supervisor import serve
 from .worker import run_worker
 
-__all__ = [
-    "Runtime",
-    "embed_job",
-    "run_worker",
-    "serve",
-    "tend_job",
-]
+__all__ = ["Runtime", "embed_job", "run_worker", "serve", "tend_job"]
