@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from labelqueue.images.decoding import decode
-from labelqueue.images.rotation import small_cnn, train_rotation
+from labelqueue.images.rotation_network import small_cnn, train_rotation
 from poolselect import BAL, LeastConfidence, Pool, QueryStrategy, Random, search_balancing_factor
 
 SIZE = 32  # pixels

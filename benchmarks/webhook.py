@@ -22,9 +22,9 @@ import numpy as np
 import requests
 
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import connect
 from labelqueue.state.journal import Journal
 from labelqueue.state.project import Project
+from labelqueue.state.redis_connection import connect
 
 EMBED_FOREVER = """
 import numpy as np

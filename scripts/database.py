@@ -14,7 +14,7 @@ from pathlib import Path
 
 from steps import BootstrapError, run, say
 
-# As `labelqueue.demo.label_studio` has them, which cannot be imported before anything is installed. A test compares.
+# As `labelqueue.demo.server` has them, which cannot be imported before anything is installed. A test compares.
 DATABASE = "label_studio.sqlite3"
 MIGRATED = ".labelqueue-migrated"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")

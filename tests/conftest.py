@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import Redis, connect
 from labelqueue.state.project import Project, ProjectRef
+from labelqueue.state.redis_connection import Redis, connect
 from labelqueue.state.redis_server import EmbeddedRedis
 
 ORIGIN = "http://label-studio.test"

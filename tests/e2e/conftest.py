@@ -12,7 +12,7 @@ import pytest
 
 from e2e.harness import Backend, LabelStudioApi, free_port
 from labelqueue.demo.drawing import draw_images
-from labelqueue.demo.label_studio import Account, LabelStudioServer
+from labelqueue.demo.server import Account, LabelStudioServer
 
 ROOT = Path(__file__).parents[2]
 EXECUTABLE = ROOT / ".venv-labelstudio" / "bin" / "label-studio"

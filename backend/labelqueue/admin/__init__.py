@@ -4,7 +4,7 @@ Imports `jobs`, `state`, `ordering` and `labels`; a wish is written down here an
 """
 
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
-from .settings import change_settings, project_settings, settings_lines
+from .setting_changes import change_settings, project_settings, settings_lines
 from .status import project_list, project_status, status_lines
 from .switches import pause, reconcile, resume, retrain, rollback, soon
 

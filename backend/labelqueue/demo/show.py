@@ -25,10 +25,10 @@ from ..exceptions import LabelQueueError, SettingError, StoreError
 from ..settings import Deployment
 from ..state import Project, Redis, connect, socket_path
 from .host import DemoHost, batches
-from .label_studio import LOOPBACK, LabelStudioServer, check_port_free
+from .memory import DemoProject, DemoState, exclusive
 from .output import Output, table
+from .server import LOOPBACK, LabelStudioServer, check_port_free
 from .sources import ImageSource, drawn_source, folder_source, label_config
-from .state import DemoProject, DemoState, exclusive
 
 __all__ = ["show"]
 

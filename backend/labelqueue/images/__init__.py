@@ -7,7 +7,7 @@ from .decoding import decode
 from .embedder import Embedder
 from .fetcher import ImageFetcher
 from .pipeline import Embedded, Item, Model, embed_stream
-from .rotation import RotationNet, train_rotation
+from .rotation_network import RotationNet, train_rotation
 
 __all__ = [
     "Embedded",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import EmbedderError
-from .transformer import ViT
+from .vision_transformer import ViT
 
 if TYPE_CHECKING:
     import torch

@@ -6,15 +6,15 @@ The live service carries decisions out; `labelqueue simulate` replays the very s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..exceptions import LabelQueueError
 from .campaign import Campaign
 from .campaign_state import CampaignState
-from .draft import draft
-from .due import Due, due, open_places, runs_low
+from .due import Due, due
 from .order import Order, Place
+from .order_size import open_places, runs_low, size_of
 from .snapshot import Snapshot
 from .summary import accuracy_summary, learning_summary
 
@@ -112,10 +112,63 @@ def decide(snapshot: Snapshot) -> Decision:
             return Decision(later, campaign.state, learned, summary, again_in=wait)
     before = campaign.state
     try:
-        order = draft(campaign, snapshot, what)
+        order = _draft(campaign, snapshot, what)
     except LabelQueueError as error:
         return Decision(what, before, learned, summary, failure=error)
     kept = len(live.places) if live is not None and what.action == "refill" else 0
     if not order.places[kept:]:
         return Decision(Due("none", "every task is annotated"), campaign.state, "", summary)
     return Decision(what, campaign.state, learned, summary, order, order.places[kept:])
+
+
+def _draft(campaign: Campaign, snapshot: Snapshot, what: Due) -> Order:
+    """Return the order that follows from what is due.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        As it stands after this look's labels.
+    snapshot : Snapshot
+    what : Due
+        ``new`` or ``refill``.
+
+    Returns
+    -------
+    Order
+        A refill: the live order with places appended. A new one: number 0, and its title as version. No places when
+        every task is annotated.
+    """
+    live, tasks, rows = snapshot.live, snapshot.tasks, snapshot.rows
+    features = snapshot.features if campaign.recipe().features != "vit" else None
+    size = size_of(snapshot.settings["horizon"], snapshot.annotators)
+    if what.action == "refill" and live is not None:
+        more = campaign.rank(
+            rows,
+            tasks,
+            size=max(size - len(open_places(live, tasks)), 1),
+            first=live.labeled + len(live.places),
+            published={place.task for place in live.places},
+            features=features,
+        )
+        return replace(live, places=(*live.places, *more))
+    done = int((~tasks.unlabeled).sum())
+    places = campaign.rank(rows, tasks, size=size, first=done, features=features)
+    recipe, state, clusters = campaign.recipe(), campaign.state, campaign.state.geometry
+    return Order(
+        number=0,
+        version=recipe.title,
+        strategy=type(recipe.strategy).__name__,
+        parameters=recipe.parameters,
+        generation=snapshot.generation,
+        arrivals=snapshot.arrivals,
+        labeled=done,
+        embedded=len(rows.ids),
+        created_at=0.0,
+        places=tuple(places),
+        phase=recipe.phase,
+        why=what.why,
+        model=state.model.fingerprint if state.model else "",
+        labels=len(state.trained_on) if state.model else 0,
+        trust=state.trust,
+        centroids=f"{clusters.digest} ({clusters.why})" if clusters and recipe.name == "bal" else "",
+    )

@@ -4,7 +4,6 @@ Imports `ordering`, `learning` and `labels`, whose values it keeps.
 """
 
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
-from .connection import Redis, connect, text
 from .formats import make_readable
 from .journal import Event, Journal, read_event
 from .label_book import LabelBook
@@ -12,8 +11,9 @@ from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
 from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
+from .redis_connection import Redis, connect, text
 from .redis_server import EmbeddedRedis, socket_path
-from .snapshot import TaskColumns, read_columns, take_snapshot
+from .snapshots import TaskColumns, read_columns, take_snapshot
 
 __all__ = [
     "LIVE_VERSION",

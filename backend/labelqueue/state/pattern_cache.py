@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..block import Block, concatenate, find
 from ..exceptions import CacheError
 from ..files import write_atomically
-from .connection import text
 from .project import Project
+from .redis_connection import text
 
 __all__ = ["PatternCache"]
 

@@ -14,8 +14,8 @@ from typing import Any
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
 from ..records import known_fields
-from .connection import Redis, text
-from .project_settings import Choice, ProjectSettings
+from .redis_connection import Redis, text
+from .setting_choices import Choice, ProjectSettings
 
 __all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
 

@@ -3,11 +3,11 @@
 Imports `jobs`, `state`, `labelstudio` and what is below; every write is preceded by a look at the project's lock.
 """
 
-from .connection import connected, find_remote, secure_webhook
+from .connecting import connected, find_remote, secure_webhook
+from .execution import RefillError, carry_out
 from .publishing import Publisher
 from .reading import read_project
 from .steering import steer
-from .writing import RefillError, carry_out
 
 __all__ = [
     "Publisher",

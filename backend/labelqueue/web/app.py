@@ -18,7 +18,8 @@ from ..exceptions import LabelQueueError
 from ..settings import Deployment
 from .access import guard
 from .context import NAME, Context
-from .protocol import VIEWS, bad_request, gone, http_error, known_error, lost_store
+from .errors import bad_request, gone, http_error, known_error, lost_store
+from .protocol import VIEWS
 from .rest import api
 
 __all__ = ["create_app"]

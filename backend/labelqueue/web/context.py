@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
-from flask import current_app
+from flask import current_app, request
+from werkzeug.exceptions import BadRequest
 
 from ..settings import Deployment
 from ..state import Project, Redis, connect
 
-__all__ = ["Context", "context"]
+__all__ = ["Context", "context", "json_object"]
 
 NAME = "labelqueue"  # under which the app keeps it
 
@@ -41,3 +43,12 @@ def context() -> Context:
     found = current_app.extensions[NAME]
     assert isinstance(found, Context)
     return found
+
+
+def json_object() -> dict[str, Any]:
+    """Return the body of the present request; raises BadRequest when it is no JSON object."""
+    # Label Studio versions differ in the content type they send, so it is not looked at.
+    body = request.get_json(force=True)
+    if not isinstance(body, dict):
+        raise BadRequest("expected a JSON object")
+    return body

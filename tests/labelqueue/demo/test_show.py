@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from labelqueue.demo import show
+from labelqueue.demo.memory import DemoState
 from labelqueue.demo.output import Output
 from labelqueue.demo.sources import drawn_source, folder_source
-from labelqueue.demo.state import DemoState
 from labelqueue.exceptions import LabelQueueError, SettingError
 
 

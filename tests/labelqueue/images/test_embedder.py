@@ -108,7 +108,7 @@ def test_attention_and_patch_tokens_are_those_of_an_unfused_pass(bundled, photos
     ids=["normalized queries and keys", "registers and layer scale", "norm before, no bias"],
 )
 def test_variants_of_the_transformer(extra):
-    from labelqueue.images.transformer import ViT
+    from labelqueue.images.vision_transformer import ViT
 
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0, **TINY, **extra).eval()

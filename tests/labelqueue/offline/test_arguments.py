@@ -48,7 +48,7 @@ def test_numbers_within_bounds(kind, text, result, capsys):
 def test_the_sides_are_those_the_network_takes():
     pytest.importorskip("torch")
     from labelqueue.exceptions import EmbedderError
-    from labelqueue.images.rotation import RotationNet
+    from labelqueue.images.rotation_network import RotationNet
 
     def taken(side):
         try:

@@ -10,13 +10,13 @@ import pytest
 from labelqueue.cli.parser import main
 from labelqueue.demo.drawing import draw_images
 from labelqueue.exceptions import EmbedderError, LabelQueueError, LabelStudioError
-from labelqueue.images.rotation import RotationNet
+from labelqueue.images.rotation_network import RotationNet
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.offline import pretext
 from labelqueue.offline.folder import find_images
 from labelqueue.offline.pretext import Options, pretext_folder, pretext_project
 from labelqueue.state.project import Project, ProjectRef, TaskRow
-from labelqueue.state.snapshot import read_columns
+from labelqueue.state.snapshots import read_columns
 from labelqueue.worker.runtime import Runtime
 
 pytest.importorskip("torch")

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats  # noqa: F401  (loaded here, so that no example pays for it)
 from hypothesis import given
 from hypothesis import strategies as st
 

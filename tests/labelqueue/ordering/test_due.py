@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
-from labelqueue.ordering.due import due, refill_threshold, size_of
+from labelqueue.ordering.due import due
 from labelqueue.ordering.order import Order, Place
+from labelqueue.ordering.order_size import refill_threshold, size_of
 from labelqueue.ordering.recipe import Recipe
 from labelqueue.ordering.snapshot import Tasks
 from poolselect import FreeSel, Random

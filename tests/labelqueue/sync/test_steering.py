@@ -9,7 +9,7 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering.order import Order, Place
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED
-from labelqueue.sync.connection import connected
+from labelqueue.sync.connecting import connected
 from labelqueue.sync.publishing import SAMPLING, Publisher
 from labelqueue.sync.steering import steer
 

@@ -19,7 +19,7 @@ from labelqueue.settings import PROJECT, Deployment
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
 from labelqueue.web.app import create_app
-from labelqueue.web.protocol import gone
+from labelqueue.web.errors import gone
 
 DOCUMENT = json.loads((Path(labelqueue.__file__).parent / "web" / "openapi.json").read_text())
 HERE = "/api/v1/projects/7"

@@ -8,7 +8,7 @@ from labelqueue.exceptions import CredentialError, NotFoundError
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.settings import Deployment
 from labelqueue.state.project import Project, TaskRow
-from labelqueue.sync.connection import GONE_AFTER
+from labelqueue.sync.connecting import GONE_AFTER
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from labelqueue.demo import label_studio as labelstudio_server
-from labelqueue.demo.label_studio import Account, LabelStudioServer, check_port_free, server_environment
+from labelqueue.demo import server as labelstudio_server
+from labelqueue.demo.server import Account, LabelStudioServer, check_port_free, server_environment
 from labelqueue.exceptions import LabelStudioError, SettingError
 
 ACCOUNT = Account("a@test.local", "password", "1" * 40)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..exceptions import SettingError
 from ..files import write_atomically
-from .label_studio import Account
+from .server import Account
 
 __all__ = ["DemoProject", "DemoState", "exclusive"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labelqueue.exceptions import SettingError
 from labelqueue.settings import PROJECT
 from labelqueue.state.project import Project
-from labelqueue.state.project_settings import EXTRA_PARAMS
+from labelqueue.state.setting_choices import EXTRA_PARAMS
 
 
 def sources(project):

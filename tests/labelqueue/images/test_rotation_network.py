@@ -9,7 +9,7 @@ from safetensors.numpy import load, save
 from labelqueue.demo.drawing import draw_images
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images.decoding import decode
-from labelqueue.images.rotation import RotationNet, small_cnn, train_rotation
+from labelqueue.images.rotation_network import RotationNet, small_cnn, train_rotation
 
 torch = pytest.importorskip("torch")
 
@@ -50,7 +50,7 @@ def test_noise_teaches_it_nothing_and_it_says_so():
 
 def test_every_image_comes_in_its_four_rotations_each_under_its_own_name(landscapes):
     """Eq. 1: the minibatch whose mean cross-entropy is the loss."""
-    from labelqueue.images.rotation import _normalized, _rotations
+    from labelqueue.images.rotation_network import _normalized, _rotations
 
     turned, angles = _rotations(_normalized(landscapes[:5]))
     assert turned.shape == (20, 3, 32, 32)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labelqueue.demo.state import DemoProject, DemoState, exclusive
+from labelqueue.demo.memory import DemoProject, DemoState, exclusive
 from labelqueue.exceptions import SettingError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from labelqueue.exceptions import StoreError
 from labelqueue.settings import Deployment
-from labelqueue.state.connection import connect
+from labelqueue.state.redis_connection import connect
 from labelqueue.state.redis_server import EmbeddedRedis, find_server
 
 
