@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from . import allowed
 from .exceptions import SettingError
 
 __all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings", "settings_table"]
@@ -18,7 +17,6 @@ Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
 WARM = ("bal", "margin", "least_confidence", "entropy", "random")
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
-STRATEGY_GROUP = "labelqueue.strategies"  # entry points of installed packages that add strategies
 
 
 @dataclass(frozen=True)
@@ -54,98 +52,6 @@ class Setting:
             raise SettingError(f"setting {self.name!r} has value {raw!r}: {error}") from error
 
 
-def _choice(*allowed: str) -> Callable[[Any], str]:
-    def parse(raw: Any) -> str:
-        if raw not in allowed:
-            raise ValueError(f"allowed are {', '.join(allowed)}")
-        return str(raw)
-
-    return parse
-
-
-def _number(kind: type, low: float, high: float, *, low_open: bool = False) -> Callable[[Any], Any]:
-    noun = "a whole number" if kind is int else "a number"
-
-    def parse(raw: Any) -> Any:
-        expected = f"expected {noun} {'above' if low_open else 'from'} {low:g} to {high:g}"
-        if isinstance(raw, bool):
-            raise ValueError(expected)
-        try:
-            number = float(raw)
-        except (TypeError, ValueError):
-            raise ValueError(expected) from None
-        if not (low < number if low_open else low <= number) or not number <= high or (kind is int and number % 1):
-            raise ValueError(expected)
-        return kind(raw) if isinstance(raw, int) else kind(number)
-
-    return parse
-
-
-def _optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda raw: None if raw in (None, "", "auto") else parse(raw)
-
-
-def _seed(raw: Any) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, int | str):
-        raise ValueError("expected a whole number")
-    try:
-        return int(raw)
-    except ValueError:
-        raise ValueError("expected a whole number") from None
-
-
-def _strategy(*ours: str) -> Callable[[Any], str]:
-    def parse(raw: Any) -> str:
-        if raw in ours:
-            return str(raw)
-        # Names only: nothing is imported here, the web process has no need of numpy.
-        added = sorted(point.name for point in entry_points(group=STRATEGY_GROUP))
-        if raw not in added:
-            raise ValueError(f"allowed are {', '.join((*ours, *added))}")
-        return str(raw)
-
-    return parse
-
-
-def _prelabel(raw: Any) -> str | float:
-    if raw in ("auto", "on", "off"):
-        return str(raw)
-    if isinstance(raw, bool):  # true is what people write in JSON
-        return "on" if raw else "off"
-    try:
-        return float(_number(float, 0, 1, low_open=True)(raw))
-    except ValueError:
-        raise ValueError("allowed are auto, on, off, or a probability above 0 to 1") from None
-
-
-def _text(raw: Any) -> str:
-    if not isinstance(raw, str):
-        raise ValueError("expected text")
-    return raw
-
-
-def _origin(raw: Any) -> str:
-    """Return scheme://host[:port][/prefix] without a trailing slash."""
-    parts = urlsplit(_text(raw).strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("expected a URL such as http://localhost:8080")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-
-
-def _redis_url(raw: Any) -> str:
-    if urlsplit(_text(raw)).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("expected a URL such as redis://localhost:6379/0")
-    return str(raw)
-
-
-def _hosts(raw: Any) -> tuple[str, ...]:
-    return tuple(part.strip().lower() for part in _text(raw).split(",") if part.strip())
-
-
-def _path(raw: Any) -> Path:
-    return Path(_text(raw)).expanduser()
-
-
 def _default_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "labelqueue"
 
@@ -155,155 +61,172 @@ SETTINGS: tuple[Setting, ...] = (
         "strategy",
         "auto",
         "project",
-        _strategy("auto", *dict.fromkeys(COLD_START + WARM)),
+        allowed.strategy("auto", *dict.fromkeys(COLD_START + WARM)),
         "auto: the cold start, then the warm strategy once labels can be trusted; or one strategy throughout",
     ),
     Setting(
         "cold_start",
         "freesel",
         "project",
-        _strategy(*COLD_START),
+        allowed.strategy(*COLD_START),
         f"strategy before labels can be trusted: {', '.join(COLD_START)}",
     ),
-    Setting("warm", "bal", "project", _strategy(*WARM), f"strategy afterwards: {', '.join(WARM)}"),
+    Setting("warm", "bal", "project", allowed.strategy(*WARM), f"strategy afterwards: {', '.join(WARM)}"),
     Setting(
         "budget",
         None,
         "project",
-        _optional(_number(int, 10, 10_000_000)),
+        allowed.optional(allowed.number(int, 10, 10_000_000)),
         "labels you will pay for in total, if you know it; auto: unknown, BAL goes through its sub-pools in a circle",
     ),
     Setting(
         "batch_size",
         None,
         "project",
-        _optional(_number(int, 1, 10_000)),
+        allowed.optional(allowed.number(int, 1, 10_000)),
         "labels per BAL cycle; auto: a twentieth of the labels so far, at least 10",
     ),
     Setting(
         "retrain_every",
         None,
         "project",
-        _optional(_number(int, 1, 10_000)),
+        allowed.optional(allowed.number(int, 1, 10_000)),
         "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10",
     ),
-    Setting("switch_after", 50, "project", _number(int, 2, 1_000_000), "labels that the cold start lasts at least"),
+    Setting(
+        "switch_after", 50, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts at least"
+    ),
     Setting(
         "balancing_factor",
         None,
         "project",
-        _optional(_number(float, 0, 1_000, low_open=True)),
+        allowed.optional(allowed.number(float, 0, 1_000, low_open=True)),
         "width of BAL's sub-pools in slots; auto: grows with the trust in the model",
     ),
     Setting(
         "uncertainty",
         "margin",
         "project",
-        _choice(*UNCERTAINTY),
+        allowed.choice(*UNCERTAINTY),
         f"how BAL measures doubt: {', '.join(UNCERTAINTY)} (least_confidence is the paper's)",
     ),
     Setting(
         "bal_features",
         "vit",
         "project",
-        _choice("vit", "rotation"),
+        allowed.choice("vit", "rotation"),
         "vectors that BAL clusters: vit, or rotation (the paper's; made by `labelqueue pretext PROJECT`)",
     ),
     Setting(
         "control_share",
         0.05,
         "project",
-        _number(float, 0, 0.5),
+        allowed.number(float, 0, 0.5),
         "share of the queue drawn at random, on which the model's accuracy is measured",
     ),
     Setting(
         "prelabel",
         "auto",
         "project",
-        _prelabel,
+        allowed.prelabel,
         "pre-labels: auto (once the model is trusted), on, off, or the least probability that a pre-label needs",
     ),
     Setting(
         "trials",
         200,
         "project",
-        _number(int, 1, 10_000),
+        allowed.number(int, 1, 10_000),
         "proposals per pick of FreeSel, the best is kept; 1 is the paper's rule",
     ),
     Setting(
         "horizon",
         100,
         "project",
-        _number(int, 10, 5_000),
+        allowed.number(int, 10, 5_000),
         "tasks in the head of the published order; twice as many follow as a spare tail",
     ),
     Setting(
         "n_patterns",
         None,
         "project",
-        _optional(_number(int, 1, 50)),
+        allowed.optional(allowed.number(int, 1, 50)),
         "semantic patterns per image; auto: 1 classification, 5 detection, 10 segmentation",
     ),
     Setting(
         "attention_ratio",
         0.5,
         "project",
-        _number(float, 0, 1, low_open=True),
+        allowed.number(float, 0, 1, low_open=True),
         "share of attention whose patches form the patterns",
     ),
     Setting(
         "neighbourhood",
         2,
         "project",
-        _number(int, 1, 50),
+        allowed.number(int, 1, 50),
         "patches further apart than this many rows or columns are not linked",
     ),
-    Setting("seed", 0, "project", _seed, "any whole number; the same seed gives the same order"),
-    Setting("target", "", "project", _text, "name of the control tag that counts; empty: the first on the image"),
-    Setting("LABEL_STUDIO_URL", "http://localhost:8080", "deployment", _origin, "where Label Studio answers"),
+    Setting("seed", 0, "project", allowed.seed, "any whole number; the same seed gives the same order"),
     Setting(
-        "LABEL_STUDIO_API_KEY", "", "deployment", _text, "personal access token or legacy token of a Label Studio user"
+        "target", "", "project", allowed.text, "name of the control tag that counts; empty: the first on the image"
+    ),
+    Setting(
+        "label_map",
+        {},
+        "project",
+        allowed.label_map,
+        'labels that are called otherwise now: {"car": "vehicle"} reads what annotations call car as vehicle',
+    ),
+    Setting("LABEL_STUDIO_URL", "http://localhost:8080", "deployment", allowed.origin, "where Label Studio answers"),
+    Setting(
+        "LABEL_STUDIO_API_KEY",
+        "",
+        "deployment",
+        allowed.text,
+        "personal access token or legacy token of a Label Studio user",
     ),
     Setting(
         "REDIS_URL",
         None,
         "deployment",
-        _optional(_redis_url),
+        allowed.optional(allowed.redis_url),
         "external Redis (policy noeviction); empty: an embedded redis-server in LABELQUEUE_HOME",
     ),
-    Setting("BASIC_AUTH_USER", "", "deployment", _text, "user that Label Studio must send; empty: loopback only"),
-    Setting("BASIC_AUTH_PASS", "", "deployment", _text, "password that Label Studio must send"),
+    Setting(
+        "BASIC_AUTH_USER", "", "deployment", allowed.text, "user that Label Studio must send; empty: loopback only"
+    ),
+    Setting("BASIC_AUTH_PASS", "", "deployment", allowed.text, "password that Label Studio must send"),
     Setting(
         "LABELQUEUE_HOME",
         None,
         "deployment",
-        _optional(_path),
+        allowed.optional(allowed.path),
         "data directory; empty: labelqueue in the user's data folder",
     ),
     Setting(
         "LABELQUEUE_EMBEDDER",
         "vit_small_patch16_224.dino",
         "deployment",
-        _text,
+        allowed.text,
         "timm model name, or `bundled` for the small checkpoint in the package",
     ),
     Setting(
         "LABELQUEUE_WEIGHTS",
         None,
         "deployment",
-        _optional(_path),
+        allowed.optional(allowed.path),
         "safetensors file with the model's weights; empty: timm's hub",
     ),
     Setting(
         "LABELQUEUE_ALLOW_HOSTS",
         "",
         "deployment",
-        _hosts,
+        allowed.hosts,
         "comma-separated hosts on private addresses that images may be fetched from",
     ),
-    Setting("LABELQUEUE_WORKERS", 1, "deployment", _number(int, 1, 64), "worker processes that `serve` starts"),
-    Setting("HOST", "127.0.0.1", "deployment", _text, "address the web process listens on"),
-    Setting("PORT", 9090, "deployment", _number(int, 1, 65_535), "port the web process listens on"),
+    Setting("LABELQUEUE_WORKERS", 1, "deployment", allowed.number(int, 1, 64), "worker processes that `serve` starts"),
+    Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
+    Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )
 
 PROJECT: Mapping[str, Setting] = {s.name: s for s in SETTINGS if s.scope == "project"}
@@ -385,7 +308,7 @@ def settings_table() -> str:
     """Return the table of every setting as Markdown."""
     lines = ["| setting | default | where | what it does |", "|---|---|---|---|"]
     for setting in SETTINGS:
-        default = "" if setting.default is None else str(setting.default)
+        default = "" if setting.default in (None, {}) else str(setting.default)
         where = "project" if setting.scope == "project" else "environment"
         lines.append(f"| `{setting.name}` | {f'`{default}`' if default else ''} | {where} | {setting.help} |")
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ import pytest
 
 from e2e.conftest import ACCOUNT
 from labelqueue.labelstudio.client import LabelStudio
-from labelqueue.state.label_book import LabelBook
+from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.project import Project, ProjectRef
 from labelqueue.sync.reading import read_changes, wants_full
 
@@ -218,7 +218,7 @@ def test_a_lost_book_is_read_again(store, api, reader):
     annotate(api, reader.tasks[0], choice("cat"))
     before = reader.values()
     LabelBook(reader.project).drop(reader.tasks)
-    store.delete(reader.project.name("labels", "1"))
+    store.delete(reader.project.name("labels", FORMAT))
     assert reader.project.get("watermark") and reader.values() == before == {reader.tasks[0]: "cat"}
 
 

@@ -8,11 +8,13 @@ from typing import Any
 from ..exceptions import ProjectError, SettingError
 from ..jobs import request_tend
 from ..labels import parse_label_config
-from ..settings import PROJECT
+from ..settings import PROJECT, parse_project_settings
 from ..state import Project
 from .lines import Record, fact, moment, shown
 
 __all__ = ["change_settings", "project_settings", "settings_lines"]
+
+NAMED = 20  # labels that an error lists
 
 
 def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -35,17 +37,32 @@ def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> di
     Raises
     ------
     SettingError
-        On an unknown name, a value that is not allowed, or a `target` that the label config does not have.
+        On an unknown name, a value that is not allowed, or a `target` or a label that the label config does not have.
     """
-    if raw.get("target") and isinstance(raw["target"], str) and (config := project.get("label_config")):
-        try:
-            parse_label_config(config, raw["target"])
-        except ProjectError as error:
-            raise SettingError(f"setting 'target' has value {raw['target']!r}: {error}") from error
+    if config := project.get("label_config"):
+        _check(
+            config,
+            {**project.settings(), **parse_project_settings({k: v for k, v in raw.items() if v is not None})},
+            raw,
+        )
     changed = project.put_settings(raw, source)
     if changed:
         request_tend(project)
     return changed
+
+
+def _check(config: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise SettingError when what is set now names something that the label config does not have."""
+    if not given.get("target") and not given.get("label_map"):
+        return
+    try:
+        target = parse_label_config(config, wanted["target"])
+    except ProjectError as error:
+        raise SettingError(f"setting 'target' has value {wanted['target']!r}: {error}") from error
+    unknown = sorted(set(wanted["label_map"].values()) - set(target.labels))
+    if given.get("label_map") and unknown and not target.open:
+        have = ", ".join(target.labels[:NAMED])
+        raise SettingError(f"setting 'label_map' leads to {unknown[0]!r}, and the label config has {have}")
 
 
 def project_settings(project: Project) -> dict[str, Any]:

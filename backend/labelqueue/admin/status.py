@@ -109,13 +109,16 @@ def _learning_lines(status: Record) -> Iterator[str]:
         yield fact("", f"before the warm phase: {clause}")
     counts = ", ".join(f"{name} {count}" for name, count in learning["labels_per_class"].items())
     yield fact("labels", f"{learning['labels']} ({counts})")
-    if (without := status["labeled"] - learning["labels"]) > 0:
-        why = "no answer to the control that counts (setting `target`), a tie, or an image not embedded"
-        yield fact("", f"{without} labeled tasks give none: {why}")
+    without = learning.get("without_label", {})
+    for why, count in without.items():
+        yield fact("", f"{count} labeled tasks give none: {why}")
+    if (missing := status["labeled"] - learning["labels"] - sum(without.values())) > 0:
+        yield fact("", f"{missing} labeled tasks give none: their image is not embedded")
     if learning["model"]:
         model = f"trained on {learning['trained_on']} labels, trust {learning['trust']:.2f}"
         yield fact("model", model + (", pre-labels on" if learning["prelabels"] else ""))
     left = max(learning["retrain_every"] - learning["unlearned"], 0)
     yield fact("training", f"next after {left} more labels" if left else "due")
     for label, count in learning["dropped_labels"].items():
-        yield fact("dropped", f"label {label!r} of {count} tasks is not in the label config any more")
+        way_out = f"`labelqueue set {status['project']} label_map=...` says what it is called now"
+        yield fact("dropped", f"label {label!r} of {count} tasks is not in the label config any more; {way_out}")

@@ -3,20 +3,11 @@
 Imports only leaves; knows neither Label Studio's server nor our own state.
 """
 
-from .annotations import (
-    ANNOTATED,
-    SKIPPED,
-    UNLABELED,
-    Annotation,
-    Value,
-    classes_of,
-    read_annotation,
-    state_of,
-    unknown_labels,
-    value_of,
-)
+from .annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, read_annotation, state_of
 from .label_config import Target, parse_label_config
 from .results import result_of
+from .task_data import image_uri
+from .values import Value, classes_of, judge, unknown_labels
 
 __all__ = [
     "ANNOTATED",
@@ -26,10 +17,11 @@ __all__ = [
     "Target",
     "Value",
     "classes_of",
+    "image_uri",
+    "judge",
     "parse_label_config",
     "read_annotation",
     "result_of",
     "state_of",
     "unknown_labels",
-    "value_of",
 ]

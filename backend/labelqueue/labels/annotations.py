@@ -1,37 +1,40 @@
-"""What people said of a task: annotations reduced to the labels in them, and the one value they come to."""
+"""What people said of a task: annotations reduced to the labels in them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from .label_config import CONTROLS, PATH, Target
+from .label_config import CONTROLS, SHAPES, Path
 
-__all__ = [
-    "ANNOTATED",
-    "SKIPPED",
-    "UNLABELED",
-    "Annotation",
-    "Value",
-    "classes_of",
-    "counted",
-    "read_annotation",
-    "state_of",
-    "unknown_labels",
-    "value_of",
-]
+__all__ = ["ANNOTATED", "SKIPPED", "UNLABELED", "Annotation", "Answer", "counted", "read_annotation", "state_of"]
 
 # What became of a task: one letter each, as it is stored.
 UNLABELED, ANNOTATED, SKIPPED = "u", "a", "s"
 
-# A class for controls that give one; else the sorted labels that are present, () when all are absent. A task without
-# a label has no value (None).
-Value = str | tuple[str, ...]
-
 # A result keeps its labels in its value under the lower-case tag of its control.
-KEYS = tuple(tag.lower() for tag in CONTROLS)
+KEYS = {tag.lower(): kind for tag, (kind, _) in CONTROLS.items()}
+DRAWN = {key for key, kind in KEYS.items() if kind != "classification"} | {tag.lower() for tag in SHAPES}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one annotation says with one control, without its geometry.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        Labels found, each once, sorted.
+    bare : bool
+        Whether a region, or an answer, carries no label.
+    drawn : bool
+        Whether it draws regions.
+    """
+
+    paths: tuple[Path, ...] = ()
+    bare: bool = False
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Annotation:
         The star. Annotations imported without saying so have it.
     cancelled : bool
         A skip.
-    values : mapping of str to tuple of str
-        Name of a control to the labels found for it, each once, sorted. It covers every control, so that another
-        target or another label config needs no second reading.
+    answers : mapping of str to Answer
+        Name of a control to what was said with it. It covers every control, so that another target or another label
+        config needs no second reading.
+    unreadable : bool
+        Whether a part of it is no answer in any form we know: imports store whatever they are given.
     """
 
     id: int
@@ -60,18 +65,24 @@ class Annotation:
     user: int | None
     ground_truth: bool
     cancelled: bool
-    values: Mapping[str, tuple[str, ...]]
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    unreadable: bool = False
 
     def dump(self) -> list[Any]:
         """Return the form that goes into JSON."""
-        return [self.id, self.updated_at, self.user, int(self.ground_truth), int(self.cancelled), dict(self.values)]
+        said = {name: [one.paths, int(one.bare), int(one.drawn)] for name, one in self.answers.items()}
+        flags = [int(self.ground_truth), int(self.cancelled)]
+        return [self.id, self.updated_at, self.user, *flags, said, int(self.unreadable)]
 
     @classmethod
     def load(cls, row: Sequence[Any]) -> Annotation:
         """Read `dump`'s form."""
-        number, updated_at, user, ground_truth, cancelled, values = row[:6]
-        found = {str(control): tuple(labels) for control, labels in values.items()}
-        return cls(number, updated_at, user, bool(ground_truth), bool(cancelled), found)
+        number, updated_at, user, ground_truth, cancelled, said, unreadable = row[:7]
+        answers = {
+            str(control): Answer(tuple(map(tuple, paths)), bool(bare), bool(drawn))
+            for control, (paths, bare, drawn, *_) in said.items()
+        }
+        return cls(number, updated_at, user, bool(ground_truth), bool(cancelled), answers, bool(unreadable))
 
 
 def read_annotation(raw: Mapping[str, Any]) -> Annotation:
@@ -80,23 +91,39 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
     Parameters
     ----------
     raw : mapping
-        With the keys id, updated_at, completed_by, ground_truth, was_cancelled and result. Regions without a label,
-        and results of other tags, hold no labels and are passed over.
+        With the keys id, updated_at, completed_by, ground_truth, was_cancelled and result. Results of tags that give
+        no labels are passed over.
     """
-    found: dict[str, set[str]] = {}
-    for item in raw["result"] or ():
-        value, control = item.get("value"), item.get("from_name")
-        if isinstance(value, Mapping) and isinstance(control, str):
-            labels = {label for key in KEYS if key in value for label in _labels(value[key])}
-            if labels:
-                found.setdefault(control, set()).update(labels)
+    results = raw["result"]
+    items = results if isinstance(results, list) else []
+    answers: dict[str, Answer] = {}
+    unreadable = not isinstance(results, list | None)
+    named = {item.get("id") for item in items if isinstance(item, Mapping) and _has_labels(item)}
+    for item in items:
+        if not isinstance(item, Mapping):
+            unreadable = True
+            continue
+        kind, control, value = _kind(item), item.get("from_name"), item.get("value")
+        if kind not in KEYS and kind not in DRAWN:  # a relation, a text, and whatever else gives no labels
+            continue
+        if not isinstance(control, str) or not isinstance(value, Mapping):
+            unreadable = True
+            continue
+        paths = _paths(value.get(kind)) if kind in KEYS else ()
+        if paths is None:
+            unreadable = True
+            continue
+        # A shape of `Labels` comes as two items of one id: the shape, and its labels.
+        bare = not paths and (kind in KEYS or item.get("id") is None or item.get("id") not in named)
+        answers[control] = _joined(answers.get(control), Answer(paths, bare, kind in DRAWN))
     return Annotation(
         int(raw["id"]),
         str(raw["updated_at"]),
         _user(raw.get("completed_by")),
         bool(raw.get("ground_truth")),
         bool(raw.get("was_cancelled")),
-        {control: tuple(sorted(labels)) for control, labels in found.items()},
+        answers,
+        unreadable,
     )
 
 
@@ -113,69 +140,46 @@ def state_of(annotations: Sequence[Annotation]) -> str:
     return SKIPPED if all(one.cancelled for one in annotations) else ANNOTATED
 
 
-def unknown_labels(annotations: Iterable[Annotation], target: Target) -> set[str]:
-    """Return the labels that annotations give the target's control and the label config does not have (any more).
+def _kind(item: Mapping[str, Any]) -> str:
+    """Return what a result is: its type, or what its value holds labels of."""
+    kind, value = item.get("type"), item.get("value")
+    if isinstance(kind, str) and (kind.lower() in KEYS or kind.lower() in DRAWN):
+        # Of a shape that carries its labels itself the labels count.
+        held = [key for key in KEYS if isinstance(value, Mapping) and key in value]
+        return held[0] if kind.lower() not in KEYS and held else kind.lower()
+    if kind is None and isinstance(value, Mapping):
+        return next((key for key in KEYS if key in value), "")
+    return ""
 
-    A step above a label, such as "animal" above "animal > cat", is known; it counts for nothing.
-    """
-    given = {label for one in counted(annotations) for label in one.values.get(target.control_name, ())}
-    given.difference_update(target.labels)
-    if target.open or not given:
-        return set()
-    paths = [label.split(PATH) for label in target.labels] if target.nested else []
-    return given - {PATH.join(steps[:end]) for steps in paths for end in range(1, len(steps))}
+
+def _has_labels(item: Mapping[str, Any]) -> bool:
+    kind, value = _kind(item), item.get("value")
+    return kind in KEYS and kind in DRAWN and isinstance(value, Mapping) and bool(_paths(value.get(kind)))
 
 
-def value_of(annotations: Iterable[Annotation], target: Target) -> Value | None:
-    """Return what the annotations of one task come to, or None when that is no label.
+def _joined(before: Answer | None, more: Answer) -> Answer:
+    if before is None:
+        return more
+    paths = tuple(sorted({*before.paths, *more.paths}))
+    return Answer(paths, before.bare or more.bare, before.drawn or more.drawn)
 
-    Parameters
-    ----------
-    annotations : iterable of Annotation
-        All of one task's, in any order.
-    target : Target
-        The control that counts. Labels that it does not have (any more) count for nothing.
 
-    Notes
-    -----
-    Skips have no say, and ground truth overrides everybody else.
-
-    One class per task: every annotation with exactly one class has a vote, so submitting nothing is no vote; most votes
-    win, and a tie for the first place is no label.
-
-    Several labels per task: every annotation votes on every label, and submitting nothing says that all are absent. The
-    majority decides label by label. If it is undecided on any label, the task has no label: people disagree on the
-    task, and taking the label for absent would teach a guess as if somebody had said it.
-    """
-    votes = [_vote(one, target) for one in counted(annotations)]
-    if target.multi:
-        present = Counter(label for vote in votes for label in vote)
-        if not votes or any(2 * count == len(votes) for count in present.values()):
+def _paths(value: Any) -> tuple[Path, ...] | None:
+    """Return the labels in a result's value, a list of names or of paths, or one rating; None for anything else."""
+    if value in (None, ""):
+        return ()
+    found = set()
+    for label in value if isinstance(value, list) else [value]:
+        steps = label if isinstance(label, list) and isinstance(value, list) else [label]
+        if not all(isinstance(step, str | int | float) for step in steps):
             return None
-        return tuple(sorted(label for label, count in present.items() if 2 * count > len(votes)))
-    first = Counter(vote[0] for vote in votes if len(vote) == 1).most_common(2)
-    if not first or (len(first) == 2 and first[0][1] == first[1][1]):
-        return None
-    return first[0][0]
+        if path := tuple(_text(step) for step in steps if step != ""):
+            found.add(path)
+    return tuple(sorted(found))
 
 
-def classes_of(target: Target, values: Iterable[Value]) -> tuple[str, ...]:
-    """Return the target's labels in the order of the config, or, where it leaves them open, those seen, sorted."""
-    if not target.open:
-        return target.labels
-    return tuple(sorted({label for value in values for label in ((value,) if isinstance(value, str) else value)}))
-
-
-def _vote(annotation: Annotation, target: Target) -> tuple[str, ...]:
-    given = annotation.values.get(target.control_name, ())
-    return given if target.open else tuple(label for label in given if label in target.labels)
-
-
-def _labels(value: Any) -> list[str]:
-    """Return the labels in a result's value: a list of names or of paths, or one rating."""
-    if not isinstance(value, list):
-        return [] if value in (None, "") else [str(value)]
-    return [PATH.join(map(str, label)) if isinstance(label, list) else str(label) for label in value if label]
+def _text(step: str | float) -> str:
+    return str(int(step)) if isinstance(step, float) and step.is_integer() else str(step)
 
 
 def _user(raw: Any) -> int | None:

@@ -16,9 +16,10 @@ TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 def least_probability(setting: str | float, trust: float, target: Target) -> float | None:
     """Return the probability an answer needs to be filled in, or None when nothing is filled in.
 
-    Whether a label is present somewhere in an image is no box and no mask: region controls get no pre-labels.
+    Whether a label is present somewhere in an image is no box and no mask: region controls get no pre-labels. Nor does
+    a control whose choices come with each task: the model may know labels that this task does not offer.
     """
-    if target.kind != "classification" or setting == "off":
+    if target.kind != "classification" or target.open or setting == "off":
         return None
     if setting == "auto":
         return 0.0 if trust > TRUSTED else None

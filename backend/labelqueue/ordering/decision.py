@@ -86,8 +86,9 @@ def decide(snapshot: Snapshot) -> Decision:
     learned = reason or snapshot.learned
 
     def summary() -> Mapping[str, Any]:
-        learning = learning_summary(campaign, labels, pool=len(tasks)) | {"dropped_labels": snapshot.labels.dropped}
-        return {"learning": learning, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
+        learning = learning_summary(campaign, labels, pool=len(tasks))
+        told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
+        return {"learning": learning | told, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
 
     what = due(
         live,

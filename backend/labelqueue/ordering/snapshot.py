@@ -134,19 +134,27 @@ class Labels:
         The labels there are, each once.
     dropped : mapping of str to int
         Labels that annotations give and the label config does not have (any more), with the number of tasks.
+    without : mapping of str to int
+        Why annotated tasks have no label, with the number of tasks.
     """
 
     tasks: NDArray[np.int64]
     codes: NDArray[np.int32]
     values: tuple[Value, ...]
     dropped: Mapping[str, int] = field(default_factory=dict)
+    without: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, labels: Mapping[int, Value], dropped: Mapping[str, int] | None = None) -> Labels:
+    def of(
+        cls,
+        labels: Mapping[int, Value],
+        dropped: Mapping[str, int] | None = None,
+        without: Mapping[str, int] | None = None,
+    ) -> Labels:
         """Return the columns of a mapping from task to label, oldest first."""
         code = {value: number for number, value in enumerate(dict.fromkeys(labels.values()))}
         codes = np.array([code[value] for value in labels.values()], dtype=np.int32)
-        return cls(np.array(list(labels), dtype=np.int64), codes, tuple(code), dropped or {})
+        return cls(np.array(list(labels), dtype=np.int64), codes, tuple(code), dropped or {}, without or {})
 
     def __len__(self) -> int:
         return int(self.tasks.size)

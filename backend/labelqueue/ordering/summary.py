@@ -16,6 +16,8 @@ from .campaign import Campaign, share_of
 
 __all__ = ["accuracy_summary", "learning_summary"]
 
+NOTHING_TO_LEARN = "a control to learn from, and the label config has none: the cold start orders for ever"
+
 
 def learning_summary(campaign: Campaign, labels: Mapping[int, Value], *, pool: int) -> dict[str, Any]:
     """Return phase, model and labels.
@@ -39,6 +41,8 @@ def learning_summary(campaign: Campaign, labels: Mapping[int, Value], *, pool: i
         switch_after=settings["switch_after"],
         has_model=state.model is not None,
     )
+    if campaign.target.kind == "none":
+        waits = [NOTHING_TO_LEARN]
     counts = Counter(name for value in labels.values() for name in ([value] if isinstance(value, str) else value))
     return {
         "phase": course.phase,

@@ -43,7 +43,7 @@ PARTS: Mapping[str, Part] = {
     "facts": Part(1, ("info", "lock", "fence", "queued", "tending"), {}),
     "settings": Part(1, ("settings", "extra_params"), {}),
     "tasks": Part(1, ("tasks",), READ_AGAIN),
-    "labels": Part(1, ("labels:*",), READ_AGAIN),
+    "labels": Part(2, ("labels:*",), READ_AGAIN),
     "journal": Part(1, ("journal", "annotators"), READ_AGAIN),
     "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),
     "campaign": Part(1, ("campaign",), {"learned": "", "standing": "{}"}),

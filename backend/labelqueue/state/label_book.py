@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..labels import Annotation, Target, Value, classes_of, state_of, unknown_labels, value_of
+from ..labels import Annotation, Target, Value, classes_of, judge, state_of, unknown_labels
 from .project import Project
 
 __all__ = ["LabelBook", "Labels"]
 
-FORMAT = "1"  # of the rows; those of another format are not looked at, and read again from Label Studio
+FORMAT = "2"  # of the rows; those of another format are not looked at, and read again from Label Studio
 COMPLETE = b"complete"  # a field beside the tasks
 
 
@@ -28,11 +28,14 @@ class Labels:
         The target's labels in the order of the config; for a config that takes them from the tasks, those seen, sorted.
     dropped : dict of str to int
         Labels that annotations give and the label config does not have (any more), with the number of tasks.
+    without : dict of str to int
+        Why tasks that people annotated have no label, with the number of tasks.
     """
 
     values: dict[int, Value]
     classes: tuple[str, ...]
     dropped: dict[str, int]
+    without: dict[str, int]
 
 
 class LabelBook:
@@ -95,16 +98,21 @@ class LabelBook:
         return {task: [Annotation.load(row) for row in rows] for task, rows in self._rows()}
 
     def labels(self, target: Target) -> Labels:
-        """Return the labels that the annotations come to for this target; see `labels.value_of` for the rules."""
+        """Return the labels that the annotations come to for this target; see `labels.judge` for the rules."""
         found: list[tuple[int, int, Value]] = []
         dropped: Counter[str] = Counter()
+        without: Counter[str] = Counter()
         for task, said in self.annotations().items():
             dropped.update(unknown_labels(said, target))
-            value = value_of(said, target)
-            if value is not None:
-                found.append((min(one.id for one in said if not one.cancelled), task, value))
+            verdict = judge(said, target)
+            if verdict.value is not None:
+                found.append((min(one.id for one in said if not one.cancelled), task, verdict.value))
+            elif verdict.why:
+                without[verdict.why] += 1
         values = {task: value for _, task, value in sorted(found, key=lambda row: row[:2])}
-        return Labels(values, classes_of(target, values.values()), dict(sorted(dropped.items())))
+        return Labels(
+            values, classes_of(target, values.values()), dict(sorted(dropped.items())), dict(without.most_common())
+        )
 
     @property
     def complete(self) -> bool:

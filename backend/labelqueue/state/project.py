@@ -210,7 +210,8 @@ class Project:
 
     def target(self) -> Target:
         """Return what the label config asks of an image; raises ProjectError when it asks nothing we know."""
-        return parse_label_config(self.get("label_config"), self.settings()["target"])
+        settings = self.settings()
+        return parse_label_config(self.get("label_config"), settings["target"], settings["label_map"])
 
     # -- settings
 

@@ -110,6 +110,7 @@ def take_snapshot(
     embedded = columns.embedded_in(cache)
     ids, sources = columns.ids[embedded], columns.sources[embedded]
     book, here = LabelBook(project).labels(target), set(ids.tolist())
+    values = {task: value for task, value in book.values.items() if task in here}
     network, missing = facts.get("rotation_generation", ""), ""
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
@@ -118,7 +119,7 @@ def take_snapshot(
         target=target,
         settings=settings,
         tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project)),
-        labels=Labels.of({task: value for task, value in book.values.items() if task in here}, book.dropped),
+        labels=Labels.of(values, book.dropped, book.without),
         state=load_campaign(project),
         live=live,
         generation=cache.generation,

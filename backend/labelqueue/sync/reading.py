@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, read_annotation
+from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, image_uri, read_annotation
 from ..labelstudio import LabelStudio
 from ..state import Event, LabelBook, PatternCache, Project, TaskRow
 
-__all__ = ["FULL_EVERY", "drop_deleted", "image_uri", "read_changes", "read_project", "task_row", "wants_full"]
+__all__ = ["FULL_EVERY", "drop_deleted", "read_changes", "read_project", "task_row", "wants_full"]
 
 FULL_EVERY = 3600.0  # seconds between complete readings
 FULL_AT_MOST_EVERY = 60.0  # seconds, when only the number of tasks asks for one
@@ -54,16 +54,6 @@ def _misses(project: Project, client: LabelStudio) -> bool:
     return count < known or time.time() - float(project.get("full_at", "0")) > FULL_AT_MOST_EVERY
 
 
-def image_uri(data: Mapping[str, Any], field: str) -> str:
-    """Return the image's URI in a task's data; the first of a list; empty when there is none."""
-    value = data.get(field)
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    if isinstance(value, Mapping):
-        value = value.get("url", "")
-    return value if isinstance(value, str) else ""
-
-
 def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
     """Return what we keep of a task as the API shows it, with the state that Label Studio's own counts claim."""
     if task.get("total_annotations") or task.get("is_labeled"):
@@ -72,7 +62,7 @@ def task_row(task: Mapping[str, Any], target: Target) -> TaskRow:
         state = SKIPPED
     else:
         state = UNLABELED
-    return TaskRow(image_uri(task.get("data") or {}, target.image_field), state)
+    return TaskRow(image_uri(task.get("data"), target.image_field), state)
 
 
 def wants_full(project: Project, target: Target) -> bool:

@@ -57,7 +57,11 @@ def test_nothing_is_said_of_what_is_in_order():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"labeled": 27}, "2 labeled tasks give none: no answer to the control that counts (setting `target`)"),
+        ({"labeled": 27}, "2 labeled tasks give none: their image is not embedded"),
+        (
+            {"labeled": 28, "learning": STATUS["learning"] | {"without_label": {"people disagree": 3}}},
+            "3 labeled tasks give none: people disagree",
+        ),
         ({"hold": "'r1' was chosen by a rollback"}, "'r1' was chosen by a rollback; `labelqueue resume 7` ends this"),
         ({"paused": "by an admin"}, "paused         by an admin"),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),

@@ -1,27 +1,12 @@
-"""Annotations reduced to labels, and several of them to one value."""
+"""Annotations reduced to the labels in them, whatever an import put there."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.labels.annotations import Annotation, read_annotation, unknown_labels, value_of
-from labelqueue.labels.label_config import parse_label_config
-
-IMAGE = '<Image name="image" value="$image"/>'
-CHOICES = '<Choice value="cat"/><Choice value="dog"/><Choice value="bird"/>'
-SINGLE = parse_label_config(f'<View>{IMAGE}<Choices name="c" toName="image">{CHOICES}</Choices></View>')
-MULTI = parse_label_config(
-    f'<View>{IMAGE}<Choices name="c" toName="image" choice="multiple">{CHOICES}</Choices></View>'
-)
-OPEN = parse_label_config(f'<View>{IMAGE}<Choices name="c" toName="image" value="$choices"/></View>')
-
-
-def said(number, *labels, truth=False, skip=False, user=1, control="c"):
-    values = {control: tuple(sorted(labels))} if labels else {}
-    return Annotation(number, "2026-11-21T10:00:00Z", user, truth, skip, values)
+from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, Answer, read_annotation, state_of
 
 
 def result(control, kind, value, **more):
@@ -41,53 +26,122 @@ def raw(*results, **more):
 
 # As Label Studio 1.23.2 stores what its editor submits; tests/e2e/test_labels.py sends them to a real one.
 BOX = {"x": 10, "y": 10, "width": 20, "height": 20, "rotation": 0}
+POINTS = [[1, 1], [2, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(
-    ("results", "labels"),
+    ("results", "paths"),
     [
-        ([result("c", "choices", ["cat"])], ("cat",)),
-        ([result("c", "choices", ["dog", "cat"])], ("cat", "dog")),
-        ([result("c", "choices", [["animal", "cat"], ["stone"]])], ("animal > cat", "stone")),
-        ([result("c", "rating", 3)], ("3",)),
-        ([result("c", "taxonomy", [["animal", "cat"], ["animal", "dog"]])], ("animal > cat", "animal > dog")),
-        ([result("c", "rectanglelabels", ["cat"], **BOX)] * 2, ("cat",)),
-        ([result("c", "rectanglelabels", ["dog", "cat"], **BOX)], ("cat", "dog")),
-        ([result("c", "ellipselabels", ["cat"], x=1, y=1, radiusX=2, radiusY=2, rotation=0)], ("cat",)),
-        ([result("c", "keypointlabels", ["cat"], x=1, y=1, width=0.5)], ("cat",)),
-        ([result("c", "polygonlabels", ["cat"], points=[[1, 1], [2, 2], [1, 2]], closed=True)], ("cat",)),
-        ([result("c", "brushlabels", ["cat"], format="rle", rle=[0, 1, 2])], ("cat",)),
+        ([result("c", "choices", ["cat"])], [["cat"]]),
+        ([result("c", "choices", ["dog", "cat"])], [["cat"], ["dog"]]),
+        ([result("c", "choices", [["animal", "cat"], ["stone"]])], [["animal", "cat"], ["stone"]]),
+        ([result("c", "rating", 3)], [["3"]]),
+        ([result("c", "rating", 3.0)], [["3"]]),
+        ([result("c", "taxonomy", [["animal", "cat"], ["animal", "dog"]])], [["animal", "cat"], ["animal", "dog"]]),
+        ([result("c", "rectanglelabels", ["cat"], **BOX)] * 2, [["cat"]]),
+        ([result("c", "rectanglelabels", ["dog", "cat"], **BOX)], [["cat"], ["dog"]]),
+        ([result("c", "ellipselabels", ["cat"], x=1, y=1, radiusX=2, radiusY=2, rotation=0)], [["cat"]]),
+        ([result("c", "keypointlabels", ["cat"], x=1, y=1, width=0.5)], [["cat"]]),
+        ([result("c", "polygonlabels", ["cat"], points=POINTS, closed=True)], [["cat"]]),
+        ([result("c", "brushlabels", ["cat"], format="rle", rle=[0, 1, 2])], [["cat"]]),
+        ([result("c", "bitmasklabels", ["cat"], imageDataURL="data:")], [["cat"]]),
+        ([result("c", "vectorlabels", ["cat"], vertices=[])], [["cat"]]),
+        ([result("c", "labels", ["cat"], **BOX)], [["cat"]]),
+        ([{"from_name": "c", "type": "rectangle", "value": {"labels": ["cat"], **BOX}}], [["cat"]]),
+        ([{"from_name": "c", "value": {"choices": ["cat"]}}], [["cat"]]),
+        ([result("c", "choices", ["a > b"])], [["a > b"]]),
     ],
 )
-def test_the_labels_of_every_control_are_found(results, labels):
-    assert read_annotation(raw(*results)).values == {"c": labels}
+def test_the_labels_of_every_control_are_found(results, paths):
+    read = read_annotation(raw(*results))
+    assert read.answers["c"].paths == tuple(map(tuple, paths))
+    assert not read.answers["c"].bare and not read.unreadable
 
 
 @pytest.mark.parametrize(
     "item",
     [
-        {"from_name": "c", "type": "rectangle", "value": BOX},
         {"from_name": "t", "type": "textarea", "value": {"text": ["cat"]}},
-        {"type": "relation", "from_id": "a", "to_id": "b"},
-        result("c", "rating", None),
-        result("c", "choices", []),
-        result("c", "choices", [""]),
+        {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"},
+        {"from_name": "p", "type": "pairwise", "value": {"selected": "left"}},
+        {"from_name": "d", "type": "datetime", "value": {"datetime": "2026"}},
+        {},
     ],
 )
-def test_results_without_a_label_are_passed_over(item):
-    assert read_annotation(raw(item)).values == {}
+def test_results_that_give_no_labels_are_passed_over(item):
+    read = read_annotation(raw(item))
+    assert read.answers == {} and not read.unreadable
+
+
+@pytest.mark.parametrize(
+    ("item", "drawn"),
+    [
+        ({"from_name": "c", "type": "rectangle", "value": BOX}, True),
+        ({"from_name": "c", "type": "rectanglelabels", "value": BOX}, True),
+        (result("c", "rectanglelabels", [], **BOX), True),
+        (result("c", "rating", None), False),
+        (result("c", "choices", []), False),
+        (result("c", "choices", [""]), False),
+    ],
+)
+def test_answers_without_a_label_are_told_from_no_answer(item, drawn):
+    (answer,) = read_annotation(raw(item)).answers.values()
+    assert answer == Answer((), bare=True, drawn=drawn)
+
+
+def test_a_shape_and_its_labels_are_two_items_of_one_id():
+    shape = {"id": "r1", "from_name": "box", "type": "rectangle", "value": BOX}
+    named = {"id": "r1", **result("c", "labels", ["word"], **BOX)}
+    read = read_annotation(raw(shape, named))
+    assert read.answers == {"box": Answer((), False, True), "c": Answer((("word",),), False, True)}
+    assert read_annotation(raw({**shape, "id": "r2"}, named)).answers["box"].bare
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [None],
+        ["x"],
+        [["x"]],
+        [7],
+        "cat",
+        {"choices": ["cat"]},
+        [{"from_name": None, "type": "choices", "value": {"choices": ["cat"]}}],
+        [{"from_name": "c", "type": "choices", "value": None}],
+        [{"from_name": "c", "type": "choices", "value": {"choices": [{"a": 1}]}}],
+        [{"from_name": "c", "type": "choices", "value": {"choices": {"a": 1}}}],
+        [{"from_name": "c", "type": "taxonomy", "value": {"taxonomy": [["a", None]]}}],
+    ],
+)
+def test_what_is_no_answer_is_noticed_and_the_rest_is_read(results):
+    items = [*results, result("d", "choices", ["dog"])] if isinstance(results, list) else results
+    read = read_annotation(raw(result=items))
+    assert read.unreadable
+    assert not isinstance(results, list) or read.answers["d"].paths == (("dog",),)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(["type", "from_name", "value", "id", "choices", "labels", "rectanglelabels", "x"])
+ITEM = st.dictionaries(KEYS, JSON | st.sampled_from(["choices", "rectangle", "labels", "taxonomy"]), max_size=6)
+
+
+@given(JSON | st.lists(ITEM, max_size=4))
+def test_any_result_is_read_or_marked(value):
+    read = read_annotation(raw(result=value))
+    assert Annotation.load(json.loads(json.dumps(read.dump()))) == read
+    assert isinstance(value, list | None) or read.unreadable
 
 
 def test_every_control_is_kept_so_that_another_target_needs_no_second_reading():
     both = raw(result("c", "choices", ["cat"]), result("box", "rectanglelabels", ["dog"], **BOX))
-    assert read_annotation(both).values == {"c": ("cat",), "box": ("dog",)}
-    boxes = parse_label_config(
-        f'<View>{IMAGE}<Choices name="c" toName="image">{CHOICES}</Choices>'
-        '<RectangleLabels name="box" toName="image"><Label value="dog"/></RectangleLabels></View>',
-        "box",
-    )
-    assert value_of([read_annotation(both)], boxes) == ("dog",)
-    assert value_of([read_annotation(both)], SINGLE) == "cat"
+    assert {name: one.paths for name, one in read_annotation(both).answers.items()} == {
+        "c": (("cat",),),
+        "box": (("dog",),),
+    }
 
 
 def test_the_facts_of_an_annotation_survive_storing():
@@ -95,86 +149,9 @@ def test_the_facts_of_an_annotation_survive_storing():
     assert (one.id, one.user, one.ground_truth, one.cancelled) == (4, 9, True, False)
     assert Annotation.load(json.loads(json.dumps(one.dump()))) == one
     nobody = read_annotation(raw(completed_by=None, was_cancelled=True, result=None))
-    assert (nobody.user, nobody.cancelled, nobody.values) == (None, True, {})
+    assert (nobody.user, nobody.cancelled, nobody.answers, nobody.unreadable) == (None, True, {}, False)
 
 
-@pytest.mark.parametrize(
-    ("annotations", "single", "multi"),
-    [
-        ([], None, None),
-        ([said(1, "cat")], "cat", ("cat",)),
-        ([said(1)], None, ()),  # submitted empty
-        ([said(1, "cat", skip=True)], None, None),
-        ([said(1, "cat", skip=True), said(2, "dog")], "dog", ("dog",)),
-        ([said(1, "cat"), said(2, "dog")], None, None),
-        ([said(1, "cat"), said(2, "dog"), said(3, "cat")], "cat", ("cat",)),
-        ([said(1, "cat"), said(2, "dog"), said(3, "bird")], None, ()),
-        ([said(1, "cat"), said(2)], "cat", None),
-        ([said(1, "cat"), said(2), said(3)], "cat", ()),
-        ([said(1, "cat", "dog"), said(2, "cat")], "cat", None),  # undecided on the dog
-        ([said(1, "cat", "dog"), said(2, "cat", "dog")], None, ("cat", "dog")),
-        ([said(1, "cat", "dog"), said(2, "cat", "bird"), said(3, "cat", "dog")], None, ("cat", "dog")),
-        ([said(1, "cat"), said(2, "cat"), said(3, "dog", truth=True)], "dog", ("dog",)),
-        ([said(1, "cat"), said(2, truth=True)], None, ()),
-        ([said(1, "cat"), said(2, "dog", truth=True), said(3, "bird", truth=True)], None, None),
-        ([said(1, "cat"), said(2, "dog", truth=True, skip=True)], "cat", ("cat",)),
-        ([said(1, "whale")], None, ()),  # not in the config (any more)
-        ([said(1, "whale", "cat")], "cat", ("cat",)),
-        ([said(1, "cat", control="other")], None, ()),
-    ],
-)
-def test_several_annotations_come_to_one_value(annotations, single, multi):
-    assert value_of(annotations, SINGLE) == single
-    assert value_of(annotations, MULTI) == multi
-
-
-def test_labels_that_the_config_lost_are_named():
-    annotations = [said(1, "cat", "whale"), said(2, "ghost", skip=True), said(3, "unicorn", control="other")]
-    assert unknown_labels(annotations, SINGLE) == {"whale"}
-    assert unknown_labels([*annotations, said(4, "cat", truth=True)], SINGLE) == set()
-
-
-def test_a_step_above_a_label_counts_for_nothing_and_is_not_unknown():
-    tree = parse_label_config(
-        f'<View>{IMAGE}<Taxonomy name="c" toName="image"><Choice value="animal"><Choice value="cat"/></Choice>'
-        "</Taxonomy></View>"
-    )
-    annotation = said(1, "animal", "animal > cat", "animal > whale")
-    assert value_of([annotation], tree) == ("animal > cat",)
-    assert unknown_labels([annotation], tree) == {"animal > whale"}
-
-
-def test_a_config_without_labels_takes_what_it_sees():
-    assert value_of([said(1, "whale")], OPEN) == "whale"
-    assert unknown_labels([said(1, "whale")], OPEN) == set()
-
-
-ANNOTATIONS = st.lists(
-    st.builds(
-        lambda labels, truth, skip: said(1, *labels, truth=truth, skip=skip),
-        st.sets(st.sampled_from(["cat", "dog", "bird", "whale"])),
-        st.booleans(),
-        st.booleans(),
-    ),
-    max_size=6,
-).map(lambda made: [replace(one, id=number) for number, one in enumerate(made)])
-
-
-@given(ANNOTATIONS, st.randoms(use_true_random=False), st.sampled_from([SINGLE, MULTI, OPEN]))
-def test_the_order_of_annotations_does_not_matter(annotations, random, target):
-    shuffled = random.sample(annotations, len(annotations))
-    assert value_of(shuffled, target) == value_of(annotations, target)
-    assert unknown_labels(shuffled, target) == unknown_labels(annotations, target)
-
-
-@given(ANNOTATIONS, st.integers(2, 3))
-def test_everybody_saying_the_same_again_changes_nothing(annotations, times):
-    for target in (SINGLE, MULTI):
-        assert value_of(annotations * times, target) == value_of(annotations, target)
-
-
-@given(ANNOTATIONS)
-def test_a_value_is_one_that_the_config_allows(annotations):
-    single, multi = value_of(annotations, SINGLE), value_of(annotations, MULTI)
-    assert single is None or single in SINGLE.labels
-    assert multi is None or (set(multi) <= set(MULTI.labels) and multi == tuple(sorted(multi)))
+def test_a_task_is_annotated_skipped_or_neither():
+    said, skipped = read_annotation(raw()), read_annotation(raw(was_cancelled=True))
+    assert [state_of(some) for some in ([], [skipped], [skipped, said])] == [UNLABELED, SKIPPED, ANNOTATED]

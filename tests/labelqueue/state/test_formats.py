@@ -119,7 +119,8 @@ def test_a_part_of_another_format_is_made_anew(part, before, server, store, capl
 
 def test_facts_and_settings_of_another_format_are_kept(project, caplog):
     project.put_settings({"seed": 4}, "test")
-    project.set(formats=json.dumps({"settings": 2, "facts": 2, "of a later version": 1}))
+    formats = {name: part.format for name, part in PARTS.items()}
+    project.set(formats=json.dumps(formats | {"settings": 2, "facts": 2, "of a later version": 1}))
     with caplog.at_level(logging.WARNING):
         assert make_readable(project) == []
     assert project.settings()["seed"] == 4 and project.get("title") == "animals"

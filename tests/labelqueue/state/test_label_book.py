@@ -4,16 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labelqueue.labels.annotations import Annotation, value_of
+from labelqueue.labels.annotations import Annotation, Answer
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.state.label_book import LabelBook
+from labelqueue.labels.values import value_of
+from labelqueue.state.label_book import FORMAT, LabelBook
 
 IMAGE = '<Image name="image" value="$image"/>'
 OPEN = parse_label_config(f'<View>{IMAGE}<Choices name="choice" toName="image" value="$choices"/></View>')
 
 
 def said(number, *labels, skip=False):
-    return Annotation(number, "now", 1, False, skip, {"choice": tuple(sorted(labels))} if labels else {})
+    answer = Answer(tuple((label,) for label in sorted(labels)))
+    return Annotation(number, "now", 1, False, skip, {"choice": answer} if labels else {})
 
 
 @pytest.fixture
@@ -30,9 +32,10 @@ def test_labels_come_in_the_order_of_their_first_annotation(project, book):
 
 
 def test_labels_that_the_config_lost_are_counted_by_task(project, book):
-    book.put({1: ("a", [said(1, "whale"), said(2, "whale")]), 2: ("a", [said(3, "whale", "cat")])})
+    book.put({1: ("a", [said(1, "whale"), said(2, "whale")]), 2: ("a", [said(3, "whale", "cat")]), 3: ("a", [said(4)])})
     labels = book.labels(project.target())
-    assert labels.values == {2: "cat"} and labels.dropped == {"whale": 2}
+    assert labels.values == {} and labels.dropped == {"whale": 2}
+    assert labels.without == {"a label that is not in the label config": 2, "no answer to the control that counts": 1}
 
 
 def test_classes_of_a_config_without_labels_are_those_seen(book):
@@ -57,7 +60,7 @@ def test_a_lost_book_is_not_complete(store, project, book):
     book.put({1: ("a", [])})
     book.drop([1])
     assert book.complete
-    store.delete(project.name("labels", "1"))
+    store.delete(project.name("labels", FORMAT))
     assert not book.complete
 
 

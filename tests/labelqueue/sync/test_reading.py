@@ -6,10 +6,11 @@ import pytest
 
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
+from labelqueue.labels.task_data import image_uri
 from labelqueue.state.journal import Event
-from labelqueue.state.label_book import LabelBook
+from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.project import TaskRow
-from labelqueue.sync.reading import drop_deleted, image_uri, read_changes, wants_full
+from labelqueue.sync.reading import drop_deleted, read_changes, wants_full
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -198,7 +199,7 @@ def test_a_lost_book_is_read_again_at_once(store, project, table, read):
     table.now += timedelta(hours=1)
     table.annotate(2, "dog")
     read()
-    store.delete(project.name("labels", "1"))
+    store.delete(project.name("labels", FORMAT))
     assert project.get("watermark") and wants_full(project, project.target())
     assert read() == {1: "cat", 2: "dog"}
     assert not wants_full(project, project.target())

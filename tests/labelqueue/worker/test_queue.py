@@ -6,7 +6,7 @@ from conftest import CONFIG
 from desk import Desk
 from labelqueue import admin
 from labelqueue.admin.status import project_status
-from labelqueue.exceptions import LabelStudioError, PublishError
+from labelqueue.exceptions import LabelStudioError, PublishError, SettingError
 from labelqueue.ordering.campaign import Campaign
 from labelqueue.state.campaigns import summary_of
 from labelqueue.sync.publishing import Publisher
@@ -187,3 +187,74 @@ def test_without_a_rotation_network_the_queue_goes_on_and_says_what_is_missing(d
     admin.change_settings(desk.project, {"bal_features": "vit"}, "a test")
     desk.tend()
     assert project_status(desk.project)["error"] == ""
+
+
+class TestLabelsThatTheConfigLost:
+    BOXES = (
+        '<View><Image name="image" value="$image"/><RectangleLabels name="choice" toName="image"><Label value="{}"/>'
+        '<Label value="person"/></RectangleLabels></View>'
+    )
+
+    def box(self, desk, task, label):
+        desk.server.label(task, label)
+        value = {"x": 1, "y": 1, "width": 9, "height": 9, "rectanglelabels": [label]}
+        desk.server.rows[task]["annotations"][0]["result"][0] = {
+            "type": "rectanglelabels", "from_name": "choice", "to_name": "image", "value": value
+        }  # fmt: skip
+
+    def test_teach_nothing_until_they_are_mapped(self, desk):
+        desk = desk(n_patterns=1)
+        desk.server.remote["label_config"] = self.BOXES.format("car")
+        desk.tend()
+        for task in range(1, 31):
+            self.box(desk, task, "car" if task % 2 else "person")
+        desk.tend()
+        before = summary_of(desk.project)["learning"]
+        assert (before["labels"], before["labels_per_class"]) == (30, {"car": 15, "person": 15})
+
+        desk.server.remote["label_config"] = self.BOXES.format("vehicle")
+        desk.tend()
+        told = summary_of(desk.project)["learning"]
+        assert told["labels"] == 15 and told["dropped_labels"] == {"car": 15}
+        assert told["without_label"] == {"a label that is not in the label config": 15}
+        assert desk.memory.trained_on and set(desk.memory.trained_on.values()) == {("person",)}
+        lines = "\n".join(admin.status_lines(project_status(desk.project)))
+        assert "label 'car' of 15 tasks is not in the label config any more" in lines and "label_map" in lines
+
+        admin.change_settings(desk.project, {"label_map": {"car": "vehicle"}}, "a test")
+        desk.tend()
+        told = summary_of(desk.project)["learning"]
+        assert told["labels_per_class"] == {"vehicle": 15, "person": 15} and told["without_label"] == {}
+
+    def test_a_map_must_lead_to_labels_that_there_are(self, desk):
+        desk = desk()
+        with pytest.raises(SettingError, match="'label_map' leads to 'whale'"):
+            admin.change_settings(desk.project, {"label_map": {"car": "whale"}}, "a test")
+        assert desk.project.settings()["label_map"] == {}
+
+
+def test_captions_are_ordered_by_the_cold_start_for_ever(desk):
+    desk = desk()
+    desk.server.remote["label_config"] = (
+        '<View><Image name="image" value="$image"/><TextArea name="choice" toName="image"/></View>'
+    )
+    desk.tend()
+    for task in range(1, 61):
+        desk.server.label(task, "whatever")
+        desk.server.rows[task]["annotations"][0]["result"][0] |= {"type": "textarea", "value": {"text": ["a cat"]}}
+    desk.tend()
+    told = summary_of(desk.project)["learning"]
+    assert desk.live.strategy == "FreeSel" and (told["labels"], told["trained_on"]) == (0, 0)
+    assert "the cold start orders for ever" in told["waits_for"][0]
+    assert desk.next().task > 60
+
+
+def test_an_answer_that_cannot_be_read_costs_its_task_only(desk):
+    desk = desk()
+    desk.play(20)
+    odd = desk.next().task
+    desk.server.label(odd, "cat")
+    desk.server.rows[odd]["annotations"][0]["result"] = [None, "x", {"from_name": "choice", "type": "choices"}]
+    desk.play(20)
+    told = summary_of(desk.project)["learning"]
+    assert told["labels"] == 40 and told["without_label"] == {"an answer that cannot be read": 1}
