@@ -42,20 +42,20 @@ class Server:
     def project(self, project):
         return self.remote | {"task_number": len(self.rows)}
 
-    def ml_backends(self, project):
+    def ml_backends(self, project, *, skipped=None):
         return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
 
-    def secure_webhooks(self, *arguments):
+    def secure_webhooks(self, *arguments, skipped=None):
         return 1
 
     def model_versions(self, project):
         return []
 
-    def tasks(self, project, *, since=None, fields):
+    def tasks(self, project, *, since=None, fields, skipped=None):
         new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)
         return iter([{key: value for key, value in row.items() if key != "annotations"} for row in new])
 
-    def annotated(self, project, tasks, *, fields):
+    def annotated(self, project, tasks, *, fields, skipped=None):
         yield [self.rows[task] for task in tasks if task in self.rows]
 
     def existing(self, project, tasks):
@@ -73,7 +73,7 @@ class Server:
     def update_project(self, project, **values):
         self.remote |= values
 
-    def save_tab(self, *arguments):
+    def save_tab(self, *arguments, skipped=None):
         return 1
 
 

@@ -5,7 +5,7 @@ What it says of labels, model and accuracy is worked out by each look, in `order
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..jobs import alive, in_flight
@@ -14,6 +14,8 @@ from ..state import Journal, Orders, Project, Redis, summary_of
 from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
+
+FEW = 5  # of a kind that are named
 
 
 def project_status(project: Project) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(alive(project.store)),
+        "unreadable": _first(project.unreadable()),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
@@ -95,8 +98,23 @@ def status_lines(status: Record) -> Iterator[str]:
         if status[name]:
             way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
             yield fact(name, status[name] + way_out)
+    yield from _named_lines(
+        "unreadable", status["unreadable"], "records in Label Studio cannot be read and are left out"
+    )
     for task, reason in status["bad_images"].items():
         yield fact("bad image", f"task {task}: {reason}")
+
+
+def _first(found: Mapping[str, str]) -> dict[str, Any]:
+    """Return how many there are, and the first few with what is wrong with them."""
+    return {"count": len(found), "first": [f"{name}: {why}" for name, why in list(found.items())[:FEW]]}
+
+
+def _named_lines(name: str, found: Record, what: str) -> Iterator[str]:
+    if found["count"]:
+        yield fact(name, f"{found['count']} {what}")
+        for line in found["first"]:
+            yield fact("", line)
 
 
 def _learning_lines(status: Record) -> Iterator[str]:

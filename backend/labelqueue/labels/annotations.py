@@ -98,7 +98,7 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
     items = results if isinstance(results, list) else []
     answers: dict[str, Answer] = {}
     unreadable = not isinstance(results, list | None)
-    named = {item.get("id") for item in items if isinstance(item, Mapping) and _has_labels(item)}
+    named = {_region(item) for item in items if isinstance(item, Mapping) and _has_labels(item)}
     for item in items:
         if not isinstance(item, Mapping):
             unreadable = True
@@ -114,7 +114,7 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
             unreadable = True
             continue
         # A shape of `Labels` comes as two items of one id: the shape, and its labels.
-        bare = not paths and (kind in KEYS or item.get("id") is None or item.get("id") not in named)
+        bare = not paths and (kind in KEYS or _region(item) is None or _region(item) not in named)
         answers[control] = _joined(answers.get(control), Answer(paths, bare, kind in DRAWN))
     return Annotation(
         int(raw["id"]),
@@ -150,6 +150,12 @@ def _kind(item: Mapping[str, Any]) -> str:
     if kind is None and isinstance(value, Mapping):
         return next((key for key in KEYS if key in value), "")
     return ""
+
+
+def _region(item: Mapping[str, Any]) -> str | int | None:
+    """Return the id that the results of one region share."""
+    region = item.get("id")
+    return region if isinstance(region, str | int) else None
 
 
 def _has_labels(item: Mapping[str, Any]) -> bool:

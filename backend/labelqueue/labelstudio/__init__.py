@@ -4,6 +4,7 @@ Imports only leaves.
 """
 
 from .client import LabelStudio
+from .records import Skipped, TaskRecord
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio", "LabelStudioSession"]
+__all__ = ["LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]

@@ -11,13 +11,14 @@ from urllib.parse import urlencode
 import requests
 
 from ..exceptions import LabelStudioError, NotFoundError
+from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
 from .session import LabelStudioSession
 
 __all__ = ["LabelStudio"]
 
-Json = dict[str, Any]
 PAGE = 1000
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
+REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
 
@@ -55,23 +56,26 @@ class LabelStudio:
 
     def whoami(self) -> Json:
         """Return the user our key belongs to."""
-        user: Json = self._json("GET", "/api/current-user/whoami")
-        return user
+        return one_object(self._json("GET", "/api/current-user/whoami"), "user")
 
     def project(self, project: int) -> Json:
         """Return one project."""
-        found: Json = self._json("GET", f"/api/projects/{project}")
-        return found
+        return one_object(self._json("GET", f"/api/projects/{project}"), "project", id=int, label_config=str)
 
     def model_versions(self, project: int) -> list[str]:
         """Return the versions of the predictions that the project has."""
-        return [str(version) for version in self._json("GET", f"/api/projects/{project}/model-versions/")]
+        versions = self._json("GET", f"/api/projects/{project}/model-versions/")
+        if not isinstance(versions, list | dict):
+            raise LabelStudioError(f"Label Studio at {self.origin} gives no list of model versions")
+        return [str(version) for version in versions]
 
-    def ml_backends(self, project: int) -> list[Json]:
-        """Return the project's ML backends."""
-        return list(self._json("GET", f"/api/ml?project={project}"))
+    def ml_backends(self, project: int, *, skipped: Skipped | None = None) -> list[Json]:
+        """Return the project's ML backends; those that cannot be read go to `skipped`."""
+        return objects(self._json("GET", f"/api/ml?project={project}"), "ML backend", skipped or Skipped())
 
-    def tasks(self, project: int, *, since: datetime | None = None, fields: Sequence[str]) -> Iterator[Json]:
+    def tasks(
+        self, project: int, *, since: datetime | None = None, fields: Sequence[str], skipped: Skipped | None = None
+    ) -> Iterator[TaskRecord]:
         """Yield tasks, oldest change first when `since` is given, else by id.
 
         Parameters
@@ -80,6 +84,8 @@ class LabelStudio:
             Aware time; only tasks updated after it.
         fields : sequence of str
             Task fields to read; fewer is much cheaper.
+        skipped : Skipped, optional
+            Gets the tasks that cannot be read, or that Label Studio itself cannot show.
         """
         query: Json = {"ordering": ["tasks:id"]}
         if since is not None:
@@ -90,31 +96,37 @@ class LabelStudio:
                 "filters": {"conjunction": "and", "items": [newer]},
                 "ordering": ["tasks:updated_at"],
             }
-        page = 1
+        skipped, include, page = skipped or Skipped(), ",".join(fields), 1
+        parameters = {"project": project, "page_size": PAGE, "query": json.dumps(query)}
         while True:
-            parameters = {
-                "project": project,
-                "page": page,
-                "page_size": PAGE,
-                "include": ",".join(fields),
-                "query": json.dumps(query),
-            }
             try:
-                answer = self._json("GET", f"/api/tasks?{urlencode(parameters)}")
+                rows, total = self._page({**parameters, "page": page, "include": include})
             except NotFoundError:
                 if page == 1:
                     raise
                 return  # tasks were deleted while we paged
-            yield from answer["tasks"]
-            if page * PAGE >= answer["total"]:
+            except LabelStudioError as error:
+                if error.status != 500:
+                    raise
+                # One task that it cannot show takes its page along. Ids can always be listed.
+                bare, total = self._page({**parameters, "page": page, "include": "id"})
+                ids = [task["id"] for task in task_records(bare, ("id",), skipped, PAGE * (page - 1) + 1)]
+                rows = [
+                    row for batch in self._selected(project, ids, skipped, "task", include=include) for row in batch
+                ]
+            yield from task_records(rows, fields, skipped, PAGE * (page - 1) + 1)
+            if page * PAGE >= total:
                 return
             page += 1
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that still exist in the project."""
-        return {task["id"] for batch in self._selected(project, tasks, include="id") for task in batch}
+        pages = self._selected(project, tasks, Skipped(), "task", include="id")
+        return {task["id"] for page in pages for task in task_records(page, ("id",), Skipped())}
 
-    def annotated(self, project: int, tasks: Sequence[int], fields: Sequence[str]) -> Iterator[list[Json]]:
+    def annotated(
+        self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
+    ) -> Iterator[list[TaskRecord]]:
         """Yield those of `tasks` that still exist, in batches, each with all of its annotations, skips included.
 
         Parameters
@@ -123,6 +135,8 @@ class LabelStudio:
             Task ids.
         fields : sequence of str
             Task fields to read besides.
+        skipped : Skipped, optional
+            Gets the tasks and annotations that cannot be read, or that Label Studio itself cannot show.
 
         Notes
         -----
@@ -133,28 +147,64 @@ class LabelStudio:
         # One list names the fields of tasks and of the annotations inside. `review` keeps Label Studio from computing
         # every column of the Data Manager: some join each annotation with each prediction of the task.
         include = ",".join([*fields, "annotations", *ANNOTATION_FIELDS])
-        for batch in self._selected(project, tasks, include=include, fields="all", review="true"):
-            for task in batch:
-                if any("result" not in annotation for annotation in task.get("annotations", [{}])):
-                    raise LabelStudioError(
-                        f"Label Studio at {self.origin} shows task {task['id']} without its annotations' results: "
-                        "this version is not one that labelqueue can read labels from (see its README)"
-                    )
-            yield batch
+        skipped = skipped or Skipped()
+        options = {"include": include, "fields": "all", "review": "true"}
+        for batch in self._selected(project, tasks, skipped, "annotations of task", **options):
+            self._check_results(batch)
+            yield list(task_records(batch, ("id", *fields, "annotations"), skipped))
 
-    def _selected(self, project: int, tasks: Sequence[int], **options: str) -> Iterator[list[Json]]:
-        for start in range(0, len(tasks), ASKED_AT_ONCE):
-            chosen = {"selectedItems": {"all": False, "included": list(tasks[start : start + ASKED_AT_ONCE])}}
+    def _check_results(self, batch: Sequence[Any]) -> None:
+        """Raise when no annotation among tasks shows its result: that is no odd record, but another Label Studio."""
+        rows = [task for task in batch if isinstance(task, dict)]
+        lists = [said for task in rows if isinstance(said := task.get("annotations", [{}]), list)]
+        said = [one for annotations in lists for one in annotations if isinstance(one, dict)]
+        if said and not any("result" in one for one in said):
+            raise LabelStudioError(
+                f"Label Studio at {self.origin} shows task {rows[0].get('id')} without its annotations' results: "
+                "this version is not one that labelqueue can read labels from (see its README)"
+            )
+
+    def _page(self, parameters: Json, safe: str = "") -> tuple[list[Any], int]:
+        return records(self._json("GET", f"/api/tasks?{urlencode(parameters, safe=safe)}"))
+
+    def _selected(
+        self, project: int, tasks: Sequence[int], skipped: Skipped, what: str, **options: str
+    ) -> Iterator[list[Any]]:
+        """Yield named tasks in batches, as they are; a batch that Label Studio cannot show is halved down to the tasks
+        that it cannot show."""
+        parts = [list(tasks[start : start + ASKED_AT_ONCE]) for start in range(0, len(tasks), ASKED_AT_ONCE)]
+        parts.reverse()
+        refusals, shown, again = 0, False, [-1]
+        while parts:
+            part = parts.pop()
+            chosen = {"selectedItems": {"all": False, "included": part}}
             query = json.dumps(chosen, separators=(",", ":"))
-            parameters = {"project": project, "page_size": ASKED_AT_ONCE, "query": query, **options}
-            yield self._json("GET", f"/api/tasks?{urlencode(parameters, safe=',:')}")["tasks"]
+            try:
+                rows, _ = self._page({"project": project, "page_size": ASKED_AT_ONCE, "query": query, **options}, ",:")
+            except LabelStudioError as error:
+                if error.status != 500:
+                    raise
+                refusals += 1
+                if refusals > REFUSALS and not shown:  # it is the server, not a task
+                    raise
+                if len(part) > 1 and refusals <= REFUSALS:
+                    parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                elif len(part) == 1 and again != part:  # a database that was locked is another matter
+                    again = part
+                    parts.append(part)
+                else:
+                    amid = "" if len(part) == 1 else ", amid many others that it cannot"
+                    for task in part:
+                        skipped.add(f"{what} {task}", f"Label Studio itself cannot show it (error 500){amid}")
+                continue
+            shown = True
+            yield rows
 
     # -- writing
 
     def update_project(self, project: int, **values: Any) -> Json:
         """Change fields of a project."""
-        changed: Json = self._json("PATCH", f"/api/projects/{project}", json=values)
-        return changed
+        return one_object(self._json("PATCH", f"/api/projects/{project}", json=values), "project")
 
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
         """Import predictions in one transaction; return how many were created.
@@ -162,34 +212,39 @@ class LabelStudio:
         Label Studio silently drops rows it does not like and recounts the whole project, whatever their number.
         """
         answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=list(predictions))
-        return int(answer.get("created", 0))
+        return int(one_object(answer, "import", created=int)["created"])
 
     def create_prediction(self, prediction: Json) -> None:
         """Create one prediction; its cost does not depend on the project's size."""
         self._json("POST", "/api/predictions/", json=prediction)
 
-    def secure_webhooks(self, project: int, backend_url: str, headers: dict[str, str]) -> int:
+    def secure_webhooks(
+        self, project: int, backend_url: str, headers: dict[str, str], *, skipped: Skipped | None = None
+    ) -> int:
         """Give our webhooks of a project these headers; return how many of ours exist there."""
         ours = 0
-        for hook in self._json("GET", f"/api/webhooks/?project={project}"):
+        hooks = objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
+        for hook in hooks:
             if hook["url"].rstrip("/") != f"{backend_url.rstrip('/')}/webhook":
                 continue
             ours += 1
-            if any((hook.get("headers") or {}).get(key) != value for key, value in headers.items()):
-                merged = {**(hook.get("headers") or {}), **headers}
+            before: Json = hook["headers"] if isinstance(hook.get("headers"), dict) else {}
+            if any(before.get(key) != value for key, value in headers.items()):
+                merged = {**before, **headers}
                 self._json("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": merged})
         return ours
 
-    def save_tab(self, project: int, title: str, data: Json) -> int:
+    def save_tab(self, project: int, title: str, data: Json, *, skipped: Skipped | None = None) -> int:
         """Create or update the Data Manager tab of this title; return its id."""
         path = f"/api/dm/views/?project={project}"
-        tabs = self._json("GET", path)
+        tabs = objects(self._json("GET", path), "tab", skipped or Skipped())
         if not tabs:  # the tab people start with is only shown while there is no other: make it a real one
             self._json("POST", path, json={"project": project, "data": {"title": "Default"}})
         body = {"project": project, "data": {**data, "title": title}}
         for tab in tabs:
-            if (tab.get("data") or {}).get("title") == title:
-                if any(tab["data"].get(key) != value for key, value in data.items()):
+            before: Any = tab.get("data")
+            if isinstance(before, dict) and before.get("title") == title:
+                if any(before.get(key) != value for key, value in data.items()):
                     self._json("PATCH", f"/api/dm/views/{tab['id']}/?project={project}", json=body)
                 return int(tab["id"])
-        return int(self._json("POST", path, json=body)["id"])
+        return int(one_object(self._json("POST", path, json=body), "tab", id=int)["id"])

@@ -12,6 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
+from .records import parsed
 
 __all__ = ["LabelStudioSession"]
 
@@ -143,7 +144,7 @@ class LabelStudioSession:
                 status=answer.status_code,
             )
         try:
-            return answer.json() if answer.content else None
+            return parsed(answer.content) if answer.content else None
         except ValueError as error:
             raise LabelStudioError(
                 f"{self.origin}{path} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
@@ -161,7 +162,12 @@ class LabelStudioSession:
                     "create a new personal access token there",
                     status=answer.status_code,
                 )
-            self._access = (str(answer.json()["access"]), time.monotonic() + ACCESS_LIFETIME)
+            try:
+                self._access = (str(parsed(answer.content)["access"]), time.monotonic() + ACCESS_LIFETIME)
+            except (ValueError, KeyError, TypeError) as error:
+                raise LabelStudioError(
+                    f"{self.origin} answered a token request without a token: is LABEL_STUDIO_URL a Label Studio?"
+                ) from error
         return f"Bearer {self._access[0]}"
 
     def _send(self, method: str, path: str, *, again: bool = True, **options: Any) -> requests.Response:

@@ -286,6 +286,42 @@ class Project:
         """Return how many people annotated within the last hour."""
         return int(self.store.zcount(self.name("annotators"), time.time() - HOUR, "+inf"))
 
+    # -- records that cannot be read
+
+    def note_unreadable(self, kind: str, found: Mapping[str, str], *, read: Iterable[str] | None = None) -> list[str]:
+        """Remember records of Label Studio that were left out.
+
+        Parameters
+        ----------
+        kind : str
+            What was read: ``tasks``, ``annotations`` and so on.
+        found : mapping of str to str
+            Name of a record, such as ``task 12``, to what is wrong with it.
+        read : iterable of str, optional
+            Names that were looked at; what is known of others stays. None when everything was looked at.
+
+        Returns
+        -------
+        list of str
+            Names that were not known before.
+        """
+        before = self.unreadable(kind)
+        looked = set(before if read is None else read)
+        now = {name: why for name, why in before.items() if name not in looked} | dict(found)
+        if now != before:
+            self.store.hset(self.name("unreadable"), kind, json.dumps(now))
+        return [name for name in found if name not in before]
+
+    def unreadable(self, *kinds: str) -> dict[str, str]:
+        """Return the records that were left out, of these kinds or of all: name to what is wrong with it."""
+        rows = self.store.hgetall(self.name("unreadable"))
+        return {
+            name: why
+            for kind, raw in sorted(rows.items())
+            if not kinds or text(kind) in kinds
+            for name, why in json.loads(raw).items()
+        }
+
     # -- images that cannot be embedded
 
     def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:

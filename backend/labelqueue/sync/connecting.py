@@ -9,10 +9,10 @@ from typing import Any
 
 from ..exceptions import NotFoundError
 from ..jobs import request_tend
-from ..labelstudio import LabelStudio
+from ..labelstudio import LabelStudio, Skipped
 from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
 from .publishing import PLAIN_SAMPLING, SAMPLING
-from .reading import FULL_EVERY
+from .reading import FULL_EVERY, note_skipped
 
 __all__ = ["connected", "find_remote", "secure_webhook"]
 
@@ -63,7 +63,10 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
     check : callable
         Raises when this job no longer holds the project's lock.
     """
-    for backend in client.ml_backends(project.ref.id):
+    skipped = Skipped()
+    backends = client.ml_backends(project.ref.id, skipped=skipped)
+    note_skipped(project, "ML backends", skipped)
+    for backend in backends:
         # What /setup answered. Addresses are no proof: a proxy, a default port or an old webhook shows another one.
         if backend.get("model_version") == LIVE_VERSION:
             project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
@@ -92,7 +95,10 @@ def secure_webhook(project: Project, client: LabelStudio, check: Check) -> None:
     if not url or time.time() - float(project.get("webhook_secured_at") or 0) < FULL_EVERY:
         return
     check()
-    if client.secure_webhooks(project.ref.id, url, {SECRET_HEADER: project.get("secret")}):
+    skipped = Skipped()
+    ours = client.secure_webhooks(project.ref.id, url, {SECRET_HEADER: project.get("secret")}, skipped=skipped)
+    note_skipped(project, "webhooks", skipped)
+    if ours:
         project.set(webhook_secured_at=str(time.time()), webhook_misses="0")
     elif (misses := project.count("webhook_misses")) < MISSES:
         request_tend(project, delay=3.0)

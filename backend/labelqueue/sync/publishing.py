@@ -11,9 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..exceptions import LabelStudioError, PublishError
 from ..labels import Target, result_of
-from ..labelstudio import LabelStudio
+from ..labelstudio import LabelStudio, Skipped
 from ..ordering import Order, Place, score
 from ..state import Orders, Project
+from .reading import note_skipped
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 
@@ -196,7 +197,9 @@ class Publisher:
     def _save_tab(self) -> None:
         """Keep the shared tab that shows the order to people."""
         try:
-            self._write(self._client.save_tab, self._project.ref.id, TAB, TAB_DATA)
+            skipped = Skipped()
+            self._write(self._client.save_tab, self._project.ref.id, TAB, TAB_DATA, skipped=skipped)
+            note_skipped(self._project, "tabs", skipped)
         except LabelStudioError as error:
             log.warning("the tab that shows the order could not be saved: %s", error)
 

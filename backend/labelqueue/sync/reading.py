@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, image_uri, read_annotation
-from ..labelstudio import LabelStudio
+from ..labelstudio import LabelStudio, Skipped
 from ..state import Event, LabelBook, PatternCache, Project, TaskRow
 
-__all__ = ["FULL_EVERY", "drop_deleted", "read_changes", "read_project", "task_row", "wants_full"]
+__all__ = ["FULL_EVERY", "drop_deleted", "note_skipped", "read_changes", "read_project", "task_row", "wants_full"]
+
+log = logging.getLogger(__name__)
 
 FULL_EVERY = 3600.0  # seconds between complete readings
 FULL_AT_MOST_EVERY = 60.0  # seconds, when only the number of tasks asks for one
 OVERLAP = timedelta(seconds=60)  # a slow transaction may commit rows older than the newest one we saw
+NAMED = 5  # records that cannot be read, in one line of the log
 CONFIRM = 1000  # missing tasks that are asked for one by one; more are believed to be gone, and read again if not
 # What moves whenever a task's annotations do. The counts belong to it: Label Studio counts imported annotations late,
 # and `updated_at` stays.
@@ -47,8 +51,12 @@ def _misses(project: Project, client: LabelStudio) -> bool:
 
     Label Studio's count is read after the tasks: while somebody imports, it only grows.
     """
-    known = project.task_count()
-    count = int(client.project(project.ref.id).get("task_number", known))
+    left_out = project.unreadable("tasks")
+    kept = {f"task {task}" for task in project.task_rows([task for task in map(_number, left_out) if task is not None])}
+    known = project.task_count() + len(left_out.keys() - kept)
+    count = client.project(project.ref.id).get("task_number")
+    if not isinstance(count, int):
+        return False
     if count == known:
         return False
     return count < known or time.time() - float(project.get("full_at", "0")) > FULL_AT_MOST_EVERY
@@ -116,8 +124,9 @@ def read_changes(
     marks: dict[int, str] = {}
     moved: set[int] = set()  # since the last reading
     newest = watermark
-    for task in client.tasks(project.ref.id, since=since, fields=FIELDS):
-        number, updated = int(task["id"]), str(task["updated_at"])
+    skipped, silent = Skipped(), Skipped()
+    for task in client.tasks(project.ref.id, since=since, fields=FIELDS, skipped=skipped):
+        number, updated = task["id"], task["updated_at"]
         fresh[number], marks[number] = task_row(task, target), _mark(task)
         if watermark and datetime.fromisoformat(updated) > datetime.fromisoformat(watermark):
             moved.add(number)
@@ -126,7 +135,8 @@ def read_changes(
     known = project.tasks() if full else project.task_rows(sorted(fresh))
     book = LabelBook(project)
     look = _named(project, book, events) | ((moved & known.keys()) if not full else set())
-    relabeled = _read_labels(book, project.ref.id, client, target, fresh, marks, look)
+    claimed = {task for task, row in fresh.items() if row.state != UNLABELED}
+    relabeled = _read_labels(book, project.ref.id, client, target, fresh, marks, look, silent)
     known |= project.task_rows(sorted(fresh.keys() - known.keys()))
     changed = {task: row for task, row in fresh.items() if known.get(task) != row}
     project.put_tasks(changed)
@@ -135,12 +145,34 @@ def read_changes(
         existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
         gone = [task for task in gone if task not in existing]
         drop(project, cache, gone)
+    note_skipped(project, "tasks", skipped, None if full else _names("task", fresh))
+    # Of a task without annotations, or without itself, there is nothing that could not be read.
+    settled = relabeled | (fresh.keys() - claimed) | set(gone)
+    note_skipped(project, "annotations", silent, _names("annotations of task", settled))
     if full:
         book.set_complete()
         project.set(want_full="0", full_at=str(started), image_field=target.image_field)
     if newest:
         project.set(watermark=newest)
     return len(changed.keys() | relabeled) + len(gone)
+
+
+def note_skipped(project: Project, kind: str, skipped: Skipped, read: Iterable[str] | None = None) -> None:
+    """Remember and say which records were left out; see `Project.note_unreadable`."""
+    new = project.note_unreadable(kind, skipped.found, read=read)
+    if new:
+        some = "; ".join(f"{name}: {skipped.found[name]}" for name in new[:NAMED])
+        log.warning("project %d: %d %s cannot be read and are left out: %s", project.ref.id, len(new), kind, some)
+
+
+def _names(what: str, tasks: Iterable[int]) -> list[str]:
+    return [f"{what} {task}" for task in tasks]
+
+
+def _number(name: str) -> int | None:
+    """Return the id in a task's name, None for one that has none."""
+    number = name.removeprefix("task ")
+    return int(number) if number.isdecimal() else None
 
 
 def _named(project: Project, book: LabelBook, events: Sequence[Event]) -> set[int]:
@@ -162,10 +194,12 @@ def _read_labels(
     fresh: dict[int, TaskRow],
     marks: Mapping[int, str],
     look: set[int],
+    silent: Skipped,
 ) -> set[int]:
     """Read the annotations of tasks that moved since they were read last, and of those to look at; return them.
 
-    The states in `fresh` are set by what was read.
+    The states in `fresh` are set by what was read. `silent` gets what cannot be read: a task of which nothing else is
+    said keeps the state that Label Studio's counts claim, and has no label.
     """
     before = book.read_at(sorted(fresh))
     moved = {
@@ -175,12 +209,13 @@ def _read_labels(
     }
     read = sorted(moved | look)
     bare: set[int] = set()
-    for batch in client.annotated(project, read, fields=FIELDS):
+    for batch in client.annotated(project, read, fields=FIELDS, skipped=silent):
         said = {task["id"]: [read_annotation(raw) for raw in task["annotations"]] for task in batch}
         book.put({task["id"]: (_mark(task), said[task["id"]]) for task in batch if said[task["id"]]})
         bare |= {task for task, annotations in said.items() if not annotations}
         fresh.update({task["id"]: task_row(task, target) for task in batch})
     book.drop(bare)
+    bare -= {task for task in bare if f"annotations of task {task}" in silent.found}
     states = book.states(sorted(fresh))
     for task in (*states, *bare):
         fresh[task] = TaskRow(fresh[task].uri, states.get(task, UNLABELED))

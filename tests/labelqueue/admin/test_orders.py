@@ -41,6 +41,7 @@ STATUS = {
     "error": "",
     "settings_error": "",
     "rollback_error": "",
+    "unreadable": {"count": 0, "first": []},
     "bad_images": {},
 }
 
@@ -64,6 +65,10 @@ def test_nothing_is_said_of_what_is_in_order():
         ),
         ({"hold": "'r1' was chosen by a rollback"}, "'r1' was chosen by a rollback; `labelqueue resume 7` ends this"),
         ({"paused": "by an admin"}, "paused         by an admin"),
+        (
+            {"unreadable": {"count": 7, "first": ["task 12: no updated_at"]}},
+            "7 records in Label Studio cannot be read and are left out\n                 task 12: no updated_at",
+        ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
     ],

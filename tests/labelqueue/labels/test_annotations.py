@@ -136,6 +136,16 @@ def test_any_result_is_read_or_marked(value):
     assert isinstance(value, list | None) or read.unreadable
 
 
+@pytest.mark.parametrize("region", [[], {}, [1], 1.5, None])
+def test_a_region_whose_id_is_none_is_read(region):
+    results = [
+        {"id": region, "from_name": "c", "type": "labels", "value": {"labels": ["cat"]}},
+        {"id": region, "from_name": "box", "type": "rectangle", "value": BOX},
+    ]
+    read = read_annotation(raw(result=results))
+    assert read.answers["c"].paths == (("cat",),) and read.answers["box"].bare
+
+
 def test_every_control_is_kept_so_that_another_target_needs_no_second_reading():
     both = raw(result("c", "choices", ["cat"]), result("box", "rectanglelabels", ["dog"], **BOX))
     assert {name: one.paths for name, one in read_annotation(both).answers.items()} == {

@@ -8,8 +8,11 @@ import pytest
 
 from http_stub import serving
 from labelqueue.exceptions import LabelStudioError
-from labelqueue.labelstudio.client import LabelStudio
+from labelqueue.labelstudio import client as client_module
+from labelqueue.labelstudio.client import PAGE, LabelStudio
+from labelqueue.labelstudio.records import Skipped
 
+WHEN = "2026-11-21T05:00:00Z"
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -63,7 +66,8 @@ def test_only_our_webhook_gets_the_secret():
 def test_named_tasks_are_read_in_batches_with_their_annotations():
     def answer(method, path, headers, body):
         chosen = json.loads(parse_qs(urlsplit(path).query)["query"][0])["selectedItems"]["included"]
-        return 200, {}, {"tasks": [{"id": i, "annotations": [{"id": 1, "result": []}]} for i in chosen if i != 7]}
+        said = [{"id": 1, "updated_at": WHEN, "result": []}]
+        return 200, {}, {"tasks": [{"id": i, "updated_at": WHEN, "annotations": said} for i in chosen if i != 7]}
 
     with serving(answer) as (url, calls):
         client = LabelStudio(url, LEGACY)
@@ -81,3 +85,69 @@ def test_annotations_without_their_results_are_refused(task):
         pytest.raises(LabelStudioError, match="task 5 without its annotations' results"),
     ):
         list(LabelStudio(url, LEGACY).annotated(3, [5], fields=()))
+
+
+def unable(bad, n, *, times=10**9):
+    """Answer for a Label Studio with `n` tasks that cannot show the data of some of them, so many times."""
+    left = dict.fromkeys(bad, times)
+
+    def answer(method, path, headers, body):
+        asked = parse_qs(urlsplit(path).query)
+        query = json.loads(asked["query"][0])
+        page, size = int(asked.get("page", ["1"])[0]), int(asked["page_size"][0])
+        ids = query.get("selectedItems", {}).get("included") or list(range(size * (page - 1), min(size * page, n)))
+        if asked["include"] != ["id"]:
+            for task in left.keys() & set(ids):
+                left[task] -= 1
+                if left[task] >= 0:
+                    return 500, {}, b"<!doctype html>"
+        said = [{"id": 1, "updated_at": WHEN, "result": []}]
+        tasks = [{"id": task, "updated_at": WHEN, "data": {}, "annotations": said} for task in ids]
+        return 200, {}, {"tasks": tasks, "total": n}
+
+    return answer
+
+
+@pytest.mark.parametrize("bad", [{0}, {7, 1000, 1099}])
+def test_a_task_that_label_studio_cannot_show_costs_itself(bad):
+    skipped = Skipped()
+    with serving(unable(bad, 1100)) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        rows = list(client.tasks(1, fields=("id", "data"), skipped=skipped))
+    assert [row["id"] for row in rows] == [task for task in range(1100) if task not in bad]
+    assert skipped.found == {f"task {task}": "Label Studio itself cannot show it (error 500)" for task in bad}
+    pages = len({task // PAGE for task in bad})
+    assert len(calls) <= 3 + 11 * pages + 16 * len(bad)
+
+
+def test_annotations_that_label_studio_cannot_show_cost_their_task():
+    skipped = Skipped()
+    with serving(unable({3, 150}, 200)) as (url, _):
+        client = LabelStudio(url, LEGACY)
+        batches = client.annotated(1, range(200), ("data",), skipped=skipped)
+        assert [row["id"] for batch in batches for row in batch] == [i for i in range(200) if i not in (3, 150)]
+    assert set(skipped.found) == {"annotations of task 3", "annotations of task 150"}
+
+
+def test_a_database_that_was_locked_costs_nothing():
+    skipped = Skipped()
+    with serving(unable({5}, 8, times=5)) as (url, _):
+        rows = list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=skipped))
+    assert [row["id"] for row in rows] == list(range(8)) and skipped.found == {}
+
+
+def test_a_server_that_shows_nothing_is_down(monkeypatch):
+    monkeypatch.setattr(client_module, "REFUSALS", 20)
+    for answer in (lambda *call: (500, {}, b"oops"), unable(range(500), 500)):
+        with serving(answer) as (url, calls), pytest.raises(LabelStudioError, match="refused GET"):
+            list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=Skipped()))
+        assert len(calls) <= 20 + 3
+
+
+def test_many_tasks_that_cannot_be_shown_are_not_all_looked_for(monkeypatch):
+    monkeypatch.setattr(client_module, "REFUSALS", 20)
+    skipped = Skipped()
+    with serving(unable(set(range(100, 1000)), 1000)) as (url, calls):
+        rows = list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=skipped))
+    assert [row["id"] for row in rows] == list(range(100)) and len(skipped.found) == 900
+    assert len(calls) < 20 + 30

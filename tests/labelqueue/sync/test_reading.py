@@ -10,7 +10,7 @@ from labelqueue.labels.task_data import image_uri
 from labelqueue.state.journal import Event
 from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.project import TaskRow
-from labelqueue.sync.reading import drop_deleted, read_changes, wants_full
+from labelqueue.sync.reading import _misses, drop_deleted, read_changes, wants_full
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -20,6 +20,7 @@ class Table:
 
     def __init__(self, *tasks):
         self.now, self.rows, self.read, self._ids = START, {}, [], 0
+        self.odd, self.silent = {}, set()  # tasks that cannot be read and why; whose annotations cannot
         for task in tasks:
             self.add(task)
 
@@ -47,15 +48,23 @@ class Table:
         if count:
             self.touch(task)
 
-    def tasks(self, project, *, since=None, fields):
+    def tasks(self, project, *, since=None, fields, skipped=None):
         for row in list(self.rows.values()):
-            if since is None or datetime.fromisoformat(row["updated_at"]) > since:
+            if row["id"] in self.odd:
+                skipped.add(f"task {row['id']}", self.odd[row["id"]])
+            elif since is None or datetime.fromisoformat(row["updated_at"]) > since:
                 yield {field: row[field] for field in fields}
 
-    def annotated(self, project, tasks, fields):
+    def annotated(self, project, tasks, fields, skipped=None):
         self.read += tasks
+        for task in self.silent & set(tasks):
+            skipped.add(f"annotations of task {task}", "annotation 1: no updated_at")
         if tasks:
-            yield [self.rows[task] for task in tasks if task in self.rows]
+            whole = [self.rows[task] for task in tasks if task in self.rows]
+            yield [row if row["id"] not in self.silent else {**row, "annotations": []} for row in whole]
+
+    def project(self, project):
+        return {"task_number": len(self.rows)}
 
     def existing(self, project, tasks):
         return set(tasks) & set(self.rows)
@@ -248,6 +257,66 @@ def test_an_interrupted_first_reading_is_not_complete(project, table, book, read
     with pytest.raises(LabelStudioError):
         read()
     assert not book.complete and wants_full(project, project.target())
+
+
+def test_a_task_that_cannot_be_read_is_named_until_it_can(project, table, read, caplog):
+    table.odd[2] = "no updated_at"
+    read()
+    assert set(project.tasks()) == {1, 3} and project.unreadable() == {"task 2": "no updated_at"}
+    assert "1 tasks cannot be read and are left out: task 2: no updated_at" in caplog.text
+    caplog.clear()
+    read(full=False)
+    assert project.unreadable() == {"task 2": "no updated_at"} and not caplog.text
+    del table.odd[2]
+    table.now += timedelta(seconds=1)
+    table.touch(2)
+    read(full=False)
+    assert set(project.tasks()) == {1, 2, 3} and project.unreadable() == {}
+
+
+def test_a_task_that_can_be_read_no_more_is_not_gone(project, table, read):
+    table.annotate(2, "cat")
+    read()
+    table.odd[2] = "no updated_at"
+    assert read(full=True) == {2: "cat"} and set(project.tasks()) == {1, 2, 3}
+    assert not _misses(project, table)
+    del table.rows[2]
+    assert read(full=True) == {} and project.unreadable() == {}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_tasks_that_cannot_be_read_ask_for_no_complete_reading(project, table, read, known):
+    if known:
+        read()
+    table.odd = {2: "no updated_at", 3: "no object"}
+    read(full=True)
+    assert len(project.unreadable("tasks")) == 2
+    project.set(full_at="0")
+    assert not _misses(project, table)
+    table.add(4)
+    assert _misses(project, table)
+
+
+def test_annotations_that_cannot_be_read_leave_their_task_without_a_label(project, table, read, book):
+    table.annotate(1, "cat")
+    table.annotate(2, "dog")
+    table.silent = {2}
+    assert read() == {1: "cat"}
+    assert project.tasks()[2].state == ANNOTATED and project.unreadable() == {
+        "annotations of task 2": "annotation 1: no updated_at"
+    }
+    assert read() == {1: "cat"} and project.tasks()[2].state == ANNOTATED
+    table.silent = set()
+    assert read(full=True) == {1: "cat", 2: "dog"} and project.unreadable() == {}
+    table.now += timedelta(minutes=5)
+    table.silent = {2}
+    table.touch(2)
+    assert read() == {1: "cat"} and project.unreadable()
+    table.rows[2]["annotations"].clear()
+    table.silent = set()
+    table.now += timedelta(minutes=5)
+    table.touch(2)
+    assert read() == {1: "cat"} and project.unreadable() == {} and project.tasks()[2].state == UNLABELED
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ class Remote:
     def model_versions(self, project):
         return sorted(self.versions)
 
-    def save_tab(self, *arguments):
+    def save_tab(self, *arguments, skipped=None):
         return 1
 
-    def ml_backends(self, project):
+    def ml_backends(self, project, *, skipped=None):
         return self.backends
 
 
