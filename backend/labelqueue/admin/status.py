@@ -5,6 +5,7 @@ What it says of labels, model and accuracy is worked out by each look, in `order
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
 
+NONE = '{"count": 0, "first": []}'
 FEW = 5  # of a kind that are named
 
 
@@ -54,6 +56,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(alive(project.store)),
+        "refused_prelabels": json.loads(info.get("refused_prelabels") or NONE),
         "unreadable": _first(project.unreadable()),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
@@ -98,6 +101,8 @@ def status_lines(status: Record) -> Iterator[str]:
         if status[name]:
             way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
             yield fact(name, status[name] + way_out)
+    refused = status["refused_prelabels"]
+    yield from _named_lines("pre-labels", refused, "tasks of the order go without one that Label Studio refuses")
     yield from _named_lines(
         "unreadable", status["unreadable"], "records in Label Studio cannot be read and are left out"
     )

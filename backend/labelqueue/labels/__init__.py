@@ -5,7 +5,7 @@ Imports only leaves; knows neither Label Studio's server nor our own state.
 
 from .annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, read_annotation, state_of
 from .label_config import Target, parse_label_config
-from .results import result_of
+from .results import importable, result_of
 from .task_data import image_uri
 from .values import Value, classes_of, judge, unknown_labels
 
@@ -18,6 +18,7 @@ __all__ = [
     "Value",
     "classes_of",
     "image_uri",
+    "importable",
     "judge",
     "parse_label_config",
     "read_annotation",

@@ -69,6 +69,8 @@ class Target:
         The steps of each label.
     shapes : tuple of str
         Names of the controls that draw shapes for `Labels`.
+    nested : bool
+        Whether answers are written as paths, each a list of steps, even where it is one step.
     renamed : mapping of str to str
         Labels in annotations that are called otherwise now; see the setting `label_map`.
     """
@@ -82,6 +84,7 @@ class Target:
     multi: bool
     paths: tuple[Path, ...] = ()
     shapes: tuple[str, ...] = ()
+    nested: bool = False
     renamed: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
@@ -93,11 +96,6 @@ class Target:
     def regions(self) -> bool:
         """Whether answers are regions of the image."""
         return self.kind in ("detection", "segmentation")
-
-    @property
-    def nested(self) -> bool:
-        """Whether a label can have several steps."""
-        return self.control_tag == "Taxonomy" or any(len(path) > 1 for path in self.paths)
 
     @property
     def n_patterns(self) -> int:
@@ -218,7 +216,7 @@ def _target(
     if any(SHAPES[_tag(shape)] == "segmentation" for shape, _, _ in drawn):
         kind = "segmentation"
     several = _get(element, "choice") == "multiple" if tag == "Choices" else tag != "Rating"
-    nested = tag == "Taxonomy" or _is_set(element, "allowNested")
+    nested = tag == "Taxonomy" or (tag == "Choices" and _is_set(element, "allowNested"))
     paths = _paths_of(element, tag, nested)
     names = _names(paths)
     return Target(
@@ -231,6 +229,7 @@ def _target(
         multi=several,
         paths=paths,
         shapes=tuple(_get(shape, "name", at) for shape, _, at in drawn),
+        nested=nested,
         renamed=dict(label_map),
     )
 

@@ -124,6 +124,26 @@ class LabelStudio:
         pages = self._selected(project, tasks, Skipped(), "task", include="id")
         return {task["id"] for page in pages for task in task_records(page, ("id",), Skipped())}
 
+    def predicted(self, project: int, version: str) -> set[int]:
+        """Return the tasks that have a prediction of a version, or of one whose name contains it."""
+        # Of several names, only a list is looked at: a text would be taken letter by letter.
+        held = {
+            "filter": "filter:tasks:predictions_model_versions",
+            "operator": "contains",
+            "type": "List",
+            "value": [version],
+        }
+        query = {"filters": {"conjunction": "and", "items": [held]}, "ordering": ["tasks:id"]}
+        parameters = {"project": project, "page_size": PAGE, "include": "id", "query": json.dumps(query)}
+        found: set[int] = set()
+        page = 1
+        while True:
+            rows, total = self._page({**parameters, "page": page})
+            found |= {task["id"] for task in task_records(rows, ("id",), Skipped())}
+            if page * PAGE >= total:
+                return found
+            page += 1
+
     def annotated(
         self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
     ) -> Iterator[list[TaskRecord]]:

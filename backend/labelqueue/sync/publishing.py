@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -10,11 +11,12 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from ..exceptions import LabelStudioError, PublishError
-from ..labels import Target, result_of
+from ..labels import Target
 from ..labelstudio import LabelStudio, Skipped
-from ..ordering import Order, Place, score
+from ..ordering import Order, Place
 from ..state import Orders, Project
 from .reading import note_skipped
+from .sending import Sender
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 
@@ -28,7 +30,7 @@ PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
 TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
 VERSION = re.compile(r"r(\d+) ")  # how our version strings begin
-SINGLE_SECONDS, BULK_SECONDS = 0.1, 1.0  # first guesses, until this project's own costs are known
+NAMED = 5  # tasks whose pre-label is refused, by name
 
 
 class Publisher:
@@ -89,8 +91,9 @@ class Publisher:
         for _ in range(ATTEMPTS):
             number = self._orders.next_number()
             order = replace(order, number=number, version=f"r{number} {name}", created_at=time.time())
+            sender = self._sender(order)
             try:
-                complete = self._import(order, 0, order.places)
+                complete = sender.send(0, order.places)
             except LabelStudioError as error:
                 if error.status != 400:
                     raise
@@ -112,6 +115,7 @@ class Publisher:
         self._orders.save(order)  # before the switch: its echo must find a version we know
         self.switch(order)
         self._project.set(hold="", refilling="")
+        self._note_withheld(order, sender.withheld)
         self._save_tab()
         return order
 
@@ -149,39 +153,30 @@ class Publisher:
         # If this job ends half-way, nobody knows which predictions were stored: a new order must follow, not a second
         # refill, which would give tasks two predictions of one version.
         self._project.set(refilling=order.version)
+        sender = self._sender(order)
         try:
-            complete = self._import(order, len(order.places) - len(places), places)
+            complete = sender.send(len(order.places) - len(places), places)
         except LabelStudioError as error:
             raise PublishError(f"refilling {order.version!r} failed: {error}") from error
         if not complete:
             raise PublishError(f"Label Studio stored only a part of the refill of {order.version!r}")
         self._orders.save(order)
+        self._note_withheld(order, sender.withheld, more=True)
         self._project.set(refilling="")
         return order
 
-    def _import(self, order: Order, first: int, places: Sequence[Place]) -> bool:
-        """Send predictions for ranks from `first` on; return whether all were stored."""
-        rows = [
-            {
-                "task": place.task,
-                "result": result_of(place.prelabel, self._target),
-                "score": score(first + i),
-                "model_version": order.version,
-            }
-            for i, place in enumerate(places)
-        ]
-        single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))
-        bulk = float(self._project.get("bulk_seconds", str(BULK_SECONDS)))
-        start = time.monotonic()
-        # Bulk import recounts the whole project once; single predictions cost the same in any project.
-        if single * len(rows) < bulk:
-            for row in rows:
-                self._write(self._client.create_prediction, row)
-            self._project.set(single_seconds=f"{(time.monotonic() - start) / max(len(rows), 1):.4f}")
-            return True
-        created = self._write(self._client.import_predictions, self._project.ref.id, rows)
-        self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
-        return created == len(rows)
+    def _sender(self, order: Order) -> Sender:
+        return Sender(self._project, self._client, self.check, self._target, order.version)
+
+    def _note_withheld(self, order: Order, withheld: Mapping[int, str], *, more: bool = False) -> None:
+        """Remember, and say, which tasks of an order have no pre-label because Label Studio refuses it."""
+        before = json.loads(self._project.get("refused_prelabels") or "{}") if more else {}
+        lines = [f"task {task}: {why}" for task, why in withheld.items()]
+        first = [*before.get("first", ()), *lines][:NAMED]
+        self._project.set(refused_prelabels=json.dumps({"count": before.get("count", 0) + len(lines), "first": first}))
+        if lines:
+            some = "; ".join(lines[:NAMED])
+            log.warning("%s: %d tasks go without the pre-label that they have: %s", order.version, len(lines), some)
 
     def _write(self, call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
         """Make a call that others see the effect of, while this job still may."""

@@ -41,6 +41,7 @@ STATUS = {
     "error": "",
     "settings_error": "",
     "rollback_error": "",
+    "refused_prelabels": {"count": 0, "first": []},
     "unreadable": {"count": 0, "first": []},
     "bad_images": {},
 }
@@ -68,6 +69,10 @@ def test_nothing_is_said_of_what_is_in_order():
         (
             {"unreadable": {"count": 7, "first": ["task 12: no updated_at"]}},
             "7 records in Label Studio cannot be read and are left out\n                 task 12: no updated_at",
+        ),
+        (
+            {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
+            "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
         ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),

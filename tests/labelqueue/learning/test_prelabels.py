@@ -62,6 +62,9 @@ def test_an_answer_needs_its_probability(multi, probabilities, least, value):
         (RATING, "4", "rating", 4),
         (TREE, ("pet > cat",), "taxonomy", [["pet", "cat"]]),
         (NESTED, ("pet > cat",), "choices", [["pet", "cat"]]),
+        (CHOICES.format(' allowNested="true"'), "dog", "choices", [["dog"]]),
+        (CHOICES.format("").replace("dog", "a &gt; b"), "a > b", "choices", ["a > b"]),
+        (TREE.replace("cat", "a &gt; b"), ("pet > a > b",), "taxonomy", [["pet", "a > b"]]),
     ],
 )
 def test_label_studios_form(control, value, kind, content):

@@ -1,0 +1,149 @@
+"""Sending an order's predictions, each of them once: a pre-label that Label Studio refuses costs itself, no order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..exceptions import LabelStudioError
+from ..labels import Target, importable, result_of
+from ..labelstudio import LabelStudio
+from ..ordering import Place, score
+from ..state import Project
+
+__all__ = ["Sender"]
+
+SINGLE_SECONDS, BULK_SECONDS = 0.1, 1.0  # first guesses, until this project's own costs are known
+ONE_BY_ONE = 500  # predictions that are sent one by one because the import takes none of their form
+HALVINGS = 20  # refused imports, of one order, in which the offenders are looked for
+
+Row = dict[str, Any]
+
+
+class Sender:
+    """Sends predictions of one version.
+
+    Parameters
+    ----------
+    project : Project
+    client : LabelStudio
+    check : callable
+        Raises when this job no longer holds the project's lock; called right before each write.
+    target : Target
+        What pre-labels are written for.
+    version : str
+        Of the predictions. Two of one version on one task would upset the order: nothing that may have been stored is
+        ever sent again.
+
+    Attributes
+    ----------
+    withheld : dict of int to str
+        Task to why its prediction was sent without its pre-label.
+    """
+
+    def __init__(
+        self, project: Project, client: LabelStudio, check: Callable[[], None], target: Target, version: str
+    ) -> None:
+        self._project = project
+        self._client = client
+        self._check = check
+        self._target = target
+        self._version = version
+        self._refusals = 0
+        self.withheld: dict[int, str] = {}
+
+    def send(self, first: int, places: Sequence[Place]) -> bool:
+        """Send predictions for ranks from `first` on; return whether all were stored.
+
+        Raises
+        ------
+        LabelStudioError
+            With status 400 when nothing was stored, most likely because a task is gone; any other is passed on.
+        """
+        rows = [
+            {
+                "task": place.task,
+                "result": result_of(place.prelabel, self._target),
+                "score": score(first + i),
+                "model_version": self._version,
+            }
+            for i, place in enumerate(places)
+        ]
+        single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))
+        bulk = float(self._project.get("bulk_seconds", str(BULK_SECONDS)))
+        # Bulk import recounts the whole project once; single predictions cost the same in any project.
+        if single * len(rows) < bulk:
+            self._send_singly(rows)
+            return True
+        alone = [] if importable(self._target) else [row for row in rows if row["result"]]
+        for row in alone[ONE_BY_ONE:]:
+            self._withhold(row, "its form can be sent one by one only, and so many would take too long")
+        alone = alone[:ONE_BY_ONE]
+        chosen = {row["task"] for row in alone}
+        together = [row for row in rows if row["task"] not in chosen]
+        start = time.monotonic()
+        if together and not self._import(together):
+            return False
+        self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
+        self._send_singly(alone)
+        return True
+
+    def _send_singly(self, rows: Sequence[Row]) -> None:
+        start = time.monotonic()
+        for row in rows:
+            try:
+                self._create(row)
+            except LabelStudioError as error:
+                if error.status != 400 or not row["result"]:
+                    raise
+                self._withhold(row, f"Label Studio refuses it: {error}")
+                self._create(row)
+        if rows:
+            self._project.set(single_seconds=f"{(time.monotonic() - start) / len(rows):.4f}")
+
+    def _import(self, rows: Sequence[Row]) -> bool:
+        """Import rows, without their pre-labels where these are refused; return whether all were stored."""
+        try:
+            self._check()
+            created = self._client.import_predictions(self._project.ref.id, rows)
+        except LabelStudioError as error:
+            if error.status != 400 or not self._is_about_prelabels(rows):
+                raise
+            return self._import_less(rows, error)
+        if created == len(rows):
+            return True
+        # It drops what it does not like and does not say what: whatever is not there now was never stored.
+        stored = self._client.predicted(self._project.ref.id, self._version)
+        missing = [row for row in rows if row["task"] not in stored]
+        if len(missing) != len(rows) - created or not all(row["result"] for row in missing):
+            return False
+        for row in missing:
+            self._withhold(row, "Label Studio's import refuses it")
+        self._check()
+        return self._client.import_predictions(self._project.ref.id, missing) == len(missing)
+
+    def _is_about_prelabels(self, rows: Sequence[Row]) -> bool:
+        """Tell whether a refusal can be about pre-labels: there are some, and no task is gone."""
+        tasks = [row["task"] for row in rows]
+        return any(row["result"] for row in rows) and self._client.existing(self._project.ref.id, tasks) == set(tasks)
+
+    def _import_less(self, rows: Sequence[Row], error: LabelStudioError) -> bool:
+        """Import rows that were refused altogether, nothing being stored: by halves, down to the offenders."""
+        self._refusals += 1
+        if len(rows) > 1 and self._refusals <= HALVINGS:
+            half = len(rows) // 2
+            return self._import(rows[:half]) and self._import(rows[half:])
+        amid = "" if len(rows) == 1 else "amid many others "
+        for row in rows:
+            if row["result"]:
+                self._withhold(row, f"Label Studio refuses it {amid}({error})")
+        return self._import(rows)
+
+    def _create(self, row: Row) -> None:
+        self._check()
+        self._client.create_prediction(row)
+
+    def _withhold(self, row: Row, why: str) -> None:
+        row["result"] = []
+        self.withheld[row["task"]] = why
