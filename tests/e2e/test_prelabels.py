@@ -113,18 +113,16 @@ def test_what_the_import_refuses_is_left_out_and_said(publish, control, bulk):
 @pytest.mark.parametrize("name", ["single", "nested", "nested, but flat"])
 def test_the_form_shows_the_answer(publish, browser, api, name):
     published = publish(CONTROLS[name], bulk=True)
-    task, value = next(iter(published.wanted.items()))
+    task = next(iter(published.wanted))
     page = browser.new_page()
     page.goto(f"{api.url}/projects/{published.id}/data?task={task}")
     page.get_by_text("Submit").first.wait_for(timeout=60_000)
     page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0", timeout=60_000)
-    checked = page.evaluate("() => [...document.querySelectorAll('input:checked')].map(one => one.name)")
     page.get_by_text("Submit").first.click()
     for _ in range(60):
         if said := api.annotations(task):
             break
         page.wait_for_timeout(500)
     page.close()
-    assert value.split(" > ", 1)[-1] in checked
     (result,) = api.predictions(task, published.version)[0]["result"]
     assert said[0]["result"][0]["value"] == result["value"], "the editor submits the form that we publish"
