@@ -16,7 +16,6 @@ from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
 
-NONE = '{"count": 0, "first": []}'
 FEW = 5  # of a kind that are named
 
 
@@ -56,7 +55,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(alive(project.store)),
-        "refused_prelabels": json.loads(info.get("refused_prelabels") or NONE),
+        "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
         "unreadable": _first(project.unreadable()),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
@@ -113,6 +112,13 @@ def status_lines(status: Record) -> Iterator[str]:
 def _first(found: Mapping[str, str]) -> dict[str, Any]:
     """Return how many there are, and the first few with what is wrong with them."""
     return {"count": len(found), "first": [f"{name}: {why}" for name, why in list(found.items())[:FEW]]}
+
+
+def _refused(told: str, live: str) -> dict[str, Any]:
+    """Return what was said of the live order's pre-labels; that of another order is out of date."""
+    row = json.loads(told)
+    mine = row if row.get("version") == live else {}
+    return {"count": mine.get("count", 0), "first": mine.get("first", [])}
 
 
 def _named_lines(name: str, found: Record, what: str) -> Iterator[str]:

@@ -76,7 +76,7 @@ class ProjectRef:
         try:
             created = datetime.fromisoformat(str(project["created_at"]))
             return cls(origin, int(project["id"]), int(created.timestamp()))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProjectError(f"not a Label Studio project (id and created_at are needed): {error}") from error
 
 

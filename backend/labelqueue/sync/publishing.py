@@ -161,19 +161,21 @@ class Publisher:
         if not complete:
             raise PublishError(f"Label Studio stored only a part of the refill of {order.version!r}")
         self._orders.save(order)
-        self._note_withheld(order, sender.withheld, more=True)
+        self._note_withheld(order, sender.withheld)
         self._project.set(refilling="")
         return order
 
     def _sender(self, order: Order) -> Sender:
         return Sender(self._project, self._client, self.check, self._target, order.version)
 
-    def _note_withheld(self, order: Order, withheld: Mapping[int, str], *, more: bool = False) -> None:
+    def _note_withheld(self, order: Order, withheld: Mapping[int, str]) -> None:
         """Remember, and say, which tasks of an order have no pre-label because Label Studio refuses it."""
-        before = json.loads(self._project.get("refused_prelabels") or "{}") if more else {}
+        told = json.loads(self._project.get("refused_prelabels") or "{}")
+        if told.get("version") != order.version:
+            told = {"version": order.version, "count": 0, "first": []}
         lines = [f"task {task}: {why}" for task, why in withheld.items()]
-        first = [*before.get("first", ()), *lines][:NAMED]
-        self._project.set(refused_prelabels=json.dumps({"count": before.get("count", 0) + len(lines), "first": first}))
+        told |= {"count": told["count"] + len(lines), "first": [*told["first"], *lines][:NAMED]}
+        self._project.set(refused_prelabels=json.dumps(told))
         if lines:
             some = "; ".join(lines[:NAMED])
             log.warning("%s: %d tasks go without the pre-label that they have: %s", order.version, len(lines), some)

@@ -63,3 +63,32 @@ def test_a_fulfilled_wish_is_emptied_unless_another_replaced_it(project):
 def test_people_count_as_at_work_for_an_hour(project, store):
     store.zadd(project.name("annotators"), {"1": time.time(), "2": time.time() - 3500, "3": time.time() - 3700})
     assert project.annotators_at_work() == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"id": 1},
+        {"id": [1], "created_at": "2026-11-21T10:00:00Z"},
+        {"id": float("inf"), "created_at": "2026-11-21T10:00:00Z"},
+        {"id": 1, "created_at": None},
+        {"id": 1, "created_at": "0001-01-01T00:00:00"},
+    ],
+)
+def test_what_is_no_project_says_so(odd):
+    with pytest.raises(ProjectError, match="not a Label Studio project"):
+        ProjectRef.from_api(ORIGIN, odd)
+
+
+def test_records_that_cannot_be_read_are_remembered_until_they_are_read(project):
+    assert project.note_unreadable("tasks", {"task 1": "no id", "task 2": "no id"}) == ["task 1", "task 2"]
+    assert project.note_unreadable("webhooks", {"webhook 3": "no url"}) == ["webhook 3"]
+    assert project.note_unreadable("tasks", {"task 2": "no time"}, read=["task 2", "task 5"]) == []
+    assert project.unreadable("tasks") == {"task 1": "no id", "task 2": "no time"}
+    assert len(project.unreadable()) == 3 and project.unreadable("annotations") == {}
+    assert project.note_unreadable("tasks", {"task 9": "no id"}) == ["task 9"]
+    assert project.unreadable() == {"task 9": "no id", "webhook 3": "no url"}
+    project.note_unreadable("tasks", {}, read=["task 9"])
+    project.note_unreadable("webhooks", {})
+    assert project.unreadable() == {}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import CONFIG
+from labelqueue.admin.status import project_status
 from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering.order import Order, Place
+from labelqueue.state.orders import Orders
 from labelqueue.sync import sending
 from labelqueue.sync.publishing import Publisher
 from labelqueue.sync.sending import Sender
@@ -141,18 +143,22 @@ def test_publishing_goes_on_and_says_which_tasks_go_without(project, caplog):
     publisher = Publisher(project, client, lambda: None, client.remote, parse_label_config(CONFIG))
     live = publisher.publish(order(10))
     assert {task for task, result in client.results(live.version).items() if not result} == {3, 7}
-    told = json.loads(project.get("refused_prelabels"))
+    told = project_status(project)["refused_prelabels"]
     why = "Label Studio's import refuses it"
     assert told == {"count": 2, "first": [f"task 3: {why}", f"task 7: {why}"]} and "task 7: " in caplog.text
     client.tasks |= {11, 12}
     client.offenders |= {12}
     more = (Place(11, "why", prelabel="dog"), Place(12, "why", prelabel="dog"))
     project.set(single_seconds="9", bulk_seconds="0.01")
-    publisher.refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
-    assert json.loads(project.get("refused_prelabels"))["count"] == 3
+    publisher.refill(replace(live, places=(*live.places, *more)), more)
+    assert project_status(project)["refused_prelabels"]["count"] == 3
+    other = replace(live, number=9, version="r9 FreeSel")
+    Orders(project).save(other)
+    Orders(project).go_live(other)
+    assert project_status(project)["refused_prelabels"]["count"] == 0, "that was another order"
     client.offenders.clear()
     publisher.publish(order(10))
-    assert json.loads(project.get("refused_prelabels")) == {"count": 0, "first": []}
+    assert project_status(project)["refused_prelabels"] == {"count": 0, "first": []}
 
 
 @pytest.mark.parametrize("strict", [True, False])
