@@ -1,4 +1,4 @@
-"""The pattern cache: the newest row of each image, whole and checked, from Redis or from a copy on the worker's disk."""
+"""The pattern cache: the newest row of each image, whole and checked, from Redis or a copy on the worker's disk."""
 
 from pathlib import Path
 
@@ -141,4 +141,4 @@ def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, 
     cache.delete()
     assert (load({1: "a"}), load({1: "a"}, other)) == ({}, {1: 10.0})
     assert cache.rows() == {} and spooled() == []
-    assert not [key for key in project.store.scan_iter(project.name("cache", "g1", "*"))]
+    assert list(project.store.scan_iter(project.name("cache", "g1", "*"))) == []
