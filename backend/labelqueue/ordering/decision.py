@@ -89,13 +89,17 @@ def decide(snapshot: Snapshot) -> Decision:
         learning = learning_summary(campaign, labels, pool=len(tasks)) | {"dropped_labels": snapshot.labels.dropped}
         return {"learning": learning, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
 
+    try:
+        recipe = campaign.recipe()
+    except LabelQueueError as error:  # its strategy was uninstalled, say
+        return Decision(Due("none", str(error)), campaign.state, learned, summary, failure=error)
     what = due(
         live,
         tasks=tasks,
         embedded=tasks.embedded,
         arrivals=snapshot.arrivals,
         arriving=snapshot.arriving,
-        recipe=campaign.recipe(),
+        recipe=recipe,
         generation=snapshot.generation,
         horizon=horizon,
         annotators=annotators,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.block import Block
-from labelqueue.exceptions import CacheError
+from labelqueue.exceptions import CacheError, SettingError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.offline.replay import label_config
@@ -287,6 +287,15 @@ def test_an_order_that_cannot_be_drafted_loses_nothing_that_was_learned():
     again = decide(replace(snapshot, state=decision.state, learned=decision.learned, load_features=lambda: features))
     assert again.failure is None and again.order.strategy == "BAL" and again.state.trainings == 1
     assert again.state.geometry.source == "net"
+
+
+def test_a_strategy_that_is_not_installed_any_more_loses_nothing_that_was_learned():
+    snapshot = label(with_settings(first(), strategy="uninstalled"), range(1, 11))
+    decision = decide(snapshot)
+    assert isinstance(decision.failure, SettingError) and "'uninstalled' is not installed here" in str(decision.failure)
+    assert decision.state.trainings == 1 and decision.learned == "trained on 10 labels" and decision.order is None
+    again = decide(replace(snapshot, state=decision.state, learned=decision.learned))
+    assert again.state.trainings == 1 and isinstance(again.failure, SettingError)
 
 
 def test_rows_that_cannot_be_read_are_an_error_before_anything_is_learned():
