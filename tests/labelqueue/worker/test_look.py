@@ -8,6 +8,8 @@ from desk import Desk
 from labelqueue.exceptions import CacheError, CredentialError, LabelStudioError, NotFoundError
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
+from labelqueue.learning.learner import train
+from labelqueue.ordering import campaign
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
 from labelqueue.state.lock import ProjectLock
@@ -158,17 +160,22 @@ def test_a_refill_that_failed_is_followed_by_a_new_order_at_once(desk, project, 
 
 
 def test_a_training_that_a_failed_refill_came_with_is_not_repeated(desk, project, monkeypatch):
-    project.set(single_seconds="1", bulk_seconds="0.1", retrain_wanted="")
-    complete, calls = desk.server.import_predictions, []
+    project.set(single_seconds="1", bulk_seconds="0.1")
+    complete, calls, trained = desk.server.import_predictions, [], []
 
     def half(project, rows):
         calls.append(rows)
         return complete(project, rows) - (len(calls) == 1)
 
+    def counted(*arguments, **options):
+        trained.append(len(arguments[1]))
+        return train(*arguments, **options)
+
     monkeypatch.setattr(desk.server, "import_predictions", half)
+    monkeypatch.setattr(campaign, "train", counted)
     desk.label(12)
     assert "the refill before it failed" in desk.tend()
-    assert desk.memory.trainings == 1 and len(calls) == 2
+    assert trained == [12] and desk.memory.trainings == 1 and len(calls) == 2
 
 
 def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project, tmp_path):
