@@ -84,7 +84,7 @@ def test_a_task_is_embedded_when_its_row_is_of_the_image_it_has_now(project, cac
 
 def test_a_bad_image_counts_only_while_the_task_still_has_it(project):
     put(project, {1: "/1.jpg", 2: "/new.jpg", 3: "/3.jpg"})
-    project.quarantine({1: ("/1.jpg", "broken"), 2: ("/former.jpg", "broken too"), 9: ("/9.jpg", "deleted since")})
+    project.quarantine({1: ("/1.jpg", "broken"), 2: ("/former.jpg", "broken too"), 9: ("/3.jpg", "deleted since")})
     assert read_columns(project).bad(project) == {1: "broken"}
 
 
