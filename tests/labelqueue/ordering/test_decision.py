@@ -19,6 +19,7 @@ from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.order_size import refill_threshold, size_of
+from labelqueue.ordering.random_controls import is_control
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
 
@@ -146,8 +147,8 @@ def test_the_first_order_says_how_it_came_about():
 
 
 def test_when_every_task_is_annotated_no_order_is_made():
-    decision = decide(world(n=3, states=dict.fromkeys((1, 2, 3), ANNOTATED)))
-    assert (decision.due.why, decision.order) == ("every task is annotated", None)
+    decision = decide(world(n=3, states=dict.fromkeys((1, 2, 3), ANNOTATED), learned="trained on 10 labels"))
+    assert (decision.due.why, decision.order, decision.learned) == ("every task is annotated", None, "")
 
 
 def test_a_live_order_holds_while_nothing_happens():
@@ -168,6 +169,24 @@ def test_a_refill_appends_to_what_is_published():
     assert order == replace(live, places=(*live.places, *decision.places))
     assert len(order.places) - len(labeled) == SIZE, "as many are open again as at first"
     assert decision.learned == "", "nothing was learned that changes an order"
+
+
+def test_many_annotators_are_refilled_earlier_and_with_more():
+    snapshot = first()
+    assert decide(snapshot).due.action == "none"
+    decision = decide(replace(snapshot, annotators=10))
+    assert decision.due.action == "refill" and len(decision.order.places) == size_of(10, 10) > SIZE
+
+
+def test_positions_are_counted_from_the_first_label_on_whatever_was_refilled():
+    """Whether one is a control depends on its number only, so that nobody can tell from how the queue was made."""
+    snapshot = first(states={1: ANNOTATED, 2: SKIPPED})
+    for _ in range(2):
+        snapshot = label(snapshot, ahead(snapshot, SIZE - LOW + 1))
+        snapshot = served(snapshot, decide(snapshot))
+    controls = [place.control for place in snapshot.live.places]
+    assert len(controls) == SIZE + 2 * (SIZE - LOW + 1)
+    assert controls == is_control(SETTINGS["seed"], 2, len(controls), SETTINGS["control_share"]).tolist()
 
 
 def test_a_refill_is_made_though_an_order_is_held():
