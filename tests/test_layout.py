@@ -52,7 +52,6 @@ COVERED_BY = {
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.summary": "tests/labelqueue/ordering/test_decision.py",
-    "labelqueue.state.campaigns": "tests/labelqueue/worker/test_queue.py",
     "labelqueue.state.redis_server": "tests/labelqueue/state/test_redis_connection.py",
     "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
