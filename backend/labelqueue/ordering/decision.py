@@ -90,13 +90,17 @@ def decide(snapshot: Snapshot) -> Decision:
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
         return {"learning": learning | told, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
 
+    try:
+        recipe = campaign.recipe()
+    except LabelQueueError as error:  # its strategy was uninstalled, say
+        return Decision(Due("none", str(error)), campaign.state, learned, summary, failure=error)
     what = due(
         live,
         tasks=tasks,
         embedded=tasks.embedded,
         arrivals=snapshot.arrivals,
         arriving=snapshot.arriving,
-        recipe=campaign.recipe(),
+        recipe=recipe,
         generation=snapshot.generation,
         horizon=horizon,
         annotators=annotators,
