@@ -78,8 +78,9 @@ def decide(snapshot: Snapshot) -> Decision:
 
     campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
     if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
+        campaign.state = campaign.state.of_order(live.version, tasks.skipped_ids)
         campaign.serving(live.version, open_places(live, tasks))
-    campaign.observe(labels)
+    campaign.observe(labels, tasks, live.places if live is not None else (), annotators)
     reason = campaign.learn(
         lambda: snapshot.rows, labels, tasks, generation=snapshot.generation, wanted=bool(snapshot.wanted), low=low
     )

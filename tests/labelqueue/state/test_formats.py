@@ -72,7 +72,8 @@ def test_a_version_later_it_goes_on_without_training_or_publishing(before, serve
     assert Orders(project).live() == live and server.remote["model_version"] == live.version
     after = load_campaign(project)
     assert after.trainings == state.trainings == before["was"]["trainings"]
-    assert after.model.fingerprint == state.model.fingerprint and after.controls == state.controls
+    assert after.model.fingerprint == state.model.fingerprint
+    assert after.controls == {task: by for task, by in state.controls.items() if by == live.version} != {}
     assert len(after.guesses) >= len(state.guesses) and after.trained_on == state.trained_on
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import CacheError
-from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation
+from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, Answer
 from labelqueue.ordering.order import Order, Place
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.orders import Orders
@@ -112,8 +112,13 @@ def test_a_snapshot_is_made_of_what_is_stored(project, cache, snapshot):
 def test_only_labels_of_embedded_images_count(project, cache, snapshot):
     """A model cannot learn the others yet, and a label that no training can use up must not ask for one."""
     put(project, {1: "a", 2: "new", 3: "c", 4: "d"}, ANNOTATED)
-    said = {task: ("mark", [Annotation(10 - task, "now", 1, False, False, {"choice": ("cat",)})]) for task in (1, 2, 4)}
-    LabelBook(project).put(said | {3: ("mark", [Annotation(1, "now", 1, False, False, {"choice": ("whale",)})])})
+    said = {
+        task: ("mark", [Annotation(10 - task, "now", 1, False, False, {"choice": Answer((("cat",),))})])
+        for task in (1, 2, 4)
+    }
+    LabelBook(project).put(
+        said | {3: ("mark", [Annotation(1, "now", 1, False, False, {"choice": Answer((("whale",),))})])}
+    )
     embed(cache, {1: "a", 2: "former", 3: "c", 4: "d"})
     labels = snapshot().labels
     assert list(labels.by_task.items()) == [(4, "cat"), (1, "cat")], "the oldest label first"
