@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from bootstrap import OURS_INSTALLED, ROOT, SUPPORTED, check_disk, digest, disk_needs, is_current, make_ours
+from bootstrap import OURS_INSTALLED, ROOT, SUPPORTED, candidates, check_disk, digest, disk_needs, is_current, make_ours
 from installer import Installer, find_uv, probe
 from steps import BootstrapError, StoppedError, interrupt, say
 
@@ -29,7 +29,7 @@ def find_pythons(named: list[str], path: str) -> dict[tuple[int, int], str]:
     named : list of str
         Programs to try first; each has to be of a supported version.
     path : str
-        Folders to look in for python3.11 and so on.
+        Folders to look in for python3.11 and so on; the Python that runs this counts as well.
     """
     found: dict[tuple[int, int], str] = {}
     for program in named:
@@ -37,13 +37,10 @@ def find_pythons(named: list[str], path: str) -> dict[tuple[int, int], str]:
         if answer is None or answer[:2] not in SUPPORTED or not answer[2]:
             raise BootstrapError(f"{program} is no Python 3.11, 3.12 or 3.13 with the venv module: name another one")
         found.setdefault(answer[:2], program)
-    for version in SUPPORTED:
-        for folder in path.split(os.pathsep) if version not in found else []:
-            program = str(Path(folder) / "python{}.{}".format(*version))
-            answer = probe(program) if folder and os.access(program, os.X_OK) else None
-            if answer is not None and answer[:2] == version and answer[2]:  # a shim may only say what is not installed
-                found[version] = program
-                break
+    for program in candidates(path):
+        answer = probe(program)  # a shim may only say what is not installed
+        if answer is not None and answer[:2] in SUPPORTED and answer[2]:
+            found.setdefault(answer[:2], program)
     return found
 
 
@@ -59,7 +56,7 @@ def make(version: tuple[int, int], python: str) -> Path:
     return environment
 
 
-def test_all(named: list[str], options: list[str]) -> int:
+def run_all(named: list[str], options: list[str]) -> int:
     """Test on each Python, say how it went for all of them, and return the exit status.
 
     Parameters
@@ -99,7 +96,7 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        return test_all(arguments.python, arguments.options)
+        return run_all(arguments.python, arguments.options)
     except (BootstrapError, StoppedError) as error:
         say(str(error))
         return 1
