@@ -52,7 +52,6 @@ COVERED_BY = {
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.summary": "tests/labelqueue/ordering/test_decision.py",
-    "labelqueue.state.redis_server": "tests/labelqueue/state/test_redis_connection.py",
     "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
