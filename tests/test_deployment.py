@@ -80,7 +80,7 @@ def test_images_are_pinned_and_label_studio_is_the_one_that_is_tested():
         assert re.search(r":\d+\.\d+", service["image"]), f"{name} uses {service['image']}"
     tested = re.search(r"^LABEL_STUDIO_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)
     assert tested and SERVICES["label-studio"]["image"].endswith(f":{tested[1]}")
-    assert re.fullmatch(r"python:3\.1[12]-slim-\w+", arguments("FROM")[0])
+    assert re.fullmatch(r"python:3\.1[123]-slim-\w+", arguments("FROM")[0])
 
 
 def test_ports_are_published_on_loopback_only():
@@ -99,6 +99,7 @@ def test_redis_keeps_everything():
     command = SERVICES["redis"]["command"]
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert command[command.index("--appendonly") + 1] == "yes"
+    assert re.fullmatch(r"redis:8\.2-\w+", SERVICES["redis"]["image"]), "the version that the tests run with"
 
 
 def test_services_start_in_order_and_their_volumes_exist():

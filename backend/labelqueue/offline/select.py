@@ -89,7 +89,7 @@ def select(
     cache_dir : Path
         Where embeddings are kept.
     trials : int, default 200
-        Proposals per pick of FreeSel; 1 is the paper's rule.
+        Proposals per pick of FreeSel; 1 draws as the paper does.
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
@@ -232,7 +232,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=200,
         metavar="L",
-        help="proposals per pick, the best is kept (default: 200; 1 is the paper's rule)",
+        help="proposals per pick, the best is kept (default: 200; 1 draws as the paper does)",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"

@@ -24,13 +24,13 @@ from ..learning import (
     balancing_factor,
     least_probability,
     measure_trust,
-    prelabel,
     train,
     training_fingerprint,
 )
 from .campaign_state import CampaignState, Cycle, Guess
 from .order import Place
-from .ranking import NOT_EMBEDDED, rank_tasks
+from .random_controls import served_in_turn
+from .ranking import NOT_EMBEDDED, fill_in, rank_tasks
 from .recipe import Recipe, make_strategy, needs_model
 from .snapshot import Features, Tasks
 
@@ -71,13 +71,21 @@ class Campaign:
 
     # -- labels
 
-    def observe(self, labels: Mapping[int, Value]) -> int:
+    def observe(
+        self, labels: Mapping[int, Value], tasks: Tasks | None = None, places: Sequence[Place] = (), annotators: int = 1
+    ) -> int:
         """Write down what the model said of tasks whose labels are new, before it learns them.
 
         Parameters
         ----------
         labels : mapping
             Every label there is, oldest first.
+        tasks : Tasks, optional
+            Every known task; none without an order.
+        places : sequence of Place
+            Of the live order.
+        annotators : int
+            People at work.
 
         Returns
         -------
@@ -89,10 +97,23 @@ class Campaign:
         if model is None or predictions is None:
             return 0
         known = {guess.task for guess in state.guesses} | state.trained_on.keys()
+        new = [task for task in labels if task not in known]
+        order = [place.task for place in places]
+        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still] if tasks else []
+        in_turn = served_in_turn(order, new, waiting, annotators)
+        filled_in = {place.task: place.prelabel is not None for place in places}
+        elsewhere = self.least_probability() is not None  # a task that is opened by hand may show what /predict says
         guesses = [
-            Guess(task, said, state.trainings, len(state.trained_on), state.controls.get(task, ""))
-            for task in labels
-            if task not in known and (said := predictions.decide(model, task)) is not None
+            Guess(
+                task,
+                said,
+                state.trainings,
+                len(state.trained_on),
+                state.controls.get(task, "") if task in in_turn else "",
+                blind=not filled_in.get(task, elsewhere),
+            )
+            for task in new
+            if (said := predictions.decide(model, task)) is not None
         ]
         if guesses:
             self.state = state.with_guesses(guesses)
@@ -100,7 +121,11 @@ class Campaign:
 
     def trust(self, labels: Mapping[int, Value]) -> Trust:
         """Return how far the model can be trusted, from its guesses of labels it had not seen."""
-        pairs = [(guess.predicted, labels[guess.task]) for guess in self.state.guesses if guess.task in labels]
+        pairs = [
+            (guess.predicted, labels[guess.task])
+            for guess in self.state.guesses
+            if guess.blind and guess.task in labels
+        ]
         predicted, actual = [p for p, _ in pairs], [a for _, a in pairs]
         return measure_trust(predicted, actual, classes=self.classes(labels), multi=self.target.multi)
 
@@ -332,7 +357,8 @@ class Campaign:
         Returns
         -------
         list of Place
-            With pre-labels where the recipe asks for them; never on a control, which must not be anchored.
+            With pre-labels where the recipe asks for them; never on a control, which must not be anchored, and not at
+            as many other positions, which hide it.
         """
         seen = rows if features is None else features.rows
         if self.active() == "bal" and len(seen.ids):
@@ -357,13 +383,7 @@ class Campaign:
         )
         if recipe.prelabel is None or model is None or chances is None:
             return places
-        at = tasks.rows_of(np.array([place.task for place in places], dtype=np.int64))
-        return [
-            place
-            if place.control or row < 0
-            else replace(place, prelabel=prelabel(model, chances[row], recipe.prelabel))
-            for place, row in zip(places, at.tolist(), strict=True)
-        ]
+        return fill_in(places, model, chances, tasks, recipe, first=first)
 
     def _chances(self, model: Model, rows: Block) -> NDArray[np.float32]:
         """Let the model predict rows, once: a training and the order after it ask for the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -54,7 +54,9 @@ class Guess:
     labels : int
         Labels it was trained on.
     control : str
-        Version of the order that served the task as a random control; empty for a chosen task.
+        Version of the order that served the task as a random control, at its position; empty for any other task.
+    blind : bool
+        Whether the task was shown without a pre-label: an answer that was filled in tells of the model, not of people.
     """
 
     task: int
@@ -62,6 +64,7 @@ class Guess:
     training: int
     labels: int
     control: str = ""
+    blind: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,19 @@ class CampaignState:
         begins = Course(reason="the label config asks something else")
         return CampaignState(begins, trainings=self.trainings, controls=self.controls, question=question)
 
+    def of_order(self, version: str, skipped: Collection[int]) -> CampaignState:
+        """Return the state without the controls that orders before this one did not come to serve.
+
+        Parameters
+        ----------
+        version : str
+            The live order's.
+        skipped : collection of int
+            Tasks that people skipped: they were served, and are missing.
+        """
+        controls = {task: by for task, by in self.controls.items() if by == version or task in skipped}
+        return self if len(controls) == len(self.controls) else replace(self, controls=controls)
+
     def serving(self, version: str, places: Sequence[Place]) -> CampaignState:
         """Return the state once these places, of a new order or of its refill, are served.
 
@@ -143,8 +159,9 @@ class CampaignState:
         A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
         """
         added = (*self.guesses, *new)
-        chosen = [guess.task for guess in added if not guess.control and guess.task in self.trained_on]
-        dropped = set(chosen[: max(len(chosen) - GUESSES, 0)])
+        chosen = [guess for guess in added if not guess.control and guess.task in self.trained_on]
+        blind = [guess.task for guess in chosen if guess.blind]
+        dropped = set(blind[: max(len(blind) - GUESSES, 0)]) | {guess.task for guess in chosen if not guess.blind}
         return replace(self, guesses=tuple(guess for guess in added if guess.control or guess.task not in dropped))
 
     def dump(self) -> dict[str, bytes]:
@@ -159,7 +176,7 @@ class CampaignState:
             "classes": self.classes,
             "generation": self.generation,
             "trust": self.trust,
-            "guesses": [[g.task, g.predicted, g.training, g.labels, g.control] for g in self.guesses],
+            "guesses": [[g.task, g.predicted, g.training, g.labels, g.control, g.blind] for g in self.guesses],
             "controls": list(self.controls.items()),
             "question": self.question,
         }
@@ -186,7 +203,7 @@ class CampaignState:
         facts: dict[str, Any] = json.loads(parts["facts"])
         if (version := facts.get("format", FORMAT)) != FORMAT:
             raise CacheError(f"campaign: format {version!r}, this version reads format {FORMAT}")
-        guesses = (Guess(g[0], _value(g[1]), *g[2:5]) for g in facts.get("guesses", ()))
+        guesses = (Guess(g[0], _value(g[1]), *g[2:6]) for g in facts.get("guesses", ()))
         return cls(
             **known_fields(cls, facts)
             | {

@@ -78,8 +78,9 @@ def decide(snapshot: Snapshot) -> Decision:
 
     campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
     if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
+        campaign.state = campaign.state.of_order(live.version, tasks.skipped_ids)
         campaign.serving(live.version, open_places(live, tasks))
-    campaign.observe(labels)
+    campaign.observe(labels, tasks, live.places if live is not None else (), annotators)
     reason = campaign.learn(
         lambda: snapshot.rows, labels, tasks, generation=snapshot.generation, wanted=bool(snapshot.wanted), low=low
     )
@@ -90,13 +91,17 @@ def decide(snapshot: Snapshot) -> Decision:
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
         return {"learning": learning | told, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
 
+    try:
+        recipe = campaign.recipe()
+    except LabelQueueError as error:  # its strategy was uninstalled, say
+        return Decision(Due("none", str(error)), campaign.state, learned, summary, failure=error)
     what = due(
         live,
         tasks=tasks,
         embedded=tasks.embedded,
         arrivals=snapshot.arrivals,
         arriving=snapshot.arriving,
-        recipe=campaign.recipe(),
+        recipe=recipe,
         generation=snapshot.generation,
         horizon=horizon,
         annotators=annotators,

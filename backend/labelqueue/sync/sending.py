@@ -113,6 +113,8 @@ class Sender:
             return self._import_less(rows, error)
         if created == len(rows):
             return True
+        if not any(row["result"] for row in rows):
+            return False
         # It drops what it does not like and does not say what: whatever is not there now was never stored.
         stored = self._client.predicted(self._project.ref.id, self._version)
         missing = [row for row in rows if row["task"] not in stored]

@@ -1,87 +1,56 @@
-"""What the command line prints of a project's status."""
+"""Which orders there were and what comes next: how an order is named, and what the command line prints of it."""
 
 import pytest
 
-from labelqueue.admin.orders import order_lines
-from labelqueue.admin.status import status_lines
-
-LEARNING = {
-    "phase": "warm",
-    "reason": "20 labels, every class seen twice, trust 0.42",
-    "waits_for": [],
-    "labels_per_class": {"cat": 12, "dog": 13},
-    "labels": 25,
-    "model": "f",
-    "trained_on": 20,
-    "trust": 0.5,
-    "prelabels": False,
-    "retrain_every": 10,
-    "unlearned": 5,
-    "dropped_labels": {},
-}
-STATUS = {
-    "project": 7,
-    "title": "pets",
-    "version": "r2 BAL cycle 1",
-    "published": 100,
-    "tasks": 200,
-    "labeled": 25,
-    "skipped": 0,
-    "embedded": 200,
-    "pending": 0,
-    "quarantined": 0,
-    "learning": LEARNING,
-    "accuracy": None,
-    "workers": 1,
-    "annotators": 1,
-    "settings": {},
-    "settings_from": {},
-    "paused": "",
-    "hold": "",
-    "error": "",
-    "settings_error": "",
-    "rollback_error": "",
-    "refused_prelabels": {"count": 0, "first": []},
-    "unreadable": {"count": 0, "first": []},
-    "bad_images": {},
-}
+from labelqueue import admin
+from labelqueue.admin.orders import audit_lines, order_audit, order_lines, order_list, order_list_lines, project_order
+from labelqueue.exceptions import ProjectError
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED
+from labelqueue.ordering.order import Order, Place
+from labelqueue.state.orders import Orders
+from labelqueue.state.project import TaskRow
 
 
-def told(**change) -> str:
-    return "\n".join(status_lines({**STATUS, **change}))
+def publish(project, *versions):
+    orders = Orders(project)
+    for version in versions:
+        number = orders.next_number()
+        order = Order(
+            number=number, version=f"r{number} {version}", strategy=version, parameters={}, generation="g", arrivals=1,
+            labeled=0, embedded=1, created_at=0.0, places=(Place(1, "why"),),
+        )  # fmt: skip
+        orders.save(order)
+        orders.go_live(order)
 
 
-def test_nothing_is_said_of_what_is_in_order():
-    assert not any(word in told() for word in ("give none", "hold", "paused", "error"))
-    assert "warm (since 20 labels, every class seen twice" in told() and "next after 5 more labels" in told()
+@pytest.mark.parametrize("name", [2, "2", "r2", "r2 BAL", " r2 BAL "])
+def test_an_order_has_a_number_and_a_version(project, name):
+    publish(project, "FreeSel", "BAL")
+    assert admin.find_order(project, name).version == "r2 BAL"
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"labeled": 27}, "2 labeled tasks give none: their image is not embedded"),
-        (
-            {"labeled": 28, "learning": STATUS["learning"] | {"without_label": {"people disagree": 3}}},
-            "3 labeled tasks give none: people disagree",
-        ),
-        ({"hold": "'r1' was chosen by a rollback"}, "'r1' was chosen by a rollback; `labelqueue resume 7` ends this"),
-        ({"paused": "by an admin"}, "paused         by an admin"),
-        (
-            {"unreadable": {"count": 7, "first": ["task 12: no updated_at"]}},
-            "7 records in Label Studio cannot be read and are left out\n                 task 12: no updated_at",
-        ),
-        (
-            {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
-            "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
-        ),
-        ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
-        ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
-    ],
-)
-def test_what_people_must_know_is_said(change, words):
-    assert words in told(**change)
+@pytest.mark.parametrize("name", [99, "r99", "r2 BAL", "", "²", "-1"])
+def test_an_unknown_order_is_an_error_that_lists_the_orders(project, name):
+    with pytest.raises(ProjectError, match="none was published yet"):
+        admin.find_order(project, name)
+    publish(project, *["FreeSel"] * 11, "BAL")
+    with pytest.raises(ProjectError, match=r"there are 'r12 BAL', 'r11 FreeSel', .*'r3 FreeSel', and 2 older ones$"):
+        admin.rollback(project, name)
+    assert project.get("rollback_wanted") == ""
 
 
 def test_an_order_that_is_used_up_says_so():
     assert list(order_lines({"project": 7, "version": None, "tasks": []})) == ["project 7: no order yet"]
     assert "labeled or skipped" in list(order_lines({"project": 7, "version": "r9 BAL cycle 3", "tasks": []}))[1]
+
+
+def test_the_lines_of_a_live_order_and_of_all_that_there_were(project):
+    publish(project, "FreeSel", "BAL")
+    project.put_tasks({1: TaskRow("/1.jpg", UNLABELED)})
+    assert list(order_lines(project_order(project))) == ["project 7: r2 BAL", "    1  task 1        why"]
+    newest, oldest = list(order_list_lines(order_list(project)))[1:]
+    assert newest.split()[:2] == ["r2", "BAL"] and "live" in newest.split() and "live" not in oldest.split()
+    lines = list(audit_lines(order_audit(project, admin.find_order(project, 1))))
+    assert lines[0] == "project 7: r1 FreeSel" and lines[-1] == "    1  task 1        why"
+    project.put_tasks({1: TaskRow("/1.jpg", ANNOTATED)})
+    assert "labeled or skipped" in list(order_lines(project_order(project)))[1]

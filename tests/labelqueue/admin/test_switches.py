@@ -3,7 +3,7 @@
 import pytest
 
 from labelqueue import admin
-from labelqueue.exceptions import ProjectError, PublishError, SettingError
+from labelqueue.exceptions import PublishError
 from labelqueue.jobs import queues as jobs
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.ordering.order import Order, Place
@@ -70,22 +70,6 @@ def test_reconcile_reads_all_and_tries_bad_images_again(project):
     assert project.get("want_full") == "1" and project.quarantined() == {}
 
 
-@pytest.mark.parametrize("name", [2, "2", "r2", "r2 BAL", " r2 BAL "])
-def test_an_order_has_a_number_and_a_version(project, name):
-    publish(project, "FreeSel", "BAL")
-    assert admin.find_order(project, name).version == "r2 BAL"
-
-
-@pytest.mark.parametrize("name", [99, "r99", "r2 BAL", "", "²", "-1"])
-def test_an_unknown_order_is_an_error_that_lists_the_orders(project, name):
-    with pytest.raises(ProjectError, match="none was published yet"):
-        admin.find_order(project, name)
-    publish(project, *["FreeSel"] * 11, "BAL")
-    with pytest.raises(ProjectError, match=r"there are 'r12 BAL', 'r11 FreeSel', .*'r3 FreeSel', and 2 older ones$"):
-        admin.rollback(project, name)
-    assert project.get("rollback_wanted") == ""
-
-
 def test_a_rollback_without_an_order_needs_one_before_the_live_one(project):
     with pytest.raises(PublishError, match="no live order"):
         admin.rollback(project)
@@ -101,19 +85,3 @@ def test_a_project_without_this_backend_has_no_queue_to_change(project):
         with pytest.raises(PublishError, match="Settings > Model"):
             wish(project)
     assert not any(project.get(f"{wish}_wanted") for wish in ("pause", "resume", "rollback"))
-
-
-def test_changed_settings_ask_for_work_and_equal_ones_do_not(project, store):
-    assert admin.change_settings(project, {"seed": 4, "trials": 200}, "REST") == {"seed": 4}
-    assert queued(store) == 1 and project.setting_choices()["trials"].source == "REST"
-    store.delete(project.name("queued"), "rq:queue:tend")
-    assert admin.change_settings(project, {"seed": 4}, "command line") == {}
-    assert queued(store) == 0
-
-
-def test_a_target_that_the_label_config_lacks_is_refused(project):
-    with pytest.raises(SettingError, match=r"'target' has value 'chioce'.*no control named 'chioce'"):
-        admin.change_settings(project, {"target": "chioce", "seed": 1}, "REST")
-    assert project.setting_choices() == {}
-    assert admin.change_settings(project, {"target": "choice"}, "REST") == {"target": "choice"}
-    assert admin.change_settings(project, {"target": None}, "REST") == {"target": ""}

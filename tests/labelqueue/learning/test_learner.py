@@ -47,6 +47,17 @@ def test_chances_can_be_believed():
     assert chances.max(axis=1).mean() == pytest.approx(share_right(model, x, values), abs=0.05)
 
 
+def test_a_features_variance_is_shrunk_towards_the_mean_as_if_that_were_seen_in_a_hundred_rows_more():
+    x = np.array([[3, 1, 7], [-3, -1, 7], [3, -1, 7], [-3, 1, 7]], np.float32)
+    model = fit(x, ["cat", "dog", "cat", "dog"])
+    # Variances 9, 1 and 0 in 4 rows, their mean 10/3 in 100 rows: (36 + 1000/3) / 104, (4 + 1000/3) / 104, 1000/3 / 104
+    np.testing.assert_allclose(model.scale, [1.884485, 1.800997, 1.790287], rtol=1e-6)
+    np.testing.assert_array_equal(model.mean, [0, 0, 7])
+    many = fit(np.tile(x, (100, 1)), ["cat", "dog", "cat", "dog"] * 100)
+    # 400 rows outweigh the hundred: (3600 + 1000/3) / 500, (400 + 1000/3) / 500, 1000/3 / 500
+    np.testing.assert_allclose(many.scale, [2.804758, 1.211060, 0.816497], rtol=1e-6)
+
+
 def test_two_labels_are_enough():
     x = np.array([[0, 0, 1], [1, 0, 1]], np.float32)
     model = fit(x, ["dog", "cat"])

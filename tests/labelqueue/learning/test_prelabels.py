@@ -1,10 +1,9 @@
-"""Which answers are filled in, and how Label Studio wants them."""
+"""Which answers are filled in."""
 
 import numpy as np
 import pytest
 
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.labels.results import result_of
 from labelqueue.learning.model import Model
 from labelqueue.learning.prelabels import least_probability, prelabel
 
@@ -52,26 +51,3 @@ def model(multi):
 )
 def test_an_answer_needs_its_probability(multi, probabilities, least, value):
     assert prelabel(model(multi), np.array(probabilities, np.float32), np.float32(least)) == value
-
-
-@pytest.mark.parametrize(
-    ("control", "value", "kind", "content"),
-    [
-        (CHOICES.format(""), "dog", "choices", ["dog"]),
-        (CHOICES.format(' choice="multiple"'), ("cat", "dog"), "choices", ["cat", "dog"]),
-        (RATING, "4", "rating", 4),
-        (TREE, ("pet > cat",), "taxonomy", [["pet", "cat"]]),
-        (NESTED, ("pet > cat",), "choices", [["pet", "cat"]]),
-        (CHOICES.format(' allowNested="true"'), "dog", "choices", [["dog"]]),
-        (CHOICES.format("").replace("dog", "a &gt; b"), "a > b", "choices", ["a > b"]),
-        (TREE.replace("cat", "a &gt; b"), ("pet > a > b",), "taxonomy", [["pet", "a > b"]]),
-    ],
-)
-def test_label_studios_form(control, value, kind, content):
-    item = {"from_name": "c", "to_name": "i", "type": kind, "value": {kind: content}}
-    assert result_of(value, target(control)) == [item]
-
-
-@pytest.mark.parametrize("value", [None, ()])
-def test_nothing_to_fill_in_leaves_the_form_empty(value):
-    assert result_of(value, MULTI) == []

@@ -3,13 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.ordering.due import due
 from labelqueue.ordering.order import Order, Place
-from labelqueue.ordering.order_size import refill_threshold, size_of
 from labelqueue.ordering.recipe import Recipe
 from labelqueue.ordering.snapshot import Tasks
 from poolselect import FreeSel, Random
@@ -95,14 +92,3 @@ def test_a_long_enough_head_is_not_refilled():
     assert due(held, tasks=Tasks.of(many), **CALM).action == "none"
     labeled = {**many, 0: ANNOTATED}
     assert due(held, tasks=Tasks.of(labeled), **CALM).action == "refill"
-
-
-@given(st.integers(10, 5000), st.integers(0, 10_000))
-def test_an_order_is_always_larger_than_the_threshold_of_its_refill(horizon, annotators):
-    assert size_of(horizon, annotators) >= refill_threshold(horizon, annotators) + horizon // 2
-    assert size_of(horizon, 0) == 3 * horizon
-
-
-def test_many_annotators_raise_the_threshold():
-    assert refill_threshold(100, 0) == 220
-    assert refill_threshold(100, 30) == 260

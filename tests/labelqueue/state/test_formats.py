@@ -6,9 +6,13 @@ import fnmatch
 import gzip
 import json
 import logging
+import signal
 from pathlib import Path
 
 import pytest
+from rq import SimpleWorker
+from rq.job import JobStatus
+from rq.serializers import JSONSerializer
 
 import redis_dump
 from desk import Server
@@ -72,7 +76,8 @@ def test_a_version_later_it_goes_on_without_training_or_publishing(before, serve
     assert Orders(project).live() == live and server.remote["model_version"] == live.version
     after = load_campaign(project)
     assert after.trainings == state.trainings == before["was"]["trainings"]
-    assert after.model.fingerprint == state.model.fingerprint and after.controls == state.controls
+    assert after.model.fingerprint == state.model.fingerprint
+    assert after.controls == {task: by for task, by in state.controls.items() if by == live.version} != {}
     assert len(after.guesses) >= len(state.guesses) and after.trained_on == state.trained_on
 
 
@@ -84,6 +89,23 @@ def test_a_version_later_waiting_images_are_embedded_and_join_the_order(before, 
     assert work(store, "tend") == 1
     assert Orders(project).live().why == "3 more images are embedded"
     assert load_campaign(project).trainings == trainings
+
+
+def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(before, server, store):
+    """RQ 2.12 enqueued them, as JSON; the installed RQ's worker takes them from the queues and ends them."""
+    jobs = [job for queue in job_queues(store) for job in queue.get_jobs()]
+    assert [job.func_name.rpartition(".")[2] for job in jobs] == ["tend_job", "embed_job"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for queue in job_queues(store):  # one job of each: what they ask for next is another test's
+            worker = SimpleWorker([queue], connection=store, serializer=JSONSerializer)
+            worker.work(burst=True, max_jobs=1, logging_level="ERROR")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert [job.get_status() for job in jobs] == [JobStatus.FINISHED] * 2
+    project = Project.all(store)[0]
+    assert project.get("arrivals") == "63" and project.store.hlen(project.name("inflight")) == 0
 
 
 def test_every_key_belongs_to_a_part(before, server, store):

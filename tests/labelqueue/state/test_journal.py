@@ -46,6 +46,19 @@ def test_events_that_come_while_others_are_acted_on_stay(project):
     journal.clear(journal.read()[1])  # an empty journal has no mark
 
 
+def test_an_event_of_the_same_millisecond_as_the_last_one_read_stays(project, store):
+    journal, key = Journal(project), project.name("journal")
+    for number in (3, 4):
+        store.xadd(key, {"event": f'["TASKS_CREATED", [{number}]]'}, id=f"5-{number}")
+    events, mark = journal.read()
+    store.xadd(key, {"event": '["TASKS_CREATED", [5]]'}, id="5-5")
+    journal.clear(mark)
+    assert [event.ids for event in events] == [(3,), (4,)]
+    assert journal.read() == ([Event("TASKS_CREATED", (5,))], b"5-5")
+    journal.clear(b"5-5")
+    assert journal.read() == ([], b"")
+
+
 @given(
     st.sampled_from(sorted(ACTIONS)),
     st.recursive(

@@ -44,6 +44,13 @@ def test_tasks_come_back_as_they_went_in(project):
     assert project.tasks() == {1: rows[1]} and project.quarantined() == {}
 
 
+def test_half_a_surrogate_pair_in_an_address_is_kept_like_any_other(project):
+    """JSON can hold that; it is one image's fault, and must not stop the project."""
+    rows = {1: TaskRow("s3://bucket/\ud800.jpg", UNLABELED), 2: TaskRow("/2.jpg", UNLABELED)}
+    project.put_tasks(rows)
+    assert project.tasks() == project.task_rows([1, 2]) == rows
+
+
 def test_forget_leaves_nothing(store, project):
     project.put_tasks({1: TaskRow("a", UNLABELED)})
     project.forget()

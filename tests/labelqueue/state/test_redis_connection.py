@@ -10,7 +10,7 @@ import pytest
 from labelqueue.exceptions import StoreError
 from labelqueue.settings import Deployment
 from labelqueue.state.redis_connection import connect
-from labelqueue.state.redis_server import EmbeddedRedis, find_server
+from labelqueue.state.redis_server import EmbeddedRedis
 
 
 def deployment(home: Path, **more: str) -> Deployment:
@@ -73,7 +73,3 @@ def test_an_evicting_server_is_refused(home):
 def test_a_path_too_long_for_a_socket_is_refused(home):
     with pytest.raises(StoreError, match="choose a shorter folder"):
         EmbeddedRedis(home / ("x" * 120))
-
-
-def test_there_is_a_server_program():
-    assert os.access(find_server(), os.X_OK)

@@ -1,16 +1,28 @@
 """Reading tasks and their labels from a Label Studio that is played by a table in memory."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
+from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.task_data import image_uri
 from labelqueue.state.journal import Event
 from labelqueue.state.label_book import FORMAT, LabelBook
+from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.project import TaskRow
-from labelqueue.sync.reading import _misses, drop_deleted, read_changes, wants_full
+from labelqueue.sync.reading import (
+    FULL_AT_MOST_EVERY,
+    FULL_EVERY,
+    _misses,
+    drop_deleted,
+    read_changes,
+    read_project,
+    wants_full,
+)
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -21,6 +33,7 @@ class Table:
     def __init__(self, *tasks):
         self.now, self.rows, self.read, self._ids = START, {}, [], 0
         self.odd, self.silent = {}, set()  # tasks that cannot be read and why; whose annotations cannot
+        self.full_readings = 0
         for task in tasks:
             self.add(task)
 
@@ -48,7 +61,11 @@ class Table:
         if count:
             self.touch(task)
 
+    def project(self, project):
+        return {"id": project, "task_number": len(self.rows)}
+
     def tasks(self, project, *, since=None, fields, skipped=None):
+        self.full_readings += since is None
         for row in list(self.rows.values()):
             if row["id"] in self.odd:
                 skipped.add(f"task {row['id']}", self.odd[row["id"]])
@@ -62,9 +79,6 @@ class Table:
         if tasks:
             whole = [self.rows[task] for task in tasks if task in self.rows]
             yield [row if row["id"] not in self.silent else {**row, "annotations": []} for row in whole]
-
-    def project(self, project):
-        return {"task_number": len(self.rows)}
 
     def existing(self, project, tasks):
         return set(tasks) & set(self.rows)
@@ -332,3 +346,86 @@ def test_annotations_that_cannot_be_read_leave_their_task_without_a_label(projec
 )
 def test_the_image_of_a_task_is_found(value, uri):
     assert image_uri({"image": value}, "image") == uri
+
+
+class TestWholeReadings:
+    """A deletion that no event names is found by Label Studio's count of tasks."""
+
+    @pytest.fixture
+    def cache(self, project, tmp_path):
+        cache = PatternCache(project, "g", tmp_path)
+        rows = np.zeros((4, 2), np.float16)
+        sources = np.array([source_hash(f"/{task}.jpg") for task in (1, 2, 3, 4)], np.uint64)
+        cache.put(Block(np.arange(1, 5), sources, rows, rows, np.arange(5)))
+        return cache
+
+    @pytest.fixture
+    def look(self, project, table, cache):
+        """Read as a look does; return how many whole readings that took."""
+
+        def look(*events):
+            before = table.full_readings
+            read_project(project, table, project.target(), cache, events)
+            return table.full_readings - before
+
+        assert look() == 1, "the first one"
+        return look
+
+    def test_an_equal_count_needs_none(self, table, look):
+        assert look() == 0
+        table.now += timedelta(minutes=5)
+        table.add(4)
+        assert look() == 0
+
+    def test_fewer_tasks_than_we_know_are_read_at_once(self, project, table, look, cache):
+        del table.rows[2]
+        assert look() == 1
+        assert set(project.tasks()) == {1, 3} and 2 not in cache.rows()
+        assert look() == 0
+
+    def test_more_tasks_than_we_know_are_read_once_a_minute(self, project, table, look):
+        table.add(4)
+        table.rows[4]["updated_at"] = (START - timedelta(days=1)).isoformat()  # an old task that moved in here
+        assert look() == 0, "while somebody imports, the count is ahead"
+        project.set(full_at=str(time.time() - FULL_AT_MOST_EVERY - 1))
+        assert look() == 1 and set(project.tasks()) == {1, 2, 3, 4}
+        assert look() == 0
+
+    def test_one_deleted_while_another_came_is_found(self, project, table, look):
+        del table.rows[2]
+        table.now += timedelta(minutes=5)
+        table.add(4)
+        assert look() == 1 and set(project.tasks()) == {1, 3, 4}, "the count is compared after the new one was read"
+
+    @pytest.mark.parametrize(
+        ("fact", "value"), [("want_full", "1"), ("full_at", f"-{FULL_EVERY + 1}"), ("image_field", "another")]
+    )
+    def test_what_else_asks_for_one(self, project, look, fact, value):
+        project.set(**{fact: str(time.time() + float(value)) if fact == "full_at" else value})
+        assert look() == 1 and look() == 0
+
+    def test_an_event_that_names_a_deleted_task_needs_none(self, project, table, look, cache):
+        del table.rows[3]
+        assert look(Event("TASKS_DELETED", (3,))) == 0
+        assert set(project.tasks()) == {1, 2} and 3 not in cache.rows()
+
+    def test_a_task_that_label_studio_still_has_is_not_dropped(self, project, look, cache):
+        assert look(Event("TASKS_DELETED", (3,))) == 0
+        assert set(project.tasks()) == {1, 2, 3} and 3 in cache.rows()
+
+
+def test_an_image_that_was_replaced_is_known_by_its_new_address(project, table, read):
+    read()
+    project.quarantine({1: ("/1.jpg", "broken")})
+    table.now += timedelta(minutes=5)
+    table.rows[1]["data"] = {"image": "/new.jpg"}
+    table.touch(1)
+    read()
+    assert project.tasks()[1] == TaskRow("/new.jpg", UNLABELED) and read.changes == 1
+
+
+def test_an_address_with_half_a_surrogate_pair_stops_no_reading(project, table, read):
+    table.rows[2]["data"] = {"image": "s3://bucket/\ud800.jpg"}
+    table.annotate(2, "cat")
+    assert read() == {2: "cat"} and read() == {2: "cat"}
+    assert project.tasks()[2].uri == "s3://bucket/\ud800.jpg"

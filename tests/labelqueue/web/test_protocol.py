@@ -1,14 +1,12 @@
 """The ML-backend protocol with payloads as Label Studio sends them, and who may send them."""
 
 import base64
-import json
 import sys
 
 import numpy as np
 import pytest
 
 from conftest import CONFIG, ORIGIN
-from labelqueue.exceptions import LabelQueueError
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
 from labelqueue.ordering.campaign_state import CampaignState
@@ -237,12 +235,3 @@ def test_the_web_process_loads_no_torch():
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
-
-
-def test_errors_are_one_tree_named_in_its_docstring():
-    import labelqueue.exceptions as module
-
-    for name in module.__all__:
-        assert issubclass(getattr(module, name), LabelQueueError)
-        assert name in module.__doc__
-    assert json.dumps(module.__all__) == json.dumps(sorted(module.__all__))

@@ -1,12 +1,16 @@
 """The embed job: whatever happens to it, its images wait again and its place in the window is free."""
 
+import numpy as np
 import pytest
 
 from labelqueue import jobs
+from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import EmbedderError
+from labelqueue.images.pipeline import Embedded
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.project import TaskRow
+from labelqueue.state.snapshots import read_columns
 from labelqueue.worker import embedding
 from labelqueue.worker.runtime import Runtime, install
 
@@ -53,3 +57,97 @@ def test_an_image_that_fails_every_time_is_quarantined_and_forgiven_when_it_work
     assert project.quarantined() == {}
     project.forgive([1])
     assert project.store.hlen(project.name("deaths")) == 0
+
+
+# -- a shard
+
+
+class Model:
+    """An embedder that is never asked for a vector."""
+
+    def fingerprint(self, parameters):
+        return "g1"
+
+
+@pytest.fixture
+def embed(project, deployment, monkeypatch):
+    """Embed the images of these tasks; return the addresses that were read, which say what becomes of them."""
+    runtime = Runtime(deployment)
+    monkeypatch.setattr(runtime, "embedder", lambda doubled: Model())
+
+    def is_good(uri):
+        return "bad" not in uri and "busy" not in uri
+
+    def stream(model, items, **parameters):
+        for item in items:
+            read.append(item.uri)
+            good = int(is_good(item.uri))
+            rows = np.full((good, 2), len(read), np.float16)
+            sources = np.array([source_hash(item.uri)] * good, np.uint64)
+            block = Block(np.array([item.id] * good, np.int64), sources, rows, rows, np.arange(good + 1))
+            failed = [(item.id, "truncated")] if "bad" in item.uri else []
+            yield Embedded(block, failed, [(item.id, "no answer")] if "busy" in item.uri else [])
+
+    read = []
+    monkeypatch.setattr(embedding, "embed_stream", stream)
+
+    def once(uris):
+        read.clear()
+        project.put_tasks({task: TaskRow(uri, UNLABELED) for task, uri in uris.items()})
+        done = embedding.embed_shard(runtime, project, sorted(uris))
+        assert done == sum(map(is_good, read))
+        return list(read)
+
+    once.cache = runtime.cache(project, "g1")
+    return once
+
+
+def test_what_is_embedded_is_not_embedded_again_and_a_replaced_image_is(project, embed):
+    assert embed({1: "/1.jpg", 2: "/2.jpg"}) == ["/1.jpg", "/2.jpg"]
+    assert embed({1: "/1.jpg", 2: "/new.jpg"}) == ["/new.jpg"]
+    columns = read_columns(project)
+    assert columns.embedded_in(embed.cache).tolist() == [True, True]
+    rows = embed.cache.load(columns.ids, columns.sources)
+    assert rows.embeddings[:, 0].tolist() == [1, 1], "the first of the first shard, and the first of the second"
+    assert project.get("arrivals") == "3"
+
+
+def test_an_image_that_was_replaced_while_it_was_embedded_is_embedded_anew(project, embed):
+    embed({1: "/old.jpg"})
+    project.put_tasks({1: TaskRow("/new.jpg", UNLABELED)})  # as if meanwhile
+    assert read_columns(project).embedded_in(embed.cache).tolist() == [False]
+    assert embed({1: "/new.jpg"}) == ["/new.jpg"]
+
+
+def test_a_bad_image_is_remembered_with_its_address_and_forgotten_with_it(project, embed):
+    embed({1: "/bad.jpg", 2: ""})
+    assert read_columns(project).bad(project) == {1: "truncated", 2: "the task's data has no image"}
+    assert embed({1: "/good.jpg"}) == ["/good.jpg"]
+    assert read_columns(project).bad(project) == {2: "the task's data has no image"}
+
+
+def test_a_server_that_fails_is_asked_again_a_few_times(project, embed):
+    for _ in range(embedding.TRIES - 1):
+        project.store.delete("lq:delayed")
+        embed({1: "/busy.jpg"})
+        assert project.quarantined() == {} and project.store.zcard("lq:delayed") == 1
+    embed({1: "/busy.jpg"})
+    assert project.quarantined() == {1: ("/busy.jpg", "no answer (5 tries)")}
+
+
+def test_tries_are_forgotten_when_it_works(project, embed):
+    for uri in ("/busy.jpg", "/good.jpg"):
+        embed({1: uri})
+    assert project.store.hlen(project.name("tries")) == 0
+
+
+def test_a_look_is_asked_for_with_the_first_rows_the_last_ones_and_each_doubling(project, shard, monkeypatch):
+    arrivals = iter([2, 3, 4, 7, 9, 10])
+    monkeypatch.setattr(embedding, "embed_shard", lambda *_: project.set(arrivals=str(next(arrivals))))
+    asked = []
+    for _ in range(6):
+        project.store.zadd(project.name("pending"), {"9": 9})
+        project.store.delete(project.name("queued"), "rq:queue:tend")
+        embedding.embed_job(project.key, shard)
+        asked.append(project.store.llen("rq:queue:tend"))
+    assert asked == [1, 0, 1, 0, 1, 0]

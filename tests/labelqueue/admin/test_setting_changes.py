@@ -1,0 +1,36 @@
+"""Changing settings: they ask for work when they changed, and a wrong one changes nothing."""
+
+import pytest
+
+from labelqueue import admin
+from labelqueue.exceptions import SettingError
+
+
+def queued(store):
+    return store.llen("rq:queue:tend")
+
+
+def test_changed_settings_ask_for_work_and_equal_ones_do_not(project, store):
+    assert admin.change_settings(project, {"seed": 4, "trials": 200}, "REST") == {"seed": 4}
+    assert queued(store) == 1 and project.setting_choices()["trials"].source == "REST"
+    store.delete(project.name("queued"), "rq:queue:tend")
+    assert admin.change_settings(project, {"seed": 4}, "command line") == {}
+    assert queued(store) == 0
+
+
+def test_a_target_that_the_label_config_lacks_is_refused(project):
+    with pytest.raises(SettingError, match=r"'target' has value 'chioce'.*no control named 'chioce'"):
+        admin.change_settings(project, {"target": "chioce", "seed": 1}, "REST")
+    assert project.setting_choices() == {}
+    assert admin.change_settings(project, {"target": "choice"}, "REST") == {"target": "choice"}
+    assert admin.change_settings(project, {"target": None}, "REST") == {"target": ""}
+
+
+def test_people_see_where_a_setting_comes_from(project):
+    admin.change_settings(project, {"seed": 4}, "REST")
+    project.set(settings_error="extra params of the Model page: nonsense")
+    lines = list(admin.settings_lines(admin.project_settings(project)))
+    (seed,) = [line for line in lines if line.startswith("  seed ")]
+    assert seed.split()[1] == "4" and "REST, 20" in seed
+    assert any(line.split()[-1] == "default" for line in lines)
+    assert lines[-1].endswith("extra params of the Model page: nonsense")

@@ -1,0 +1,81 @@
+"""What the command line prints of a project's status."""
+
+import pytest
+
+from labelqueue.admin.status import status_lines
+
+LEARNING = {
+    "phase": "warm",
+    "reason": "20 labels, every class seen twice, trust 0.42",
+    "waits_for": [],
+    "labels_per_class": {"cat": 12, "dog": 13},
+    "labels": 25,
+    "model": "f",
+    "trained_on": 20,
+    "trust": 0.5,
+    "prelabels": False,
+    "retrain_every": 10,
+    "unlearned": 5,
+    "dropped_labels": {},
+}
+STATUS = {
+    "project": 7,
+    "title": "pets",
+    "version": "r2 BAL cycle 1",
+    "published": 100,
+    "tasks": 200,
+    "labeled": 25,
+    "skipped": 0,
+    "embedded": 200,
+    "pending": 0,
+    "quarantined": 0,
+    "learning": LEARNING,
+    "accuracy": None,
+    "workers": 1,
+    "annotators": 1,
+    "settings": {},
+    "settings_from": {},
+    "paused": "",
+    "hold": "",
+    "error": "",
+    "settings_error": "",
+    "rollback_error": "",
+    "refused_prelabels": {"count": 0, "first": []},
+    "unreadable": {"count": 0, "first": []},
+    "bad_images": {},
+}
+
+
+def told(**change) -> str:
+    return "\n".join(status_lines({**STATUS, **change}))
+
+
+def test_nothing_is_said_of_what_is_in_order():
+    assert not any(word in told() for word in ("give none", "hold", "paused", "error"))
+    assert "warm (since 20 labels, every class seen twice" in told() and "next after 5 more labels" in told()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labeled": 27}, "2 labeled tasks give none: their image is not embedded"),
+        (
+            {"labeled": 28, "learning": STATUS["learning"] | {"without_label": {"people disagree": 3}}},
+            "3 labeled tasks give none: people disagree",
+        ),
+        ({"hold": "'r1' was chosen by a rollback"}, "'r1' was chosen by a rollback; `labelqueue resume 7` ends this"),
+        ({"paused": "by an admin"}, "paused         by an admin"),
+        (
+            {"unreadable": {"count": 7, "first": ["task 12: no updated_at"]}},
+            "7 records in Label Studio cannot be read and are left out\n                 task 12: no updated_at",
+        ),
+        (
+            {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
+            "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
+        ),
+        ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
+        ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
+    ],
+)
+def test_what_people_must_know_is_said(change, words):
+    assert words in told(**change)

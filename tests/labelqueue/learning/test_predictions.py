@@ -1,0 +1,34 @@
+"""What the model said of every embedded task, looked up without embeddings."""
+
+import numpy as np
+import pytest
+
+from labelqueue.exceptions import CacheError
+from labelqueue.learning.model import Model
+from labelqueue.learning.predictions import Predictions
+
+ONES = np.ones(2, np.float32)
+MODEL = Model(("cat", "dog"), False, ONES, ONES, np.eye(2, dtype=np.float32), ONES, 1.0, 9, 9, "f")
+
+
+@pytest.fixture
+def predictions():
+    return Predictions(np.array([2, 5, 9]), np.array([[0.75, 0.25], [0.25, 0.75], [1, 0]], np.float16))
+
+
+@pytest.mark.parametrize(("task", "value"), [(2, "cat"), (5, "dog"), (9, "cat"), (1, None), (3, None), (10, None)])
+def test_a_task_is_found_or_nothing_is_said_of_it(predictions, task, value):
+    assert predictions.decide(MODEL, task) == value
+    assert (predictions.lookup(task) is None) == (value is None)
+
+
+def test_they_come_back(predictions):
+    again = Predictions.from_bytes(predictions.to_bytes())
+    np.testing.assert_array_equal(again.ids, predictions.ids)
+    np.testing.assert_array_equal(again.probabilities, predictions.probabilities)
+    assert again.probabilities.dtype == np.float16
+
+
+def test_damaged_bytes_are_refused(predictions):
+    with pytest.raises(CacheError, match="predictions"):
+        Predictions.from_bytes(predictions.to_bytes()[:-3])

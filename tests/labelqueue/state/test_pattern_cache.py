@@ -1,0 +1,144 @@
+"""The pattern cache: the newest row of each image, whole and checked, from Redis or a copy on the worker's disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labelqueue.block import Block, source_hash
+from labelqueue.exceptions import CacheError
+from labelqueue.state.pattern_cache import PatternCache
+
+
+def block(uris, start=0.0):
+    """Return a block of these tasks' images; the first number of each row tells rows apart: start, start + 1, ..."""
+    n = len(uris)
+    rows = np.zeros((n, 4), np.float16)
+    rows[:, 0] = start + np.arange(n)
+    ids, sources = np.array(list(uris), np.int64), np.array([source_hash(uri) for uri in uris.values()], np.uint64)
+    return Block(ids, sources, rows, rows, np.arange(n + 1, dtype=np.int64))
+
+
+@pytest.fixture
+def cache(project, tmp_path):
+    return PatternCache(project, "g1", tmp_path)
+
+
+@pytest.fixture
+def load(cache):
+    """Load the rows of these tasks and URIs; return the first number of each task's row."""
+
+    def load(uris, cache=cache):
+        wanted = block(dict(sorted(uris.items())))
+        found = cache.load(wanted.ids, wanted.sources)
+        assert found.ids.tolist() == sorted(found.ids.tolist())
+        return dict(zip(found.ids.tolist(), found.embeddings[:, :1].ravel().tolist(), strict=True))
+
+    return load
+
+
+@pytest.fixture
+def spooled(cache, tmp_path, project):
+    """Return the files of the spool."""
+    return lambda: sorted((tmp_path / project.key / "g1").glob("*"))
+
+
+def test_rows_come_back_by_task_and_those_that_are_not_here_are_left_out(cache, load):
+    cache.put(block({3: "c", 1: "a"}))
+    cache.put(block({2: "b"}, 10))
+    assert load({1: "a", 2: "b", 3: "c", 4: "d"}) == {1: 1.0, 2: 10.0, 3: 0.0}
+    assert load({}) == {}
+    ids, sources = cache.columns()
+    assert ids.tolist() == [1, 2, 3] and sources.tolist() == [source_hash(uri) for uri in "abc"]
+    assert cache.rows() == {task: source_hash(uri) for task, uri in ((1, "a"), (2, "b"), (3, "c"))}
+
+
+def test_an_empty_cache_serves_nothing(cache, load):
+    cache.put(block({}))
+    assert load({1: "a"}) == {} and cache.columns()[0].size == 0
+
+
+def test_a_later_row_of_the_same_image_replaces_an_earlier_one(cache, load):
+    for start in (0, 10, 20):
+        cache.put(block({1: "a", 2: "b"}, start))
+    assert load({1: "a", 2: "b"}) == {1: 20.0, 2: 21.0}
+
+
+def test_the_row_of_an_image_that_was_replaced_is_never_served(cache, load):
+    cache.put(block({1: "old", 2: "b"}))
+    assert load({1: "new", 2: "b"}) == {2: 1.0}
+    cache.put(block({1: "new"}, 10))
+    assert load({1: "new", 2: "b"}) == {1: 10.0, 2: 1.0}
+    assert load({1: "old"}) == {1: 0.0}, "and not the other way round"
+    assert cache.rows()[1] == source_hash("new")
+
+
+def test_the_row_of_a_deleted_task_does_not_count_whatever_comes_later(cache):
+    cache.put(block({1: "a", 2: "b"}))
+    cache.discard([1, 9])
+    cache.discard([])
+    assert cache.columns()[0].tolist() == [2] and cache.rows().keys() == {2}
+    cache.put(block({3: "c"}, 10))
+    assert cache.columns()[0].tolist() == [2, 3]
+
+
+def test_bytes_that_changed_in_redis_are_noticed(project, store, cache, load, spooled):
+    cache.put(block({1: "a"}))
+    cache.put(block({2: "b"}))
+    key = project.name("cache", "g1", "blocks")
+    data = bytearray(store.hget(key, "00000002"))
+    data[-1] ^= 1
+    store.hset(key, "00000002", bytes(data))
+    with pytest.raises(CacheError, match="block 00000002 of generation g1 does not match its checksum"):
+        load({1: "a", 2: "b"})
+    assert [path.name for path in spooled()] == ["00000001.block"], "what is wrong is not kept"
+    store.hdel(key, "00000002")
+    with pytest.raises(CacheError, match="lost or changed data"):
+        load({1: "a"})
+
+
+def test_a_second_load_reads_no_block_from_redis(project, store, cache, load):
+    cache.put(block({1: "a"}))
+    cache.put(block({2: "b"}, 10))
+    load({1: "a"})
+    store.delete(project.name("cache", "g1", "blocks"))
+    assert load({1: "a", 2: "b"}) == {1: 0.0, 2: 10.0}
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", None])
+def test_a_damaged_copy_on_disk_is_not_used_and_is_made_anew(cache, load, spooled, damage):
+    cache.put(block({1: "a"}))
+    load({1: "a"})
+    (path,) = spooled()
+    whole = path.read_bytes()
+    path.write_bytes(block({1: "a"}, 99).to_bytes() if damage is None else damage)
+    assert load({1: "a"}) == {1: 0.0}
+    assert path.read_bytes() == whole
+    path.unlink()
+    assert load({1: "a"}) == {1: 0.0}, "the spool can be deleted at any time"
+
+
+def test_a_copy_appears_whole(project, store, cache, load, spooled, monkeypatch):
+    """Other workers read the same spool: until a file is complete they must not see it under its name."""
+    cache.put(block({1: "a"}))
+    seen, replace = [], Path.replace
+
+    def watched(self, target):
+        seen.append((self.read_bytes(), Path(target).exists()))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    load({1: "a"})
+    stored = store.hget(project.name("cache", "g1", "blocks"), "00000001")
+    assert seen == [(stored, False)] and [path.read_bytes() for path in spooled()] == [stored]
+
+
+def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, spooled, tmp_path):
+    other = PatternCache(project, "g2", tmp_path)
+    cache.put(block({1: "a"}))
+    other.put(block({1: "a"}, 10))
+    assert (load({1: "a"}), load({1: "a"}, other)) == ({1: 0.0}, {1: 10.0})
+    cache.delete()
+    assert (load({1: "a"}), load({1: "a"}, other)) == ({}, {1: 10.0})
+    assert cache.rows() == {} and spooled() == []
+    assert list(project.store.scan_iter(project.name("cache", "g1", "*"))) == []

@@ -1,0 +1,52 @@
+"""What a setting may be: every parser returns a value or says what is allowed."""
+
+import pytest
+
+from labelqueue import allowed
+
+
+@pytest.mark.parametrize(
+    ("parse", "raw", "value"),
+    [
+        (allowed.choice("a", "b"), "b", "b"),
+        (allowed.number(int, 1, 9), "4", 4),
+        (allowed.number(float, 0, 1, low_open=True), 1, 1.0),
+        (allowed.optional(allowed.number(int, 1, 9)), "auto", None),
+        (allowed.seed, "-7", -7),
+        (allowed.strategy("bal"), "bal", "bal"),
+        (allowed.prelabel, True, "on"),
+        (allowed.prelabel, "0.8", 0.8),
+        (allowed.text, "", ""),
+        (allowed.label_map, {"car": "vehicle"}, {"car": "vehicle"}),
+        (allowed.label_map, '{"car": "vehicle"}', {"car": "vehicle"}),
+        (allowed.label_map, "", {}),
+        (allowed.origin, "https://example.org/studio/ ", "https://example.org/studio"),
+        (allowed.redis_url, "rediss://h/0", "rediss://h/0"),
+        (allowed.hosts, " A.example , b ,", ("a.example", "b")),
+    ],
+)
+def test_what_is_allowed_becomes_a_value(parse, raw, value):
+    assert parse(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "raw", "words"),
+    [
+        (allowed.choice("a", "b"), "c", "allowed are a, b"),
+        (allowed.number(int, 1, 9), 2.5, "a whole number from 1 to 9"),
+        (allowed.number(float, 0, 1, low_open=True), 0, "a number above 0 to 1"),
+        (allowed.number(int, 1, 9), True, "a whole number"),
+        (allowed.seed, 1.5, "a whole number"),
+        (allowed.strategy("bal"), "best", "allowed are bal"),
+        (allowed.prelabel, 2, "a probability"),
+        (allowed.text, 7, "expected text"),
+        (allowed.label_map, ["car"], "an object of texts"),
+        (allowed.label_map, {"car": 1}, "an object of texts"),
+        (allowed.label_map, "{car", "an object of texts"),
+        (allowed.origin, "localhost:8080", "a URL such as"),
+        (allowed.redis_url, "http://h", "redis://"),
+    ],
+)
+def test_what_is_not_allowed_is_said(parse, raw, words):
+    with pytest.raises(ValueError, match=words):
+        parse(raw)

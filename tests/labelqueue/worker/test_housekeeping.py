@@ -1,0 +1,129 @@
+"""Housekeeping: a worker lives, delayed work starts, dead workers' work is taken back, and each minute has its look."""
+
+import time
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from conftest import ORIGIN
+from labelqueue.jobs import queues, shards
+from labelqueue.labels.annotations import UNLABELED
+from labelqueue.state.project import Project, ProjectRef, TaskRow
+from labelqueue.worker import housekeeping
+from labelqueue.worker.housekeeping import Housekeeper
+from labelqueue.worker.runtime import Runtime
+
+
+@pytest.fixture
+def round_of(deployment, project):
+    """Let a worker of this name do one round of housekeeping."""
+
+    def once(name):
+        housekeeper = Housekeeper(Runtime(deployment), name)
+        housekeeper.done.set()
+        housekeeper.run()
+
+    return once
+
+
+def queued(store):
+    """Return the keys of the projects that a look is asked for."""
+    return [queues.queue(store, "tend").fetch_job(job.decode()).args[0] for job in store.lrange("rq:queue:tend", 0, -1)]
+
+
+def looked_at(store, *projects):
+    """As if workers had begun the looks that wait."""
+    store.delete("rq:queue:tend", *(project.name("queued") for project in projects))
+
+
+def until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(0.01)
+
+
+def test_a_worker_says_that_it_lives(round_of, store):
+    assert queues.alive(store) == set()
+    round_of("w1")
+    assert queues.alive(store) == {"w1"} and 0 < store.ttl("lq:worker:w1") <= queues.HEARTBEAT_TTL
+
+
+def test_each_project_is_looked_at_each_minute_whoever_asks(round_of, store, project):
+    other = Project(store, ProjectRef(ORIGIN, 8, 1))
+    other.register()
+    round_of("w1")
+    assert sorted(queued(store)) == sorted([project.key, other.key])
+    looked_at(store, project, other)
+    round_of("w1")
+    round_of("w2")
+    assert queued(store) == [], "not again within the minute"
+    assert 0 < store.pttl("lq:tended") <= 60_000
+    store.delete("lq:tended")  # as when the minute is over
+    round_of("w2")
+    assert sorted(queued(store)) == sorted([project.key, other.key])
+
+
+def test_a_delayed_request_whose_time_has_come_becomes_a_job(round_of, store, project):
+    round_of("w1")
+    looked_at(store, project)
+    store.zadd("lq:delayed", {project.key: time.time() - 1})
+    round_of("w1")
+    assert queued(store) == [project.key] and store.zcard("lq:delayed") == 0
+
+
+def test_the_images_of_a_dead_worker_are_taken_back(round_of, store, project):
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in (1, 2)})
+    store.zadd(project.name("pending"), {"1": 1, "2": 2})
+    shards.enqueue_shards(project)
+    (job,) = [raw.decode() for raw in store.hkeys(project.name("inflight"))]
+    shards.claim(project, job, "dead-worker")
+    round_of("w1")
+    assert store.hget(project.name("inflight"), job) is None and shards.in_flight(project) == {1, 2}
+    assert store.hgetall(project.name("deaths")) == {b"1": b"1", b"2": b"1"}
+
+
+def test_images_of_the_worker_itself_are_left_alone(round_of, store, project):
+    store.zadd(project.name("pending"), {"1": 1})
+    shards.enqueue_shards(project)
+    (job,) = [raw.decode() for raw in store.hkeys(project.name("inflight"))]
+    shards.claim(project, job, "w1")
+    round_of("w1")
+    assert store.hexists(project.name("inflight"), job)
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError("away"), RuntimeError("a bug")])
+def test_it_goes_on_whatever_happens(deployment, store, project, monkeypatch, error):
+    """Without housekeeping this worker would look dead, and delayed work would never start."""
+    fails, heartbeat = [error, error], queues.heartbeat
+
+    def beat(*arguments):
+        if fails:
+            raise fails.pop()
+        heartbeat(*arguments)
+
+    monkeypatch.setattr(housekeeping, "heartbeat", beat)
+    monkeypatch.setattr(housekeeping, "BEAT", 0.01)
+    housekeeper = Housekeeper(Runtime(deployment), "w1")
+    housekeeper.start()
+    until(lambda: queues.alive(store) == {"w1"})
+    housekeeper.done.set()
+    housekeeper.join(timeout=10)
+    assert not housekeeper.is_alive() and not fails
+
+
+def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, project, monkeypatch):
+    rounds, reclaims = [], []
+    monkeypatch.setattr(housekeeping, "BEAT", 0.001)
+    monkeypatch.setattr(housekeeping, "heartbeat", lambda *_: rounds.append(1))
+    monkeypatch.setattr(housekeeping, "reclaim", lambda project: reclaims.append(project.key))
+    for every, enough in ((1e9, lambda: len(rounds) > 20), (0.0, lambda: len(reclaims) > 3)):
+        monkeypatch.setattr(housekeeping, "RECLAIM_EVERY", every)
+        housekeeper = Housekeeper(Runtime(deployment), "w1")
+        housekeeper.start()
+        until(enough)
+        housekeeper.done.set()
+        housekeeper.join(timeout=10)
+        if every:
+            assert reclaims == []
+    assert set(reclaims) == {project.key}
