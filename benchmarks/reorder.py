@@ -58,6 +58,9 @@ class Instant:
     def model_versions(self, project: int) -> list[str]:
         return []
 
+    def prediction_counts(self, project: int) -> dict[str, int]:
+        return dict.fromkeys([str(self._project.get("model_version"))], self.published)
+
     def tasks(self, project: int, *, since: datetime | None = None, fields: Sequence[str]) -> Iterator[Json]:
         return iter([{key: task[key] for key in task if key != "annotations"} for task in self.changed])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -50,6 +51,9 @@ class Server:
 
     def model_versions(self, project):
         return []
+
+    def prediction_counts(self, project):
+        return Counter(row["model_version"] for rows in self.imported for row in rows)
 
     def tasks(self, project, *, since=None, fields, skipped=None):
         new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)

@@ -80,7 +80,7 @@ def retrain(project: Project) -> str:
 def reconcile(project: Project) -> str:
     """Read everything again from Label Studio and give bad images another chance."""
     project.release_quarantine()
-    project.set(want_full="1")
+    project.set(want_full="1", counted_at="")
     request_tend(project)
     return f"everything is read again from Label Studio, and bad images are tried again, {soon(project)}"
 

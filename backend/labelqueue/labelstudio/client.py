@@ -64,10 +64,14 @@ class LabelStudio:
 
     def model_versions(self, project: int) -> list[str]:
         """Return the versions of the predictions that the project has."""
+        return list(self.prediction_counts(project))
+
+    def prediction_counts(self, project: int) -> dict[str, int]:
+        """Return how many predictions of each version the project has."""
         versions = self._json("GET", f"/api/projects/{project}/model-versions/")
-        if not isinstance(versions, list | dict):
-            raise LabelStudioError(f"Label Studio at {self.origin} gives no list of model versions")
-        return [str(version) for version in versions]
+        if not isinstance(versions, dict):
+            raise LabelStudioError(f"Label Studio at {self.origin} gives no counts of model versions")
+        return {version: count for version, count in versions.items() if isinstance(count, int)}
 
     def ml_backends(self, project: int, *, skipped: Skipped | None = None) -> list[Json]:
         """Return the project's ML backends; those that cannot be read go to `skipped`."""

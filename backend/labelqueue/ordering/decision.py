@@ -107,11 +107,12 @@ def decide(snapshot: Snapshot) -> Decision:
         annotators=annotators,
         hold=snapshot.hold,
         cut_short=snapshot.cut_short,
+        lost=snapshot.lost,
         learned=learned,
     )
     if what.action == "none":
         return Decision(what, campaign.state, learned, summary)
-    if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short):
+    if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short or snapshot.lost):
         wait = live.created_at + snapshot.gap - snapshot.now
         if snapshot.arrivals > live.arrivals and wait > 0:
             later = Due("none", f"{what.why}; a new order follows in {wait:.0f} s")

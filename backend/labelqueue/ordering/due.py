@@ -37,6 +37,7 @@ def due(
     annotators: int,
     hold: bool,
     cut_short: bool = False,
+    lost: str = "",
     learned: str = "",
 ) -> Due:
     """Decide what is due.
@@ -59,6 +60,8 @@ def due(
         A person chose an older order: it is refilled but not replaced.
     cut_short : bool
         The last refill ended half-way.
+    lost : str
+        What Label Studio no longer has of the live order; empty when it has everything.
     learned : str
         Why what was learned asks for a new order; empty when it does not.
     """
@@ -68,6 +71,8 @@ def due(
         return Due("new", "first order")
     if cut_short:
         return Due("new", "the refill before it failed")
+    if lost:
+        return Due("new", lost)
     if not hold:
         if learned:
             return Due("new", learned)

@@ -218,6 +218,8 @@ class Snapshot:
         A person chose the live order: it is refilled but not replaced.
     cut_short : bool
         The last refill of the live order ended half-way, so that nobody knows what Label Studio stored.
+    lost : str
+        What Label Studio no longer has of the live order, for people; empty when it has everything.
     wanted : str
         The wish of a person for a training; empty without one.
     learned : str
@@ -244,6 +246,7 @@ class Snapshot:
     prelabels: bool = True
     hold: bool = False
     cut_short: bool = False
+    lost: str = ""
     wanted: str = ""
     learned: str = ""
     gap: float = 0.0

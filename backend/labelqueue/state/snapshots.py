@@ -86,6 +86,7 @@ def take_snapshot(
     *,
     arriving: bool,
     prelabels: bool,
+    lost: str,
     open_cache: Callable[[str], PatternCache],
 ) -> Snapshot:
     """Return what a look decides from.
@@ -103,6 +104,8 @@ def take_snapshot(
         Whether images still wait to be embedded.
     prelabels : bool
         Whether Label Studio shows pre-labels in this project.
+    lost : str
+        What Label Studio no longer has of the live order, for people; empty when it has everything.
     open_cache : callable
         Returns the cache of another generation: that of the rotation features.
     """
@@ -132,6 +135,7 @@ def take_snapshot(
         prelabels=prelabels,
         hold=bool(facts.get("hold")),
         cut_short=live is not None and facts.get("refilling") == live.version,
+        lost=lost,
         wanted=facts.get("retrain_wanted", ""),
         learned=facts.get("learned", ""),
         gap=max(MIN_GAP, GAP * float(facts.get("bulk_seconds", "1"))),

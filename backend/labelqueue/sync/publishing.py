@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..exceptions import LabelStudioError, PublishError
 from ..labels import Target
 from ..labelstudio import LabelStudio, Skipped
@@ -29,6 +32,7 @@ SAMPLING = "Uncertainty sampling"
 PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
 TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
+COUNT_EVERY = 50.0  # seconds between two looks at how many predictions there are
 VERSION = re.compile(r"r(\d+) ")  # how our version strings begin
 NAMED = 5  # tasks whose pre-label is refused, by name
 
@@ -114,10 +118,31 @@ class Publisher:
         self._seen = _queue_settings(remote)
         self._orders.save(order)  # before the switch: its echo must find a version we know
         self.switch(order)
-        self._project.set(hold="", refilling="")
+        self._project.set(hold="", refilling="", counted_at=str(time.time()))
         self._note_withheld(order, sender.withheld)
         self._save_tab()
         return order
+
+    def lost(self, known: NDArray[np.int64]) -> str:
+        """Return what Label Studio no longer has of the live order, for people; empty while it has everything.
+
+        A person may delete predictions (Data Manager > Delete predictions): nothing tells, `model_version` stays, and
+        Label Studio then serves at random.
+
+        Parameters
+        ----------
+        known : ndarray of shape (n,), int64
+            Tasks that exist; with a task its predictions go.
+        """
+        live = self._orders.live()
+        if live is None or time.time() - float(self._project.get("counted_at") or 0) < COUNT_EVERY:
+            return ""
+        expected = int(np.isin([place.task for place in live.places], known).sum())
+        stored = self._client.prediction_counts(self._project.ref.id).get(live.version, 0)
+        self._project.set(counted_at=str(time.time()))
+        if stored >= expected:
+            return ""
+        return f"{expected - stored} of {expected} predictions of {live.version!r} are gone from Label Studio"
 
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""

@@ -95,6 +95,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
             serving.cache,
             arriving=bool(serving.arriving),
             prelabels=bool(remote.get("show_collab_predictions", True)),
+            lost=publisher.lost(columns.ids),
             open_cache=partial(runtime.cache, project),
         )
         outcome = act_on(snapshot, project, publisher)

@@ -42,7 +42,7 @@ def embed(cache, uris, start=0.0):
 @pytest.fixture
 def snapshot(project, cache, open_cache):
     def take(**options):
-        options = {"arriving": False, "prelabels": True, "open_cache": open_cache, **options}
+        options = {"arriving": False, "prelabels": True, "lost": "", "open_cache": open_cache, **options}
         return take_snapshot(project, project.target(), read_columns(project), cache, **options)
 
     return take

@@ -1,5 +1,7 @@
 """A queue from label to order, tended as the worker does it, against a Label Studio that answers at once."""
 
+import time
+
 import pytest
 
 from conftest import CONFIG
@@ -258,3 +260,34 @@ def test_an_answer_that_cannot_be_read_costs_its_task_only(desk):
     desk.play(20)
     told = summary_of(desk.project)["learning"]
     assert told["labels"] == 40 and told["without_label"] == {"an answer that cannot be read": 1}
+
+
+class TestPredictionsThatAPersonDeleted:
+    def test_are_noticed_at_the_next_count_and_published_anew(self, desk):
+        desk = desk()
+        assert desk.live.version == "r1 FreeSel"
+        del desk.server.imported[:]
+        desk.tend()
+        assert desk.live.version == "r1 FreeSel", "counted a moment ago"
+        desk.project.set(counted_at=str(time.time() - 60))
+        desk.tend()
+        assert desk.live.version == "r2 FreeSel" and desk.server.remote["model_version"] == "r2 FreeSel"
+        assert desk.live.why == "300 of 300 predictions of 'r1 FreeSel' are gone from Label Studio"
+
+    def test_are_repaired_at_once_by_reconcile_even_if_only_some_are_gone(self, desk):
+        desk = desk(strategy="freesel")
+        desk.label(5)
+        desk.server.imported[0].pop()
+        admin.reconcile(desk.project)
+        desk.tend()
+        assert desk.live.version == "r2 FreeSel" and "1 of 300 predictions" in desk.live.why
+
+    def test_are_not_missed_when_their_tasks_were_deleted(self, desk):
+        desk = desk(strategy="freesel")
+        gone = [place.task for place in desk.live.places[:7]]
+        for task in gone:
+            del desk.server.rows[task]
+        desk.server.imported[0][:] = [row for row in desk.server.imported[0] if row["task"] not in gone]
+        admin.reconcile(desk.project)
+        desk.tend()
+        assert desk.live.version == "r1 FreeSel"
