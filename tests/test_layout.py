@@ -35,7 +35,11 @@ DOORS = {
         "labelqueue.worker.look",
         "labelqueue.worker.worker",
     },
-    "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
+    "PIL": {
+        "labelqueue.images.decoding",
+        "labelqueue.images.deep",
+        "labelqueue.demo.drawing",
+    },
     "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
