@@ -38,8 +38,10 @@ DOORS = {
     "PIL": {
         "labelqueue.images.decoding",
         "labelqueue.images.deep",
+        "labelqueue.images.dicom",
         "labelqueue.demo.drawing",
     },
+    "pydicom": {"labelqueue.images.dicom"},
     "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }

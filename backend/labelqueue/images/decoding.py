@@ -13,6 +13,7 @@ from PIL.Image import Transpose
 
 from ..exceptions import ImageError
 from .deep import flatten_deep, is_deep
+from .dicom import is_dicom, read_dicom
 
 __all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE", "decode"]
 
@@ -39,12 +40,12 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 
     The aspect ratio is not kept: FreeSel (Xie et al., NeurIPS 2023) resizes that way. The EXIF orientation is
     applied, transparency is laid over white, the first frame or page counts. Values of more than 8 bits, integers and
-    floats, are scaled by the image's own range, see `levels`; 8-bit values are taken as they are.
+    floats, are scaled by the image's own range, see `levels`; 8-bit values are taken as they are. Of DICOM see `dicom`.
 
     Parameters
     ----------
     data : bytes
-        A whole file in one of `FORMATS`.
+        A whole file in one of `FORMATS`, or DICOM.
     size : int
         Side of the square in pixels.
 
@@ -78,6 +79,9 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def _decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    if is_dicom(data):
+        flat = Image.fromarray(read_dicom(data, _check_size))
+        return np.asarray(_square(flat, size), dtype=np.uint8)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size)
         if is_deep(image):
