@@ -189,7 +189,7 @@ def _rawmode(image: ImageFile) -> str:
 
 
 def _set_rawmode(image: ImageFile, rawmode: str) -> None:
-    tiles = []
+    tiles: list[Any] = []
     for tile in image.tile:
         arguments = (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode
         # Older releases of Pillow have plain tuples here.

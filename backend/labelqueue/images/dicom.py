@@ -133,7 +133,10 @@ def _first_frame(dataset: Any, columns: int, rows: int) -> Strip:
     encoded = get_frame(dataset.PixelData, 0, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
     if syntax == _RLE and len(encoded) > _MOST_RLE:
         raise ImageError(f"the DICOM image has {len(encoded):,} bytes of RLE, at most {_MOST_RLE:,}: {_SAVE_PLAIN}")
-    if encoded.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")):
+    if encoded.startswith(b"\0\0\0\x0cjP"):
+        # Against the standard, and pydicom's search through the boxes need not end.
+        raise ImageError(f"the DICOM image holds a whole JP2 file instead of its codestream: {_SAVE_PLAIN}")
+    if encoded.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51")):
         # What is inside may claim another size, which has been checked by nobody.
         try:
             with Image.open(io.BytesIO(encoded), formats=("JPEG", "JPEG2000")) as inside:
@@ -196,6 +199,9 @@ def _whole(pixels: Strip) -> Iterator[tuple[slice, Strip, NDArray[np.bool_]]]:
 def _with_palette(pixels: Strip, dataset: Any) -> NDArray[np.uint8]:
     from pydicom.pixels import apply_color_lut
 
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        # Segments may repeat segments that repeat others: a few of them unfold to any size.
+        raise ImageError(f"the DICOM image has a segmented palette, which is not read: {_SAVE_PLAIN} and as RGB")
     result = np.empty((*pixels.shape, 3), np.uint8)
     for rows in _slices(pixels):
         colors = apply_color_lut(pixels[rows], dataset)[..., :3]
