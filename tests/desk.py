@@ -28,6 +28,7 @@ class Server:
         self.remote = {"id": project.ref.id, "created_at": created, "label_config": CONFIG, "title": "animals"}
         self.rows = {task: self._row(task, [], 0) for task in range(1, n + 1)}
         self.clock, self.down, self.imported = 0, False, []
+        self.stored = Counter()  # predictions by version, besides those imported
 
     def _row(self, task, annotations, clock):
         counts = {"total_annotations": len(annotations), "cancelled_annotations": 0}
@@ -53,7 +54,7 @@ class Server:
         return []
 
     def prediction_counts(self, project):
-        return Counter(row["model_version"] for rows in self.imported for row in rows)
+        return self.stored + Counter(row["model_version"] for rows in self.imported for row in rows)
 
     def tasks(self, project, *, since=None, fields, skipped=None):
         new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)

@@ -35,7 +35,13 @@ DOORS = {
         "labelqueue.worker.look",
         "labelqueue.worker.worker",
     },
-    "PIL": {"labelqueue.images.decoding", "labelqueue.demo.drawing"},
+    "PIL": {
+        "labelqueue.images.decoding",
+        "labelqueue.images.deep",
+        "labelqueue.images.dicom",
+        "labelqueue.demo.drawing",
+    },
+    "pydicom": {"labelqueue.images.dicom"},
     "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }

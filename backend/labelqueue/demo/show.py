@@ -22,6 +22,7 @@ import requests
 
 from ..admin import project_order, project_status
 from ..exceptions import LabelQueueError, SettingError, StoreError
+from ..images import describe_left_out
 from ..settings import Deployment
 from ..state import Project, Redis, connect, socket_path
 from .host import DemoHost, batches
@@ -213,8 +214,7 @@ def _import(output: Output, host: DemoHost, source: ImageSource, state: DemoStat
     """Import what is not imported yet and return the project."""
     output.step(f"Importing into the project {source.title!r}")
     if source.skipped:
-        kinds = ", ".join(f"{amount} {suffix}" for suffix, amount in sorted(source.skipped.items()))
-        output.note(f"files that are no images are left out: {kinds}")
+        output.note(describe_left_out(source.skipped))
     project = state.projects.get(source.key)
     if project is None or not host.has_project(project.id):
         project = DemoProject(host.create_project(source.title, label_config(source.classes)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +10,12 @@ from xml.sax.saxutils import quoteattr
 
 from ..exceptions import SettingError
 from ..files import read_file
-from ..images import decode
+from ..images import decode, list_images
 from .drawing import CLASSES, draw_images
 
 __all__ = ["ImageFile", "ImageSource", "drawn_source", "folder_source", "label_config"]
 
-# What Label Studio accepts as an upload and we can decode.
+# What Label Studio accepts as an upload and we can decode; it takes neither .jfif nor .avif, and no TIFF or DICOM.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 CLASS_FOLDERS = (2, 20)
 CHECK_SIZE = 32  # pixels; small, because the check only asks whether the file decodes
@@ -114,10 +113,8 @@ def folder_source(folder: Path) -> ImageSource:
     if not folder.is_dir():
         raise SettingError(f"there is no folder {str(folder)!r}: give one with {', '.join(SUFFIXES)} files")
     folder = folder.resolve()
-    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    visible = sorted(name for name in names if not any(part.startswith(".") for part in name.parts))
-    images = [name for name in visible if name.suffix.lower() in SUFFIXES]
-    skipped = Counter(name.suffix.lower() or "no suffix" for name in visible if name.suffix.lower() not in SUFFIXES)
+    listing = list_images(folder, SUFFIXES)
+    images = sorted(listing.images)
     if not images:
         raise SettingError(f"no image in {str(folder)!r}: files must end in {', '.join(SUFFIXES)}")
     parents = tuple(sorted({name.parts[0] for name in images if len(name.parts) > 1}))
@@ -128,7 +125,7 @@ def folder_source(folder: Path) -> ImageSource:
             yield ImageFile(name.as_posix(), name.name, partial(_read, folder / name))
 
     title = f"labelqueue demo: {folder.name}"[:50]
-    return ImageSource(f"folder {folder}", title, classes, len(images), files, dict(skipped))
+    return ImageSource(f"folder {folder}", title, classes, len(images), files, listing.left_out)
 
 
 def _read(path: Path) -> bytes:

@@ -1,15 +1,18 @@
 """From an image's address to its vectors: fetching, decoding, the vision transformer, semantic patterns.
 
-Imports only leaves and the library; torch and timm are loaded when an image is embedded.
+Imports only leaves and the library; torch and timm are loaded when an image is embedded, pydicom when it is a DICOM
+file.
 """
 
 from .decoding import decode
 from .embedder import Embedder
 from .fetcher import ImageFetcher
+from .listing import SUFFIXES, describe_left_out, list_images
 from .pipeline import Embedded, Item, Model, embed_stream
 from .rotation_network import RotationNet, train_rotation
 
 __all__ = [
+    "SUFFIXES",
     "Embedded",
     "Embedder",
     "ImageFetcher",
@@ -17,6 +20,8 @@ __all__ = [
     "Model",
     "RotationNet",
     "decode",
+    "describe_left_out",
     "embed_stream",
+    "list_images",
     "train_rotation",
 ]

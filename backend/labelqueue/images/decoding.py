@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 from PIL.Image import Transpose
 
 from ..exceptions import ImageError
+from .deep import flatten_deep, is_deep
+from .dicom import is_dicom, read_dicom
 
 __all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE", "decode"]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Older releases of Pillow do not know the word, others were built without the library.
+_AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *_AVIF)
 MAX_PIXELS = 89_000_000  # a file of a few kB can claim gigapixels; Pillow warns a little above this number
 MAX_SIDE = 100_000  # resizing takes memory in proportion to the longer side, 32 bytes per pixel of it
 _TILE = 2048
@@ -36,12 +39,13 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     """Decode an image and squash it to a square.
 
     The aspect ratio is not kept: FreeSel (Xie et al., NeurIPS 2023) resizes that way. The EXIF orientation is
-    applied, transparency is laid over white, 16-bit gray is cut to 8 bits, the first frame of an animation counts.
+    applied, transparency is laid over white, the first frame or page counts. Values of more than 8 bits, integers and
+    floats, are scaled by the image's own range, see `levels`; 8-bit values are taken as they are. Of DICOM see `dicom`.
 
     Parameters
     ----------
     data : bytes
-        A whole file in one of `FORMATS`.
+        A whole file in one of `FORMATS`, or DICOM.
     size : int
         Side of the square in pixels.
 
@@ -53,9 +57,9 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     Raises
     ------
     ImageError
-        If the file is empty, of another format, truncated, damaged or has more than `MAX_PIXELS` (or `MAX_SIDE` in a
-        row). A truncated file is never filled up: a half-gray image is an outlier, which diversity sampling picks
-        first.
+        If the file is empty, of another format, truncated, damaged, has no finite value or more than `MAX_PIXELS` (or
+        `MAX_SIDE` in a row). A truncated file is never filled up: a half-gray image is an outlier, which diversity
+        sampling picks first.
     """
     if not data:
         raise ImageError("the file is empty")
@@ -75,21 +79,34 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def _decode(data: bytes, size: int) -> NDArray[np.uint8]:
+    if is_dicom(data):
+        flat = Image.fromarray(read_dicom(data, _check_size))
+        return np.asarray(_square(flat, size), dtype=np.uint8)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_PIXELS:,} are read")
-        if max(width, height) > MAX_SIDE:
-            raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_SIDE:,} in a row are read")
-        # Pillow turns a TIFF by itself while loading it.
+        _check_size(*image.size)
+        if is_deep(image):
+            square = _square(flatten_deep(image, data), size)
+        else:
+            # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the target's.
+            image.draft(None, (size, size))
+            image.load()
+            square = _square(_flatten(image), size)
+        # Pillow turns a TIFF by itself while loading it. A PNG is loaded by the question, so it comes last.
         orientation = 1 if image.format == "TIFF" else _orientation(image)
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the target's.
-        image.draft(None, (size, size))
-        image.load()
-        square = _flatten(image).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
     if orientation in _ORIENTATIONS:  # a square turns after the resize as well as before it, and much cheaper
         square = square.transpose(_ORIENTATIONS[orientation])
     return np.asarray(square, dtype=np.uint8)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_PIXELS:,} are read")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_SIDE:,} in a row are read")
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    return image.resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -103,17 +120,12 @@ def _flatten(image: Image.Image) -> Image.Image:
     """Return an opaque image of 8 bits, in gray or RGB; at no time is there a third copy of all pixels."""
     if image.mode in ("RGB", "L") and not image.has_transparency_data:
         return image
-    if image.mode.startswith("I"):
-        return _tiled(image, "L", _from_integers)
-    if image.mode == "F":
-        largest = max(float(_finite(tile).max()) for _, tile in _tiles(image))
-        return _tiled(image, "L", partial(_from_floats, scale=255.0 if largest <= 1.0 else 1.0))
-    return _tiled(image, "RGB", _over_white if image.has_transparency_data else _opaque)
+    return _tiled(image, _over_white if image.has_transparency_data else _opaque)
 
 
-def _tiled(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+def _tiled(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     # Tile by tile: conversions have intermediate results, and all of a large image's would take gigabytes.
-    whole = Image.new(mode, image.size)
+    whole = Image.new("RGB", image.size)
     for corner, tile in _tiles(image):
         whole.paste(convert(tile), corner)
     return whole
@@ -135,20 +147,11 @@ def _over_white(tile: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def _from_integers(tile: Image.Image) -> Image.Image:
-    return Image.fromarray((np.asarray(tile).clip(0, 65_535) // 257).astype(np.uint8))
-
-
-def _from_floats(tile: Image.Image, scale: float) -> Image.Image:
-    return Image.fromarray((_finite(tile) * scale).clip(0, 255).round().astype(np.uint8))
-
-
-def _finite(tile: Image.Image) -> NDArray[np.float64]:
-    return np.nan_to_num(np.asarray(tile, dtype=np.float64))
-
-
 def _not_an_image(data: bytes) -> str:
     start = data.lstrip()[:15].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "an HTML page came instead of an image (a login or error page?)"
+    if data.startswith((b"II*\0", b"MM\0*", b"\xff\xd8\xff")):
+        kind = "JPEG" if data.startswith(b"\xff") else "TIFF"
+        return f"a {kind} that is damaged, or with pixels of a kind that is not read: save it as a PNG of 8 or 16 bits"
     return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image (it begins with {data[:12]!r})"

@@ -22,7 +22,7 @@ __all__ = ["BUNDLED", "Embedder"]
 
 BUNDLED = "bundled"
 SETTING = {"neighborhood": "neighbourhood"}  # the setting's name is in every fingerprint, and stays there
-PREPROCESSING = 2  # raise it when `decode` or `_normalize` changes what the model sees
+PREPROCESSING = 3  # raise it when `decode` or `_normalize` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
 _HUB_TIMEOUT = 5.0  # seconds to find out whether timm's hub answers
 _WEIGHTS = Path(__file__).parents[1] / "weights"

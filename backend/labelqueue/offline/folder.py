@@ -6,18 +6,18 @@ import contextlib
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import CacheError, LabelQueueError
 from ..files import read_file, write_atomically
+from ..images import SUFFIXES, describe_left_out, list_images
 
-__all__ = ["SUFFIXES", "File", "FolderCache", "find_images"]
+__all__ = ["File", "FolderCache", "find_images"]
 
 log = logging.getLogger(__name__)
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,15 @@ class File:
         return source_hash(self.uri)
 
 
-def find_images(directory: Path) -> list[File]:
+def find_images(directory: Path, say: Callable[[str], None] | None = None) -> list[File]:
     """Return the image files below a directory, sorted by relative path; hidden files and folders are left out.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder.
+    say : callable, optional
+        Gets one line about the files that are no images by their suffix, if there are such.
 
     Raises
     ------
@@ -61,20 +68,19 @@ def find_images(directory: Path) -> list[File]:
     """
     if not directory.is_dir():
         raise LabelQueueError(f"{directory} is not a folder")
+    listing = list_images(directory)
+    left_out = describe_left_out(listing.left_out)
     found = []
-    for folder, below, names in os.walk(directory):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-                continue
-            with contextlib.suppress(OSError):  # removed meanwhile, or a link to nowhere
-                facts = path.stat()
-                relative = path.relative_to(directory).as_posix()
-                found.append((relative, File(path, f"{relative}\0{facts.st_size}\0{facts.st_mtime_ns}")))
+    for name in listing.images:
+        with contextlib.suppress(OSError):  # removed meanwhile
+            facts = (directory / name).stat()
+            found.append(File(directory / name, f"{name.as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}"))
     if not found:
-        raise LabelQueueError(f"{directory} holds no images; looked for {', '.join(sorted(SUFFIXES))}")
-    return [file for _, file in sorted(found, key=lambda entry: entry[0])]
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise LabelQueueError(f"{directory} holds no images; looked for {suffixes}{left_out and f' ({left_out})'}")
+    if say and left_out:
+        say(left_out)
+    return found
 
 
 class FolderCache:

@@ -36,8 +36,9 @@ seconds, new images are added, and an interrupted run goes on where it stopped.
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
 
-The same folder, model and seed give the same order; a smaller -n gives its beginning. Bad images are reported on
-standard error and left out. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
+The same folder, model and seed give the same order; a smaller -n gives its beginning. Files that are no images by their
+suffix are counted on standard error, bad images are named there, and both are left out.
+Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def select(
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
-        Gets notes for people: bad images, a folder smaller than `n`. Default: standard error.
+        Gets notes for people: files that are no images, bad images, a folder smaller than `n`. Default: standard error.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def select(
     from poolselect import FreeSel, Pool
 
     say = say or write_line
-    files = find_images(directory)
+    files = find_images(directory, say)
     rows = embed_folder(
         directory,
         files,

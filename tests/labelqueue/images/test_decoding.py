@@ -26,14 +26,16 @@ def encoded(image, kind="PNG", **options):
     return file.getvalue()
 
 
+LOSSLESS = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
+
+
 def near(pixels, x, y, color, tolerance=12):
     return np.abs(pixels[y, x].astype(int) - color).max() <= tolerance
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_allowed_format_gives_the_same_square(kind):
-    options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
-    pixels = decode(encoded(picture(), kind, **options), 32)
+    pixels = decode(encoded(picture(), kind, **LOSSLESS.get(kind, {})), 32)
     assert pixels.shape == (32, 32, 3)
     assert pixels.dtype == np.uint8
     assert near(pixels, 4, 24, (255, 0, 0)) and near(pixels, 28, 24, (0, 0, 255)) and near(pixels, 16, 2, (0, 255, 0))
@@ -60,12 +62,12 @@ def test_exif_orientation_is_applied(orientation):
     assert near(pixels, 4, 24, (255, 0, 0)) and near(pixels, 28, 24, (0, 0, 255)) and near(pixels, 16, 2, (0, 255, 0))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"GIF", "BMP"}))
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_format_is_turned_once(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {}
+    options = LOSSLESS.get(kind, {})
     data = encoded(picture(64, 48), kind, exif=exif, **options)
     with Image.open(io.BytesIO(data)) as image:
         expected = ImageOps.exif_transpose(image).resize((32, 32), Image.Resampling.BICUBIC)
@@ -100,19 +102,6 @@ def test_palette_transparency_lies_on_white():
     assert (decode(encoded(image, "GIF", transparency=0), 16) == 255).all()
 
 
-def test_sixteen_bits_are_scaled_not_clipped():
-    ramp = np.linspace(0, 65_535, 64).astype(np.uint16)[None].repeat(64, 0)
-    pixels = decode(encoded(Image.fromarray(ramp)), 64)
-    assert pixels[0, 0, 0] == 0 and pixels[0, -1, 0] == 255
-    assert abs(int(pixels[0, 32, 0]) - 129) <= 2
-
-
-def test_float_tiff():
-    ramp = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(64, 0)
-    pixels = decode(encoded(Image.fromarray(ramp), "TIFF"), 64)
-    assert pixels[0, 0, 0] == 0 and pixels[0, -1, 0] == 255
-
-
 def odd_images():
     """Files whose pixels are converted before the resize, each with what a conversion of the whole image gives."""
     rng = np.random.default_rng(5)
@@ -127,12 +116,6 @@ def odd_images():
     yield "palette", encoded(few, transparency=3), Image.composite(few.convert("RGB"), white, opaque)
     cmyk = colors.convert("CMYK")
     yield "CMYK", encoded(cmyk, "TIFF"), cmyk.convert("RGB")
-    deep = rng.integers(0, 65_536, (50, 70)).astype(np.uint16)
-    yield "16 bits", encoded(Image.fromarray(deep)), Image.fromarray((deep // 257).astype(np.uint8)).convert("RGB")
-    floats = rng.random((50, 70), dtype=np.float32)
-    floats[40:, 60:] *= 200  # one tile alone says that these are not shares of one
-    gray = Image.fromarray(floats.clip(0, 255).round().astype(np.uint8))
-    yield "float", encoded(Image.fromarray(floats), "TIFF"), gray.convert("RGB")
 
 
 @pytest.mark.parametrize(("data", "whole"), [pytest.param(*rest, id=name) for name, *rest in odd_images()])

@@ -9,7 +9,7 @@ from safetensors.numpy import load, save
 from labelqueue.demo.drawing import draw_images
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images.decoding import decode
-from labelqueue.images.rotation_network import RotationNet, small_cnn, train_rotation
+from labelqueue.images.rotation_network import PREPROCESSING, RotationNet, small_cnn, train_rotation
 
 torch = pytest.importorskip("torch")
 
@@ -126,7 +126,7 @@ def test_damaged_files_are_refused(net):
     for wrong in (b"", data[:-9], save(load(data)), forged(net, drop=True), forged(net, image_size=64)):
         with pytest.raises(EmbedderError, match=r"cannot be read .*--retrain"):
             RotationNet.from_bytes(bytes(wrong))
-    with pytest.raises(EmbedderError, match=r"version \(0, 1\)"):
+    with pytest.raises(EmbedderError, match=rf"version \(0, {PREPROCESSING}\)"):
         RotationNet.from_bytes(forged(net, architecture=0))
 
 

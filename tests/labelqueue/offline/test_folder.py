@@ -38,6 +38,16 @@ def test_images_are_found_by_suffix_and_sorted_by_path(photos):
     ]
 
 
+def test_what_is_no_image_is_said_in_one_line(photos):
+    notes = []
+    (photos / "b" / "table.csv").touch()
+    find_images(photos, notes.append)
+    assert notes == ["files that are no images by their suffix are left out: 1 .csv, 1 .txt"]
+    (photos / "b" / "table.csv").unlink(), (photos / "notes.txt").unlink()
+    find_images(photos, notes.append)
+    assert len(notes) == 1
+
+
 def test_another_content_and_another_time_are_another_image(photos):
     path = photos / "a.tif"
     before = find_images(photos)[0]
@@ -64,7 +74,10 @@ def test_folders_without_images_are_named(tmp_path, photos):
     with pytest.raises(LabelQueueError, match="is not a folder"):
         find_images(photos / "a.tif")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(LabelQueueError, match=r"empty holds no images; looked for \.bmp, "):
+    (tmp_path / "empty" / "a.doc").touch()
+    with pytest.raises(
+        LabelQueueError, match=r"empty holds no images; looked for .*\.bmp, .* \(.* left out: 1 \.doc\)$"
+    ):
         find_images(tmp_path / "empty")
 
 

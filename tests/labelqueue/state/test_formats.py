@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 import redis_dump
 from desk import Server
 from labelqueue.block import Block
+from labelqueue.images import embedder
 from labelqueue.jobs.queues import job_queues
 from labelqueue.labels.annotations import Annotation
 from labelqueue.learning.phase import Course
@@ -30,6 +31,7 @@ from labelqueue.state.project import Project
 from labelqueue.worker.runtime import Runtime, install
 
 BEFORE = Path(__file__).parents[2] / "data" / "state-0.1.0.json.gz"
+PIXELS_THEN = 2  # `PREPROCESSING` of 0.1.0
 
 
 @pytest.fixture
@@ -44,12 +46,19 @@ def before(store, deployment):
 
 
 @pytest.fixture
+def same_pixels(monkeypatch):
+    """Let images look to the model as they did in 0.1.0: what is left to differ is how state is stored."""
+    monkeypatch.setattr(embedder, "PREPROCESSING", PIXELS_THEN)
+
+
+@pytest.fixture
 def server(before, store, deployment):
     """That Label Studio again; it keeps what it is told."""
     project = Project.all(store)[0]
     found = Server(project, 0)
     found.remote = before["label_studio"]["project"]
     found.rows = {row["id"]: row for row in before["label_studio"]["tasks"]}
+    found.stored[before["was"]["version"]] = before["was"]["places"]
     runtime = Runtime(deployment)
     runtime.__dict__["client"] = found
     install(runtime)
@@ -66,7 +75,7 @@ def work(store, name):
     return len(jobs)
 
 
-def test_a_version_later_it_goes_on_without_training_or_publishing(before, server, store):
+def test_a_version_later_it_goes_on_without_training_or_publishing(same_pixels, before, server, store):
     project = Project.all(store)[0]
     live, state = Orders(project).live(), load_campaign(project)
     assert (live.version, state.course.phase) == (before["was"]["version"], before["was"]["phase"])
@@ -81,7 +90,7 @@ def test_a_version_later_it_goes_on_without_training_or_publishing(before, serve
     assert len(after.guesses) >= len(state.guesses) and after.trained_on == state.trained_on
 
 
-def test_a_version_later_waiting_images_are_embedded_and_join_the_order(before, server, store):
+def test_a_version_later_waiting_images_are_embedded_and_join_the_order(same_pixels, before, server, store):
     project, trainings = Project.all(store)[0], before["was"]["trainings"]
     work(store, "tend")
     assert work(store, "embed") == 1
@@ -91,7 +100,7 @@ def test_a_version_later_waiting_images_are_embedded_and_join_the_order(before, 
     assert load_campaign(project).trainings == trainings
 
 
-def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(before, server, store):
+def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(same_pixels, before, server, store):
     """RQ 2.12 enqueued them, as JSON; the installed RQ's worker takes them from the queues and ends them."""
     jobs = [job for queue in job_queues(store) for job in queue.get_jobs()]
     assert [job.func_name.rpartition(".")[2] for job in jobs] == ["tend_job", "embed_job"]
@@ -106,6 +115,26 @@ def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(before, 
     assert [job.get_status() for job in jobs] == [JobStatus.FINISHED] * 2
     project = Project.all(store)[0]
     assert project.get("arrivals") == "63" and project.store.hlen(project.name("inflight")) == 0
+
+
+def test_with_other_pixels_a_generation_is_built_beside_and_serves_once_it_is_complete(before, server, store):
+    """The fingerprint tells vectors of other pixels apart, so they never meet; nobody waits, and no label is lost."""
+    project = Project.all(store)[0]
+    live, state, old = Orders(project).live(), load_campaign(project), project.get("generation")
+    work(store, "tend")
+    assert project.get("error") == "" and server.imported == []
+    assert project.get("generation") == old and Orders(project).live() == live, "the old vectors serve meanwhile"
+    assert load_campaign(project).trainings == state.trainings
+    while work(store, "embed"):
+        work(store, "tend")
+    new = project.get("generation")
+    assert new != old and project.quarantined() == {} and store.hlen(project.name("cache", new, "rows")) == 63
+    assert not list(store.scan_iter(project.name("cache", old, "*"))), "the old ones are gone"
+    after, order = load_campaign(project), Orders(project).live()
+    assert after.trainings == state.trainings + 1 and order.number > live.number
+    assert server.remote["model_version"] == order.version
+    assert {place.task for place in order.places} | set(after.trained_on) == set(server.rows), "each is open or learned"
+    assert set(state.trained_on) <= set(after.trained_on)
 
 
 def test_every_key_belongs_to_a_part(before, server, store):
