@@ -35,7 +35,7 @@ setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
-    # An upper bound where a new major release breaks its callers; pillow and gunicorn count theirs by the year.
+    # Upper bounds where a new major release may break its callers; those of pillow and gunicorn come often and do not.
     install_requires=[
         "numpy>=2,<3",
         "scikit-learn>=1.5,<2",
