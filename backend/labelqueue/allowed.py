@@ -127,6 +127,11 @@ def origin(raw: Any) -> str:
     parts = urlsplit(text(raw).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected a URL such as http://localhost:8080")
+    if "_" in parts.hostname:
+        raise ValueError(
+            "a host name cannot hold an underscore, Label Studio answers 400 to it: name the host otherwise, such as "
+            "label-studio, or use its address"
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 

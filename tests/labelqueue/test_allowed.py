@@ -44,6 +44,7 @@ def test_what_is_allowed_becomes_a_value(parse, raw, value):
         (allowed.label_map, {"car": 1}, "an object of texts"),
         (allowed.label_map, "{car", "an object of texts"),
         (allowed.origin, "localhost:8080", "a URL such as"),
+        (allowed.origin, "http://label_studio:8080", "cannot hold an underscore"),
         (allowed.redis_url, "http://h", "redis://"),
     ],
 )

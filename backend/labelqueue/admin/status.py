@@ -16,6 +16,8 @@ from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
 
+ERRORS = ("error", "embedder_error", "image_error", "features_error")  # facts, the most urgent first
+
 FEW = 5  # of a kind that are named
 
 
@@ -43,7 +45,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "covers": live.embedded if live else 0,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
-        "error": info.get("error", "") or info.get("embedder_error", "") or info.get("features_error", ""),
+        "error": next((info[name] for name in ERRORS if info.get(name)), ""),
         "settings_error": info.get("settings_error", ""),
         "rollback_error": info.get("rollback_error", ""),
         "settings": project.settings(),
@@ -76,7 +78,7 @@ def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
                 "title": info.get("title", ""),
                 "version": live.version if live else None,
                 "paused": info.get("paused", ""),
-                "error": info.get("error", "") or info.get("embedder_error", ""),
+                "error": next((info[name] for name in ERRORS if info.get(name)), ""),
             }
         )
     return rows

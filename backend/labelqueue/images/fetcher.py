@@ -109,7 +109,14 @@ class ImageFetcher:
         if not colon or "/" in scheme:
             return self._read_label_studio(self._file_path(uri), until)
         if scheme.lower() in CLOUD_SCHEMES:
-            return self._read_label_studio(f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}", until)
+            presign = f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}"
+            try:
+                return self._read_label_studio(presign, until)
+            except TransientImageError:
+                raise
+            except ImageError as error:
+                way_out = f"connect the {scheme.lower()} storage that holds it (Settings > Cloud Storage)"
+                raise ImageError(f"{name_url(uri)}: {error}; in Label Studio, {way_out}") from error
         url = _parse(uri)
         if _address(url) == _address(_parse(self._client.origin)) or _is_local_file(url):
             path = self._strip_prefix(url.request_uri)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import time
 from types import TracebackType
@@ -14,11 +16,34 @@ from urllib3.util.retry import Retry
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
 from .records import parsed
 
-__all__ = ["LabelStudioSession"]
+__all__ = ["LabelStudioSession", "said"]
 
 TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
+SEEN, SAID = 20_000, 200  # bytes of a refusal that are looked at, characters of it that are told
 ACCESS_LIFETIME = 240.0  # seconds; Label Studio's access tokens live 300
 LEGACY_TOKEN = re.compile(r"^[0-9a-f]{40}$")
+
+
+def said(content: bytes) -> str:
+    """Return what a refusal says, for people: its detail, a page's title, or its first sentence.
+
+    Never markup, nor anything that may be a token: what stands in an error is seen in status and in logs.
+    """
+    text = content[:SEEN].decode(errors="replace")
+    try:
+        found = parsed(content)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        why = found.get("validation_errors")
+        text = f"{found.get('detail') or ''} {why if isinstance(why, str) else json.dumps(why) if why else ''}"
+    elif title := re.search(r"<title[^>]*>(.*?)</title", text, re.I | re.S):
+        text = title[1]
+    elif "<" in text:
+        text = re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>?", " ", text, flags=re.I | re.S)
+    plain = " ".join(re.sub(r"[\w.+/-]{32,}", "…", html.unescape(text)).split())
+    first = re.match(r".*?[.!?](?=\s|$)", plain)
+    return (first[0] if first and not isinstance(found, dict) else plain)[:SAID]
 
 
 class LabelStudioSession:
@@ -117,7 +142,7 @@ class LabelStudioSession:
             answer = self._send(method, path, headers={"Authorization": self._authorization(renew=True)}, **send)
         if answer.status_code < 400:
             return answer
-        what = f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        what = f"{method} {path}: {answer.status_code} {said(answer.content)}".rstrip()
         answer.close()
         if answer.status_code == 401:
             raise CredentialError(

@@ -125,9 +125,12 @@ def read_changes(
     moved: set[int] = set()  # since the last reading
     newest = watermark
     skipped, silent = Skipped(), Skipped()
+    example: Any = None  # data of a task without an image
     for task in client.tasks(project.ref.id, since=since, fields=FIELDS, skipped=skipped):
         number, updated = task["id"], task["updated_at"]
         fresh[number], marks[number] = task_row(task, target), _mark(task)
+        if not fresh[number].uri:
+            example = task["data"]
         if watermark and datetime.fromisoformat(updated) > datetime.fromisoformat(watermark):
             moved.add(number)
         if not newest or datetime.fromisoformat(updated) > datetime.fromisoformat(newest):
@@ -150,11 +153,22 @@ def read_changes(
     settled = relabeled | (fresh.keys() - claimed) | set(gone)
     note_skipped(project, "annotations", silent, _names("annotations of task", settled))
     if full:
+        without = bool(fresh) and not any(row.uri for row in fresh.values())
+        project.set(image_error=_no_image(target, example) if without else "")
         book.set_complete()
         project.set(want_full="0", full_at=str(started), image_field=target.image_field)
     if newest:
         project.set(watermark=newest)
     return len(changed.keys() | relabeled) + len(gone)
+
+
+def _no_image(target: Target, data: Any) -> str:
+    """Say that no task has the image that the label config names, and what tasks have instead."""
+    keys = ", ".join(repr(key) for key in list(data)[:NAMED]) if isinstance(data, dict) and data else "nothing"
+    return (
+        f"no task has an image in the field {target.image_field!r} that the label config names; their data has {keys}: "
+        "change the <Image value>, or import with that field"
+    )
 
 
 def note_skipped(project: Project, kind: str, skipped: Skipped, read: Iterable[str] | None = None) -> None:

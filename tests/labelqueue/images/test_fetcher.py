@@ -199,6 +199,14 @@ def test_faults_of_label_studio(studio):
         fetcher(studio).read("/data/upload/1/key.png", 7)
 
 
+@pytest.mark.parametrize("uri", ["gs://bucket/a.png", "s3://bucket/a.png", "azure-blob://box/a.png"])
+def test_a_cloud_address_without_its_storage_says_the_way_out(studio, uri):
+    scheme = uri.split(":")[0]
+    with pytest.raises(ImageError, match=rf"{uri}: .*404.*connect the {scheme} storage .*Cloud Storage") as caught:
+        fetcher(studio).read(uri, 7)
+    assert not isinstance(caught.value, TransientImageError)
+
+
 def test_no_label_studio_is_not_the_images_fault():
     class Dead:
         origin = "http://127.0.0.1:9"

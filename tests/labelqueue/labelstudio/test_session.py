@@ -5,11 +5,13 @@ import socket
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from http_stub import serving
 from labelqueue.exceptions import CredentialError, LabelStudioError, NotFoundError
 from labelqueue.labelstudio import session as module
-from labelqueue.labelstudio.session import LabelStudioSession
+from labelqueue.labelstudio.session import LabelStudioSession, said
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PAT = "header.payload.signature"
@@ -166,3 +168,40 @@ def test_the_address_may_have_a_path_and_a_slash():
         session.json(*WHOAMI)
         assert session.origin == f"{url}/label"
     assert [path for _, path, _, _ in calls] == ["/label/api/current-user/whoami"] * 2
+
+
+PAGE = b"<!DOCTYPE html><html><head><title>Server Error (500)</title><style>p{}</style></head><body><h1>Oh</h1></body>"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", ""),
+        (PAGE, "Server Error (500)"),
+        (b"<html><body><p>Bad gateway. Try later.</p></body></html>", "Bad gateway."),
+        (b"<html><body><p>Bad", "Bad"),
+        (b'{"detail": "Invalid token.", "exc_info": "Traceback ... secret"}', "Invalid token."),
+        (
+            b'{"detail": "Validation error", "validation_errors": {"title": ["too short"]}}',
+            'Validation error {"title": ["too short"]}',
+        ),
+        (b"plain words. And more", "plain words."),
+        (b"token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2ln is wrong", "token … is wrong"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_a_refusal_is_told_without_markup_and_tokens(content, told):
+    assert said(content) == told
+
+
+@given(st.binary(max_size=400) | st.text(max_size=300).map(str.encode))
+def test_whatever_is_answered_is_told_in_one_short_line(content):
+    told = said(content)
+    assert len(told) <= 200 and "\n" not in told
+
+
+def test_a_page_instead_of_an_answer_does_not_reach_an_error():
+    page = serving(lambda *call: (500, {"Content-Type": "text/html"}, PAGE))
+    with page as (url, _), pytest.raises(LabelStudioError) as caught:
+        LabelStudioSession(url, LEGACY).json("POST", "/api/projects")
+    assert "Server Error (500)" in str(caught.value) and "<" not in str(caught.value)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from labelqueue.admin.status import project_status
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
@@ -429,3 +430,14 @@ def test_an_address_with_half_a_surrogate_pair_stops_no_reading(project, table, 
     table.annotate(2, "cat")
     assert read() == {2: "cat"} and read() == {2: "cat"}
     assert project.tasks()[2].uri == "s3://bucket/\ud800.jpg"
+
+
+def test_a_field_that_no_task_has_is_named_with_what_the_tasks_have(project, table, read):
+    for row in table.rows.values():
+        row["data"] = {"photo": "/a.jpg", "name": "a"}
+    read(full=True)
+    told = project_status(project)["error"]
+    assert "'image'" in told and "'photo', 'name'" in told and "<Image value>" in told
+    table.rows[2]["data"] = {"image": "/2.jpg"}
+    read(full=True)
+    assert project_status(project)["error"] == "", "one task with an image: the others are bad images"
