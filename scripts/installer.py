@@ -76,7 +76,7 @@ def find_uv(python: str, cache: Path) -> str | None:
         command = [str(home / "bin" / "python"), "-m", "pip", "install", *options, f"uv=={UV_VERSION}"]
         run(f"fetching uv {UV_VERSION}", command, log, never)
     except BootstrapError:
-        pass
+        pass  # its reason is in the log, which the line below names: pip installs as well
     if is_uv(own):
         return own
     say(f"uv {UV_VERSION} cannot be had (the reason is in {log}): pip installs instead, which takes longer")

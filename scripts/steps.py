@@ -142,7 +142,7 @@ def side_by_side(jobs: list[Callable[[threading.Event], None]]) -> None:
         try:
             job(stop)
         except StoppedError:
-            pass
+            pass  # told to by `stop`: the failure behind it is raised
         except BaseException as error:
             failures.append(error)
             stop.set()

@@ -6,21 +6,8 @@ from labelqueue import admin
 from labelqueue.exceptions import PublishError
 from labelqueue.jobs import queues as jobs
 from labelqueue.labels.annotations import UNLABELED
-from labelqueue.ordering.order import Order, Place
-from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, TaskRow
-
-
-def publish(project, *versions):
-    orders = Orders(project)
-    for version in versions:
-        number = orders.next_number()
-        order = Order(
-            number=number, version=f"r{number} {version}", strategy=version, parameters={}, generation="g", arrivals=1,
-            labeled=0, embedded=1, created_at=0.0, places=(Place(1, "why"),),
-        )  # fmt: skip
-        orders.save(order)
-        orders.go_live(order)
+from published import publish
 
 
 def queued(store):

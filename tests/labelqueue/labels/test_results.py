@@ -7,7 +7,6 @@ from labelqueue.labels.results import result_of
 
 CHOICES = '<Choices name="c" toName="i"{}><Choice value="cat"/><Choice value="dog"/></Choices>'
 RATING = '<Rating name="c" toName="i" maxRating="5"/>'
-BOXES = '<RectangleLabels name="c" toName="i"><Label value="cat"/></RectangleLabels>'
 NESTED = '<Choices name="c" toName="i" allowNested="true"><Choice value="pet"><Choice value="cat"/></Choice></Choices>'
 TREE = '<Taxonomy name="c" toName="i"><Choice value="pet"><Choice value="cat"/></Choice></Taxonomy>'
 
@@ -16,7 +15,7 @@ def target(control):
     return parse_label_config(f'<View><Image name="i" value="$image"/>{control}</View>')
 
 
-SINGLE, MULTI = target(CHOICES.format("")), target(CHOICES.format(' choice="multiple"'))
+MULTI = target(CHOICES.format(' choice="multiple"'))
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,14 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.learning.model import Model
 from labelqueue.learning.prelabels import least_probability, prelabel
 
-CHOICES = '<Choices name="c" toName="i"{}><Choice value="cat"/><Choice value="dog"/></Choices>'
-RATING = '<Rating name="c" toName="i" maxRating="5"/>'
 BOXES = '<RectangleLabels name="c" toName="i"><Label value="cat"/></RectangleLabels>'
-NESTED = '<Choices name="c" toName="i" allowNested="true"><Choice value="pet"><Choice value="cat"/></Choice></Choices>'
-TREE = '<Taxonomy name="c" toName="i"><Choice value="pet"><Choice value="cat"/></Choice></Taxonomy>'
 
 
 def target(control):
     return parse_label_config(f'<View><Image name="i" value="$image"/>{control}</View>')
 
 
-SINGLE, MULTI = target(CHOICES.format("")), target(CHOICES.format(' choice="multiple"'))
+SINGLE = target('<Choices name="c" toName="i"><Choice value="cat"/><Choice value="dog"/></Choices>')
 
 
 @pytest.mark.parametrize(
