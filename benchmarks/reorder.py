@@ -28,7 +28,7 @@ from labelqueue.settings import Deployment
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.project import LIVE_VERSION, Project, ProjectRef, TaskRow
-from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.store.redis_server import EmbeddedRedis
 from labelqueue.worker import embedding
 from labelqueue.worker.look import look
 from labelqueue.worker.runtime import Runtime

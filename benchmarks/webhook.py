@@ -24,7 +24,7 @@ import requests
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Journal
 from labelqueue.state.project import Project
-from labelqueue.state.redis_connection import connect
+from labelqueue.store.redis_connection import connect
 
 EMBED_FOREVER = """
 import numpy as np

@@ -11,8 +11,8 @@ import pytest
 
 from labelqueue.settings import Deployment
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.state.redis_connection import Redis, connect
-from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.store.redis_connection import Redis, connect
+from labelqueue.store.redis_server import EmbeddedRedis
 
 ORIGIN = "http://label-studio.test"
 CONFIG = (

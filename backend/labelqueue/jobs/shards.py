@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from ..state import Project, Redis, text
+from ..state import Project, Redis, add_members, text
 from .queues import EMBED, alive, queue, request_tend
 
 __all__ = ["claim", "enqueue_shards", "give_back", "in_flight", "reclaim"]
@@ -108,7 +108,7 @@ def give_back(project: Project, ids: list[int], why: str) -> int:
 
 def _wait_again(project: Project, ids: list[int]) -> int:
     if ids:
-        project.store.zadd(project.name("pending"), {str(task): task for task in ids})
+        add_members(project.store, project.name("pending"), {str(task): task for task in ids})
     return len(ids)
 
 

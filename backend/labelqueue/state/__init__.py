@@ -1,8 +1,9 @@
 """Everything that we remember of projects, in Redis, and the snapshot that a look takes of it.
 
-Imports `ordering`, `learning` and `labels`, whose values it keeps.
+Imports `store`, and `ordering`, `learning` and `labels`, whose values it keeps.
 """
 
+from ..store import EmbeddedRedis, Redis, add_members, connect, socket_path, text
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
 from .formats import make_readable
 from .journal import Event, Journal, read_event
@@ -11,8 +12,6 @@ from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
 from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
-from .redis_connection import Redis, connect, text
-from .redis_server import EmbeddedRedis, socket_path
 from .snapshots import TaskColumns, read_columns, take_snapshot
 
 __all__ = [
@@ -31,6 +30,7 @@ __all__ = [
     "Redis",
     "TaskColumns",
     "TaskRow",
+    "add_members",
     "connect",
     "make_readable",
     "predictions_of",

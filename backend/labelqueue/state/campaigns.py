@@ -12,8 +12,8 @@ from typing import Any
 from ..exceptions import CacheError
 from ..learning import Model, Predictions
 from ..ordering import CampaignState
+from ..store import text
 from .project import Project
-from .redis_connection import text
 
 __all__ = ["load_campaign", "predictions_of", "save_campaign", "save_summary", "summary_of"]
 

@@ -22,6 +22,7 @@ ACTIONS: dict[str, str] = {
     "PROJECT_UPDATED": "",
     "START_TRAINING": "",
 }
+AT_ONCE = 500  # events read by one command; one may name 5,000 tasks
 MAX_LENGTH = 100_000  # events kept per project if nobody drains them; older ones are repaired by reconciling
 
 
@@ -84,10 +85,13 @@ class Journal:
 
     def read(self) -> tuple[list[Event], bytes]:
         """Return the waiting events and the mark to `clear` once they were acted on."""
-        entries: list[tuple[bytes, dict[bytes, bytes]]] = self._store.xrange(self._key)  # type: ignore[assignment]
-        rows = (json.loads(row[b"event"]) for _, row in entries)
-        events = [Event(action, *(tuple(part) for part in parts[:3])) for action, *parts in rows]
-        return events, entries[-1][0] if entries else b""
+        events: list[Event] = []
+        mark = b""
+        while part := self._store.xrange(self._key, min=b"(" + mark if mark else "-", count=AT_ONCE):
+            rows = (json.loads(row[b"event"]) for _, row in part)  # type: ignore[index]
+            events += [Event(action, *(tuple(ids) for ids in parts[:3])) for action, *parts in rows]
+            mark = part[-1][0]  # type: ignore[assignment]
+        return events, mark
 
     def clear(self, mark: bytes) -> None:
         """Forget the events up to `mark`."""

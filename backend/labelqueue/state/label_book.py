@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..labels import Annotation, Target, Value, classes_of, judge, state_of, unknown_labels
+from ..store import drop_fields, get_fields, put_fields, scan_fields
 from .project import Project
 
 __all__ = ["LabelBook", "Labels"]
@@ -63,27 +64,24 @@ class LabelBook:
             str(task): json.dumps([mark, *(one.dump() for one in annotations)], separators=(",", ":"))
             for task, (mark, annotations) in read.items()
         }
-        if rows:
-            self._store.hset(self._key, mapping=rows)  # type: ignore[arg-type]
+        put_fields(self._store, self._key, rows)
 
     def drop(self, tasks: Iterable[int]) -> None:
         """Forget tasks."""
-        fields = [str(task) for task in tasks]
-        if fields:
-            self._store.hdel(self._key, *fields)
+        drop_fields(self._store, self._key, [str(task) for task in tasks])
 
     def tasks(self) -> set[int]:
         """Return the tasks in the book."""
-        return {int(field) for field in self._store.hkeys(self._key) if field != COMPLETE}
+        return {int(field) for part in scan_fields(self._store, self._key) for field in part if field != COMPLETE}
 
     def read_at(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the marks of those of these tasks that are in the book."""
-        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         return {task: json.loads(raw)[0] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
 
     def states(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
-        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
         return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
 
@@ -124,6 +122,7 @@ class LabelBook:
         self._store.hset(self._key, COMPLETE.decode(), "1")
 
     def _rows(self) -> Iterator[tuple[int, list[list[object]]]]:
-        for field, raw in self._store.hgetall(self._key).items():
-            if field != COMPLETE:
-                yield int(field), json.loads(raw)[1:]
+        for part in scan_fields(self._store, self._key):
+            for field, raw in part.items():
+                if field != COMPLETE:
+                    yield int(field), json.loads(raw)[1:]

@@ -7,8 +7,8 @@ import uuid
 from types import TracebackType
 
 from ..exceptions import PublishError
+from ..store import text
 from .project import Project
-from .redis_connection import text
 
 __all__ = ["ProjectLock"]
 

@@ -6,6 +6,7 @@ import logging
 
 from ..exceptions import CacheError
 from ..ordering import Order
+from ..store import scan_fields
 from .project import Project
 
 __all__ = ["Orders"]
@@ -56,5 +57,6 @@ class Orders:
 
     def all(self) -> list[Order]:
         """Return every order, oldest first."""
-        found = (self._load(raw) for raw in self._store.hvals(self._key))
-        return sorted((order for order in found if order is not None), key=lambda order: order.number)
+        parts = scan_fields(self._store, self._key, large=True)
+        found = {field: self._load(raw) for part in parts for field, raw in part.items()}
+        return sorted((order for order in found.values() if order is not None), key=lambda order: order.number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..block import Block, concatenate, find
 from ..exceptions import CacheError
 from ..files import write_atomically
+from ..store import drop_fields, get_fields, in_chunks, remove, scan_fields, text
 from .project import Project
-from .redis_connection import text
 
 __all__ = ["PatternCache"]
 
@@ -48,8 +48,10 @@ class PatternCache:
 
     def put(self, block: Block) -> None:
         """Store a block; its rows replace older rows of the same tasks."""
-        if not len(block.ids):
-            return
+        for rows in in_chunks(range(len(block))):
+            self._put(block if len(rows) == len(block) else block.take(rows))
+
+    def _put(self, block: Block) -> None:
         data = block.to_bytes()
         name = f"{self._store.incr(self._count):08d}"
         rows = {str(task): f"{source:016x}" for task, source in zip(block.ids, block.sources, strict=True)}
@@ -61,19 +63,23 @@ class PatternCache:
 
     def rows(self) -> dict[int, int]:
         """Return which images are here: task id to the hash of its image's URI."""
-        return {int(task): int(source, 16) for task, source in self._store.hgetall(self._rows).items()}
+        parts = scan_fields(self._store, self._rows)
+        return {int(task): int(source, 16) for part in parts for task, source in part.items()}
+
+    def sources_of(self, tasks: Sequence[int]) -> dict[int, int]:
+        """Return those of these tasks whose images are here, each with the hash of its image's URI."""
+        found = get_fields(self._store, self._rows, [str(task) for task in tasks])
+        return {task: int(source, 16) for task, source in zip(tasks, found, strict=True) if source is not None}
 
     def discard(self, tasks: Iterable[int]) -> None:
         """Forget the rows of deleted tasks; their bytes go with the generation."""
-        fields = [str(task) for task in tasks]
-        if fields:
-            self._store.hdel(self._rows, *fields)
+        drop_fields(self._store, self._rows, [str(task) for task in tasks])
 
     def columns(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Return which images are here: task ids of shape (n,), ascending, and the hashes of their images' URIs."""
-        here = self._store.hgetall(self._rows)
-        ids = np.fromiter((int(task) for task in here), dtype=np.int64, count=len(here))
-        sources = np.fromiter((int(source, 16) for source in here.values()), dtype=np.uint64, count=len(here))
+        found = self.rows()
+        ids = np.fromiter(found, dtype=np.int64, count=len(found))
+        sources = np.fromiter(found.values(), dtype=np.uint64, count=len(found))
         order = np.argsort(ids)
         return ids[order], sources[order]
 
@@ -92,7 +98,8 @@ class PatternCache:
         Block
             Rows in ascending order of task id; tasks without a row are left out.
         """
-        sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
+        parts = scan_fields(self._store, self._sums)
+        sums = {text(name): text(digest) for part in parts for name, digest in part.items()}
         everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
         at = find(ids, everything.ids)
         rows = np.flatnonzero((at >= 0) & (sources[at] == everything.sources)) if ids.size else np.empty(0, np.int64)
@@ -118,5 +125,5 @@ class PatternCache:
 
     def delete(self) -> None:
         """Remove the whole generation, spool included."""
-        self._store.delete(self._blocks, self._sums, self._rows, self._count)
+        remove(self._store, self._blocks, self._sums, self._rows, self._count)
         shutil.rmtree(self._spool, ignore_errors=True)

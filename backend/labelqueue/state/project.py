@@ -14,7 +14,17 @@ from typing import Any
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
 from ..records import known_fields
-from .redis_connection import Redis, text
+from ..store import (
+    Redis,
+    add_members,
+    drop_fields,
+    drop_members,
+    get_fields,
+    put_fields,
+    remove,
+    scan_fields,
+    text,
+)
 from .setting_choices import Choice, ProjectSettings
 
 __all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
@@ -183,8 +193,7 @@ class Project:
         for name in names:
             key = self.name(name)
             found = list(self.store.scan_iter(match=key, count=1000)) if name.endswith("*") else [key]
-            if found:
-                self.store.delete(*found)
+            remove(self.store, *found)
 
     # -- facts
 
@@ -248,7 +257,8 @@ class Project:
 
     def tasks(self) -> dict[int, TaskRow]:
         """Return every task we know, by id."""
-        return {int(task): TaskRow.load(raw) for task, raw in self.store.hgetall(self.name("tasks")).items()}
+        parts = scan_fields(self.store, self.name("tasks"))
+        return {int(task): TaskRow.load(raw) for part in parts for task, raw in part.items()}
 
     def task_count(self) -> int:
         """Return how many tasks we know."""
@@ -256,23 +266,19 @@ class Project:
 
     def task_rows(self, ids: Sequence[int]) -> dict[int, TaskRow]:
         """Return those of these tasks that we know."""
-        if not ids:
-            return {}
-        raws = self.store.hmget(self.name("tasks"), [str(task) for task in ids])
+        raws = get_fields(self.store, self.name("tasks"), [str(task) for task in ids])
         return {task: TaskRow.load(raw) for task, raw in zip(ids, raws, strict=True) if raw is not None}
 
     def put_tasks(self, rows: Mapping[int, TaskRow]) -> None:
         """Add or replace tasks."""
-        if rows:
-            self.store.hset(self.name("tasks"), mapping={str(task): row.dump() for task, row in rows.items()})
+        put_fields(self.store, self.name("tasks"), {str(task): row.dump() for task, row in rows.items()})
 
     def drop_tasks(self, ids: Iterable[int]) -> None:
         """Forget deleted tasks."""
         fields = [str(task) for task in ids]
-        if fields:
-            self.store.hdel(self.name("tasks"), *fields)
-            self.store.hdel(self.name("quarantine"), *fields)
-            self.store.zrem(self.name("pending"), *fields)
+        drop_members(self.store, self.name("pending"), fields)
+        drop_fields(self.store, self.name("quarantine"), fields)
+        drop_fields(self.store, self.name("tasks"), fields)  # last: as long as we know a task, its deletion is found
 
     # -- people
 
@@ -280,7 +286,7 @@ class Project:
         """Remember that these people annotated just now: when a refill is due depends on how many are at work."""
         if users:
             now = time.time()
-            self.store.zadd(self.name("annotators"), {str(user): now for user in users})
+            add_members(self.store, self.name("annotators"), {str(user): now for user in users})
             self.store.zremrangebyscore(self.name("annotators"), 0, now - HOUR)
 
     def annotators_at_work(self) -> int:
@@ -327,22 +333,21 @@ class Project:
 
     def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:
         """Remember tasks whose image cannot be used, each with its URI and the reason."""
-        if reasons:
-            rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
-            self.store.hset(self.name("quarantine"), mapping=rows)  # type: ignore[arg-type]
+        rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
+        put_fields(self.store, self.name("quarantine"), rows)
 
     def quarantined(self) -> dict[int, tuple[str, str]]:
         """Return the quarantined tasks: id to (URI, reason)."""
-        rows = {int(task): json.loads(raw) for task, raw in self.store.hgetall(self.name("quarantine")).items()}
+        parts = scan_fields(self.store, self.name("quarantine"))
+        rows = {int(task): json.loads(raw) for part in parts for task, raw in part.items()}
         return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
     def release_quarantine(self) -> None:
         """Give every quarantined image another chance."""
-        self.store.delete(self.name("quarantine"), self.name("deaths"), self.name("tries"))
+        remove(self.store, self.name("quarantine"), self.name("deaths"), self.name("tries"))
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""
         fields = [str(task) for task in ids]
-        if fields:
-            self.store.hdel(self.name("deaths"), *fields)
-            self.store.hdel(self.name("tries"), *fields)
+        drop_fields(self.store, self.name("deaths"), fields)
+        drop_fields(self.store, self.name("tries"), fields)

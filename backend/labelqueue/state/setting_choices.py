@@ -13,7 +13,7 @@ from redis.client import Pipeline
 from ..exceptions import SettingError
 from ..records import known_fields
 from ..settings import PROJECT, parse_project_settings
-from .redis_connection import Redis, text
+from ..store import Redis, text
 
 __all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings"]
 

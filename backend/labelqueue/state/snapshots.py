@@ -13,6 +13,7 @@ from ..block import Block, find, source_hash
 from ..exceptions import CacheError
 from ..labels import Target
 from ..ordering import Features, Labels, Snapshot, Tasks, rows_in_turn
+from ..store import scan_fields
 from .campaigns import load_campaign
 from .label_book import LabelBook
 from .orders import Orders
@@ -68,14 +69,16 @@ class TaskColumns:
 
 def read_columns(project: Project) -> TaskColumns:
     """Return what is stored of every task of a project."""
-    found: dict[bytes, bytes] = project.store.hgetall(project.name("tasks"))  # type: ignore[assignment]
-    n = len(found)
-    ids = np.fromiter((int(task) for task in found), dtype=np.int64, count=n)
-    states = np.fromiter((raw[0] for raw in found.values()), dtype=np.uint8, count=n)
-    uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in found.values())
-    sources = np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=n)
-    order = np.argsort(ids)
-    return TaskColumns(ids[order], states[order], sources[order])
+    ids, states, sources = [np.empty(0, np.int64)], [np.empty(0, np.uint8)], [np.empty(0, np.uint64)]
+    for part in scan_fields(project.store, project.name("tasks")):
+        n = len(part)
+        ids.append(np.fromiter(map(int, part), dtype=np.int64, count=n))
+        states.append(np.fromiter((raw[0] for raw in part.values()), dtype=np.uint8, count=n))
+        uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in part.values())
+        sources.append(np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=n))
+    # A task may come twice; what was read last of it is newest.
+    here, last = np.unique(np.concatenate(ids)[::-1], return_index=True)
+    return TaskColumns(here, np.concatenate(states)[::-1][last], np.concatenate(sources)[::-1][last])
 
 
 def take_snapshot(

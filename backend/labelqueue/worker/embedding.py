@@ -90,7 +90,7 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int]) -> int:
     model = runtime.embedder(doubled=target.kind == "segmentation")
     parameters = parameters_of(target, settings)
     cache = runtime.cache(project, model.fingerprint(parameters))
-    here = cache.rows()
+    here = cache.sources_of(ids)
     rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri)}
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)

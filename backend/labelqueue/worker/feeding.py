@@ -9,7 +9,7 @@ import numpy as np
 from ..exceptions import EmbedderError
 from ..jobs import enqueue_shards, in_flight, reclaim
 from ..labels import Target
-from ..state import PatternCache, Project, TaskColumns
+from ..state import PatternCache, Project, TaskColumns, add_members
 from .embedding import generation_of
 from .runtime import Runtime
 
@@ -67,7 +67,7 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
     reclaim(project)
     held = in_flight(project)
     if waiting := {str(task): task for task in missing if task not in held}:
-        project.store.zadd(project.name("pending"), waiting)
+        add_members(project.store, project.name("pending"), waiting)
     enqueue_shards(project)
     serving = project.get("generation")
     if serving == building.generation:

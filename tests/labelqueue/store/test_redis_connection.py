@@ -9,8 +9,8 @@ import pytest
 
 from labelqueue.exceptions import StoreError
 from labelqueue.settings import Deployment
-from labelqueue.state.redis_connection import connect
-from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.store.redis_connection import connect
+from labelqueue.store.redis_server import EmbeddedRedis
 
 
 def deployment(home: Path, **more: str) -> Deployment:

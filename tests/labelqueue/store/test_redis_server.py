@@ -17,8 +17,8 @@ import pytest
 import redis_dump
 from labelqueue.exceptions import StoreError
 from labelqueue.settings import Deployment
-from labelqueue.state.redis_connection import connect
-from labelqueue.state.redis_server import RECORD, EmbeddedRedis, find_server, written_by
+from labelqueue.store.redis_connection import connect
+from labelqueue.store.redis_server import RECORD, EmbeddedRedis, find_server, written_by
 from scripted import program
 
 DATA = Path(__file__).parents[2] / "data"
@@ -177,7 +177,7 @@ class TestWhoseData:
         def full(path: Path, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("labelqueue.state.redis_server.write_atomically", full)
+        monkeypatch.setattr("labelqueue.store.redis_server.write_atomically", full)
         server = EmbeddedRedis(home)
         with pytest.raises(StoreError, match=r"redis-version.*No space left"):
             server.start()

@@ -1,0 +1,35 @@
+"""Redis itself: the connection, a server of our own, and commands on many items; it knows nothing of projects.
+
+Imports leaves only; what is kept there is in `state`.
+"""
+
+from .chunks import (
+    add_members,
+    drop_fields,
+    drop_members,
+    get_fields,
+    in_chunks,
+    list_items,
+    put_fields,
+    remove,
+    scan_fields,
+)
+from .redis_connection import Redis, connect, text
+from .redis_server import EmbeddedRedis, socket_path
+
+__all__ = [
+    "EmbeddedRedis",
+    "Redis",
+    "add_members",
+    "connect",
+    "drop_fields",
+    "drop_members",
+    "get_fields",
+    "in_chunks",
+    "list_items",
+    "put_fields",
+    "remove",
+    "scan_fields",
+    "socket_path",
+    "text",
+]
