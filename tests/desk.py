@@ -56,8 +56,12 @@ class Server:
     def prediction_counts(self, project):
         return self.stored + Counter(row["model_version"] for rows in self.imported for row in rows)
 
-    def tasks(self, project, *, since=None, fields, skipped=None):
-        new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)
+    def newest_change(self, project):
+        return max((row["updated_at"] for row in self.rows.values()), default="")
+
+    def tasks(self, project, *, since=None, after=0, fields, skipped=None):
+        rows = (self.rows[task] for task in sorted(self.rows) if task > after)
+        new = (row for row in rows if not since or datetime.fromisoformat(row["updated_at"]) > since)
         return iter([{key: value for key, value in row.items() if key != "annotations"} for row in new])
 
     def annotated(self, project, tasks, *, fields, skipped=None):

@@ -58,6 +58,7 @@ COVERED_BY = {
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.summary": "tests/labelqueue/ordering/test_decision.py",
+    "labelqueue.sync.pages": "tests/labelqueue/sync/test_reading.py",
     "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",

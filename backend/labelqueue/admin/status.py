@@ -9,9 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ..jobs import alive, in_flight
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
-from ..state import Journal, Orders, Project, Redis, summary_of
+from ..state import Journal, Orders, Project, Redis, read_states, summary_of
 from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
@@ -23,25 +25,26 @@ FEW = 5  # of a kind that are named
 
 def project_status(project: Project) -> dict[str, Any]:
     """Return the facts of `labelqueue status`, ready for JSON."""
-    info, tasks, live = project.info(), project.tasks(), Orders(project).live()
-    states = [row.state for row in tasks.values()]
+    info, live = project.info(), Orders(project).live()
+    _, states = read_states(project)
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
     waiting = project.store.zcard(project.name("pending")) + len(in_flight(project))
     quarantined = project.quarantined()
-    places = live.places if live else ()
+    published = project.task_rows([place.task for place in live.places] if live else ())
     summary = summary_of(project)
     return {
         "project": project.ref.id,
         "title": info.get("title", ""),
         "version": live.version if live else None,
         "strategy": live.strategy if live else None,
-        "tasks": len(tasks),
+        "tasks": len(states),
+        "reading": _progress(info.get("reading", "")),
         "embedded": rows,
         "pending": waiting,
         "quarantined": len(quarantined),
-        "labeled": states.count(ANNOTATED),
-        "skipped": states.count(SKIPPED),
-        "published": sum(1 for p in places if p.task in tasks and tasks[p.task].state == UNLABELED),
+        "labeled": int(np.count_nonzero(states == ord(ANNOTATED))),
+        "skipped": int(np.count_nonzero(states == ord(SKIPPED))),
+        "published": sum(row.state == UNLABELED for row in published.values()),
         "covers": live.embedded if live else 0,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
@@ -89,6 +92,8 @@ def status_lines(status: Record) -> Iterator[str]:
     yield f"project {status['project']}: {status['title']}"
     yield fact("order", f"{status['version'] or 'none yet'} ({status['published']} tasks published and open)")
     yield fact("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
+    if reading := status.get("reading"):
+        yield fact("reading", f"everything: {reading['seen']:,} of {reading['of']:,}")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield fact("embedded", embedded)
     yield from _learning_lines(status)
@@ -109,6 +114,12 @@ def status_lines(status: Record) -> Iterator[str]:
     )
     for task, reason in status["bad_images"].items():
         yield fact("bad image", f"task {task}: {reason}")
+
+
+def _progress(reading: str) -> dict[str, int] | None:
+    """Return how far the reading of all tasks came; None while none is under way."""
+    at = json.loads(reading or "null")
+    return at and {"seen": at["seen"], "of": max(at["seen"], at["of"])}
 
 
 def _first(found: Mapping[str, str]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import requests
 
-from ..exceptions import LabelStudioError, NotFoundError
-from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
+from ..exceptions import LabelStudioError
+from .records import Json, Skipped, TaskRecord, is_id, objects, one_object, records, task_records
 from .session import LabelStudioSession
 
 __all__ = ["LabelStudio"]
@@ -78,50 +78,64 @@ class LabelStudio:
         return objects(self._json("GET", f"/api/ml?project={project}"), "ML backend", skipped or Skipped())
 
     def tasks(
-        self, project: int, *, since: datetime | None = None, fields: Sequence[str], skipped: Skipped | None = None
+        self,
+        project: int,
+        *,
+        since: datetime | None = None,
+        after: int = 0,
+        fields: Sequence[str],
+        skipped: Skipped | None = None,
     ) -> Iterator[TaskRecord]:
-        """Yield tasks, oldest change first when `since` is given, else by id.
+        """Yield tasks by id.
 
         Parameters
         ----------
         since : datetime, optional
             Aware time; only tasks updated after it.
+        after : int, default 0
+            Only tasks with a higher id.
         fields : sequence of str
-            Task fields to read; fewer is much cheaper.
+            Task fields to read, the id among them; fewer is much cheaper.
         skipped : Skipped, optional
             Gets the tasks that cannot be read, or that Label Studio itself cannot show.
+
+        Notes
+        -----
+        Each page is asked for by the last id of the page before: numbers of pages shift when a task is deleted, and
+        then living tasks would be passed over.
         """
-        query: Json = {"ordering": ["tasks:id"]}
-        if since is not None:
-            # Label Studio parses exactly this form.
-            when = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            newer = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": when}
-            query = {
-                "filters": {"conjunction": "and", "items": [newer]},
-                "ordering": ["tasks:updated_at"],
-            }
-        skipped, include, page = skipped or Skipped(), ",".join(fields), 1
-        parameters = {"project": project, "page_size": PAGE, "query": json.dumps(query)}
+        skipped, include, place = skipped or Skipped(), ",".join(fields), 1
         while True:
+            parameters = {"project": project, "page_size": PAGE, "query": json.dumps(_listing(since, after))}
             try:
-                rows, total = self._page({**parameters, "page": page, "include": include})
-            except NotFoundError:
-                if page == 1:
-                    raise
-                return  # tasks were deleted while we paged
+                rows, left = self._page({**parameters, "include": include})
+                ids = _ids_of(rows)
             except LabelStudioError as error:
                 if error.status != 500:
                     raise
                 # One task that it cannot show takes its page along. Ids can always be listed.
-                bare, total = self._page({**parameters, "page": page, "include": "id"})
-                ids = [task["id"] for task in task_records(bare, ("id",), skipped, PAGE * (page - 1) + 1)]
+                rows, left = self._page({**parameters, "include": "id"})
+                ids, n = [task["id"] for task in task_records(rows, ("id",), skipped, place)], len(rows)
                 rows = [
                     row for batch in self._selected(project, ids, skipped, "task", include=include) for row in batch
                 ]
-            yield from task_records(rows, fields, skipped, PAGE * (page - 1) + 1)
-            if page * PAGE >= total:
+            else:
+                n = len(rows)
+            yield from task_records(rows, fields, skipped, place)
+            if n >= left:
                 return
-            page += 1
+            if not ids or max(ids) <= after:
+                raise LabelStudioError(
+                    f"Label Studio at {self.origin} does not list the tasks after {after} by id: "
+                    "this version is not one that labelqueue can read (see its README)"
+                )
+            after, place = max(ids), place + n
+
+    def newest_change(self, project: int) -> str:
+        """Return when a task of the project was changed last, as Label Studio says it; empty without tasks."""
+        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+        rows, _ = self._page({"project": project, "page_size": 1, "include": "id,updated_at", "query": query})
+        return next((row["updated_at"] for row in task_records(rows, ("id", "updated_at"), Skipped())), "")
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that still exist in the project."""
@@ -272,3 +286,21 @@ class LabelStudio:
                     self._json("PATCH", f"/api/dm/views/{tab['id']}/?project={project}", json=body)
                 return int(tab["id"])
         return int(one_object(self._json("POST", path, json=body), "tab", id=int)["id"])
+
+
+def _listing(since: datetime | None, after: int) -> Json:
+    """Return the query for tasks by id: those after one, changed since a time."""
+    items: list[Json] = []
+    if after:
+        items.append({"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": after})
+    if since is not None:
+        # Label Studio parses exactly this form.
+        when = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        items.append({"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": when})
+    query: Json = {"ordering": ["tasks:id"]}
+    return {**query, "filters": {"conjunction": "and", "items": items}} if items else query
+
+
+def _ids_of(rows: Sequence[Any]) -> list[int]:
+    """Return the ids on a page, of tasks that cannot be read too."""
+    return [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -19,6 +19,7 @@ __all__ = [
     "Json",
     "Skipped",
     "TaskRecord",
+    "is_id",
     "objects",
     "one_object",
     "parsed",
@@ -48,6 +49,7 @@ class TaskRecord(TypedDict, total=False):
 
     id: int
     updated_at: str
+    created_at: str
     data: Any
     is_labeled: bool
     total_annotations: int
@@ -58,14 +60,19 @@ class TaskRecord(TypedDict, total=False):
 class Skipped:
     """What a reading left out.
 
+    Parameters
+    ----------
+    found : mapping of str to str, optional
+        What it begins with.
+
     Attributes
     ----------
     found : dict of str to str
         Name of a record, such as ``task 12``, to what is wrong with it.
     """
 
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+    def __init__(self, found: Mapping[str, str] | None = None) -> None:
+        self.found: dict[str, str] = dict(found or {})
 
     def add(self, name: str, why: str) -> None:
         """Note that a record is left out; of several reasons under one name all are kept."""
@@ -123,7 +130,7 @@ def objects(raw: Any, what: str, skipped: Skipped) -> list[Json]:
     for place, row in enumerate(raw, 1):
         if not isinstance(row, dict):
             skipped.add(f"{what} at place {place}", "no object")
-        elif not _is_id(row.get("id")):
+        elif not is_id(row.get("id")):
             skipped.add(f"{what} at place {place}", "no id")
         elif what != "tab" and not isinstance(row.get("url"), str):
             skipped.add(f"{what} {row['id']}", "no url")
@@ -154,7 +161,7 @@ def task_records(raw: Sequence[Any], fields: Sequence[str], skipped: Skipped, fi
     for place, row in enumerate(raw, first):
         if not isinstance(row, dict):
             skipped.add(f"task at place {place}", "no object")
-        elif not _is_id(row.get("id")):
+        elif not is_id(row.get("id")):
             skipped.add(f"task at place {place}", "no id")
         elif "updated_at" in fields and not _is_time(row.get("updated_at")):
             skipped.add(f"task {row['id']}", "no updated_at")
@@ -166,6 +173,8 @@ def _task(row: Json, fields: Sequence[str], skipped: Skipped) -> TaskRecord:
     task: TaskRecord = {"id": row["id"]}
     if "updated_at" in fields:
         task["updated_at"] = row["updated_at"]
+    if "created_at" in fields and _is_time(row.get("created_at")):
+        task["created_at"] = row["created_at"]
     if "data" in fields:
         task["data"] = row.get("data")
     if "is_labeled" in fields:
@@ -187,7 +196,7 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
     for place, one in enumerate(said, 1):
         if not isinstance(one, dict):
             skipped.add(name, f"annotation at place {place}: no object")
-        elif not _is_id(one.get("id")):
+        elif not is_id(one.get("id")):
             skipped.add(name, f"annotation at place {place}: no id")
         elif not _is_time(one.get("updated_at")):
             skipped.add(name, f"annotation {one['id']}: no updated_at")
@@ -199,7 +208,7 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
             yield {
                 "id": one["id"],
                 "updated_at": one["updated_at"],
-                "completed_by": user if _is_id(user) else None,
+                "completed_by": user if is_id(user) else None,
                 "ground_truth": bool(one.get("ground_truth")),
                 "was_cancelled": bool(one.get("was_cancelled")),
                 "result": one["result"],
@@ -210,7 +219,8 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 
-def _is_id(value: Any) -> bool:
+def is_id(value: Any) -> bool:
+    """Tell whether a value can be the id of a record."""
     return _is(value, int) and 0 <= value <= MAX_ID
 
 

@@ -38,11 +38,11 @@ class Part:
     facts: Mapping[str, str]
 
 
-READ_AGAIN = {"want_full": "1"}
+READ_AGAIN = {"want_full": "1", "reading": "", "changes": ""}
 PARTS: Mapping[str, Part] = {
     "facts": Part(1, ("info", "lock", "fence", "queued", "tending"), {}),
     "settings": Part(1, ("settings", "extra_params"), {}),
-    "tasks": Part(1, ("tasks",), READ_AGAIN),
+    "tasks": Part(1, ("tasks", "seen"), READ_AGAIN),
     "labels": Part(2, ("labels:*",), READ_AGAIN),
     "journal": Part(1, ("journal", "annotators"), READ_AGAIN),
     "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),

@@ -22,7 +22,8 @@ ACTIONS: dict[str, str] = {
     "PROJECT_UPDATED": "",
     "START_TRAINING": "",
 }
-AT_ONCE = 500  # events read by one command; one may name 5,000 tasks
+AT_ONCE = 2_000  # events that one look acts on
+CHUNK = 500  # events read by one command; one may name 5,000 tasks
 MAX_LENGTH = 100_000  # events kept per project if nobody drains them; older ones are repaired by reconciling
 
 
@@ -84,10 +85,12 @@ class Journal:
         self._store.xadd(self._key, {"event": row}, maxlen=MAX_LENGTH, approximate=True)
 
     def read(self) -> tuple[list[Event], bytes]:
-        """Return the waiting events and the mark to `clear` once they were acted on."""
+        """Return the events that wait longest, at most `AT_ONCE`, and the mark to `clear` once they were acted on."""
         events: list[Event] = []
         mark = b""
-        while part := self._store.xrange(self._key, min=b"(" + mark if mark else "-", count=AT_ONCE):
+        while len(events) < AT_ONCE and (
+            part := self._store.xrange(self._key, min=b"(" + mark if mark else "-", count=CHUNK)
+        ):
             rows = (json.loads(row[b"event"]) for _, row in part)  # type: ignore[index]
             events += [Event(action, *(tuple(ids) for ids in parts[:3])) for action, *parts in rows]
             mark = part[-1][0]  # type: ignore[assignment]

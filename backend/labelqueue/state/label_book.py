@@ -115,7 +115,16 @@ class LabelBook:
     @property
     def complete(self) -> bool:
         """Whether every task was read since the book was begun; it stays so, for changes are read as they come."""
+        return self._store.hget(self._key, COMPLETE.decode()) == b"1"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the book is there, complete or not."""
         return bool(self._store.hexists(self._key, COMPLETE.decode()))
+
+    def begin(self) -> None:
+        """Note that from now on every task is read; a book that is complete stays so."""
+        self._store.hsetnx(self._key, COMPLETE.decode(), "")
 
     def set_complete(self) -> None:
         """Note that every task was read."""

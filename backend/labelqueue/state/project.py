@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -259,6 +259,10 @@ class Project:
         """Return every task we know, by id."""
         parts = scan_fields(self.store, self.name("tasks"))
         return {int(task): TaskRow.load(raw) for part in parts for task, raw in part.items()}
+
+    def task_ids(self) -> Iterator[int]:
+        """Yield the id of every task we know, now and then one twice."""
+        return (int(task) for part in scan_fields(self.store, self.name("tasks")) for task in part)
 
     def task_count(self) -> int:
         """Return how many tasks we know."""

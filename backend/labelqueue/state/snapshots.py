@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from .orders import Orders
 from .pattern_cache import PatternCache
 from .project import Project
 
-__all__ = ["TaskColumns", "read_columns", "take_snapshot"]
+__all__ = ["TaskColumns", "read_columns", "read_states", "take_snapshot"]
 
 NO_NETWORK = (
     "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
@@ -69,16 +69,35 @@ class TaskColumns:
 
 def read_columns(project: Project) -> TaskColumns:
     """Return what is stored of every task of a project."""
-    ids, states, sources = [np.empty(0, np.int64)], [np.empty(0, np.uint8)], [np.empty(0, np.uint64)]
+    found = [np.empty(0, np.uint64)]
+    ids, states = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
     for part in scan_fields(project.store, project.name("tasks")):
-        n = len(part)
-        ids.append(np.fromiter(map(int, part), dtype=np.int64, count=n))
-        states.append(np.fromiter((raw[0] for raw in part.values()), dtype=np.uint8, count=n))
+        some, codes = _states(part)
         uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in part.values())
-        sources.append(np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=n))
-    # A task may come twice; what was read last of it is newest.
-    here, last = np.unique(np.concatenate(ids)[::-1], return_index=True)
-    return TaskColumns(here, np.concatenate(states)[::-1][last], np.concatenate(sources)[::-1][last])
+        ids.append(some)
+        states.append(codes)
+        found.append(np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=len(part)))
+    here, last = _newest(np.concatenate(ids))
+    return TaskColumns(here, np.concatenate(states)[last], np.concatenate(found)[last])
+
+
+def read_states(project: Project) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the ids of all tasks, ascending, and what became of each; see `ordering.Tasks`."""
+    parts = [_states(part) for part in scan_fields(project.store, project.name("tasks"))]
+    ids, states = zip((np.empty(0, np.int64), np.empty(0, np.uint8)), *parts, strict=True)
+    here, last = _newest(np.concatenate(ids))
+    return here, np.concatenate(states)[last]
+
+
+def _states(part: Mapping[bytes, bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    ids = np.fromiter(map(int, part), dtype=np.int64, count=len(part))
+    return ids, np.fromiter((raw[0] for raw in part.values()), dtype=np.uint8, count=len(part))
+
+
+def _newest(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ids, ascending and each once, and where each stands last: a task may come twice."""
+    here, last = np.unique(ids[::-1], return_index=True)
+    return here, ids.size - 1 - last
 
 
 def take_snapshot(

@@ -24,8 +24,8 @@ __all__ = [
     "scan_fields",
 ]
 
-CHUNK = 5_000  # items in one command: about 5 ms of the server's time
-LARGE = 100  # values of 10 kB and more in one command
+WRITTEN, READ = 2_000, 5_000  # items in one command: a few milliseconds of the server's time
+LARGE = 100  # items of 10 kB and more
 
 Item = TypeVar("Item")
 
@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Yield the items in lists that fit into one command."""
     rest = iter(items)
-    while part := list(islice(rest, CHUNK)):
+    while part := list(islice(rest, WRITTEN)):
         yield part
 
 
@@ -73,7 +73,7 @@ def scan_fields(store: Redis, key: str, *, large: bool = False) -> Iterator[dict
     A field that is there throughout comes at least once. While others write it may come twice, the later value last,
     and one that comes or goes meanwhile may be seen or not.
     """
-    cursor, count = -1, LARGE if large else CHUNK
+    cursor, count = -1, LARGE if large else READ
     while cursor:
         cursor, part = store.hscan(key, max(cursor, 0), count=count)
         if part:

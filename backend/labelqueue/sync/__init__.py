@@ -6,7 +6,7 @@ Imports `jobs`, `state`, `labelstudio` and what is below; every write is precede
 from .connecting import connected, find_remote, secure_webhook
 from .execution import RefillError, carry_out
 from .publishing import Publisher
-from .reading import read_project
+from .reading import read_project, unread
 from .steering import steer
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "read_project",
     "secure_webhook",
     "steer",
+    "unread",
 ]

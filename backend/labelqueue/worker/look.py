@@ -11,8 +11,18 @@ from rq import get_current_job
 from ..exceptions import LabelQueueError, ProjectError
 from ..jobs import request_tend
 from ..ordering import Snapshot, decide
-from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
-from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
+from ..state import Journal, LabelBook, Project, ProjectLock, make_readable, read_columns, take_snapshot
+from ..sync import (
+    Publisher,
+    RefillError,
+    carry_out,
+    connected,
+    find_remote,
+    read_project,
+    secure_webhook,
+    steer,
+    unread,
+)
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
 from .runtime import Runtime, current
@@ -20,6 +30,8 @@ from .runtime import Runtime, current
 __all__ = ["look", "tend_job"]
 
 log = logging.getLogger(__name__)
+
+PAUSE = 0.5  # seconds between two looks at what is left: a lone worker embeds an image or two meanwhile
 
 
 def tend_job(key: str) -> str:
@@ -80,13 +92,15 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
 
     target = project.target()
     building = runtime.cache(project, wanted_generation(runtime, project, target))
-    read_project(project, client, target, building, events)
+    read_project(project, client, target, building, events, lock.check)
     columns = read_columns(project)
     serving = feed(runtime, project, columns, building)
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)
     outcome = project.get("paused")
+    if not outcome and not LabelBook(project).complete:
+        outcome = unread(project)  # from a part of the labels, a model would learn what is not so
     if not outcome:
         snapshot = take_snapshot(
             project,
@@ -101,6 +115,8 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         outcome = act_on(snapshot, project, publisher)
     journal.clear(mark)
     project.set(error="")
+    if unread(project) or len(journal):  # the rest of a reading, or of the events
+        request_tend(project, delay=PAUSE)
     return outcome
 
 

@@ -22,7 +22,8 @@ def run_worker(runtime: Runtime) -> None:
     name = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     heartbeat(runtime.store, name)
     for project in Project.all(runtime.store):
-        project.set(want_full="1")
+        if not project.get("reading"):  # one that was stopped goes on
+            project.set(want_full="1")
         request_tend(project)
     housekeeper = Housekeeper(runtime, name)
     housekeeper.start()

@@ -35,20 +35,57 @@ def test_a_file_is_asked_for_once_and_its_redirect_is_the_callers():
         assert len(calls) == 2
 
 
-def test_tasks_are_paged_and_survive_deletion_while_paging():
+def listing(path):
+    """The value of each filter in the address of a listing, by the column it looks at."""
+    items = json.loads(parse_qs(urlsplit(path).query)["query"][0]).get("filters", {"items": []})["items"]
+    return {item["filter"].removeprefix("filter:tasks:"): item["value"] for item in items}
+
+
+def test_tasks_that_are_deleted_while_they_are_paged_hide_no_others():
+    tasks = list(range(1, 2501))
+
     def answer(method, path, headers, body):
-        page = int(path.split("&page=")[1].split("&")[0])
-        if page == 3:
-            return 404, {}, {"detail": "Invalid page"}
-        start = 1000 * (page - 1)
-        return 200, {}, {"tasks": [{"id": i} for i in range(start, start + 1000)], "total": 2500}
+        left = [task for task in tasks if task > listing(path).get("id", 0)]
+        if left[0] == 1001:
+            del tasks[:900]  # numbers of pages would shift
+        return 200, {}, {"tasks": [{"id": task} for task in left[:PAGE]], "total": len(left)}
 
     with serving(answer) as (url, calls):
         client = LabelStudio(url, LEGACY)
-        assert [task["id"] for task in client.tasks(1, fields=("id",))] == list(range(2000))
+        assert [task["id"] for task in client.tasks(1, fields=("id",))] == list(range(1, 2501))
         since = datetime(2026, 11, 21, 5, 0, 0, 123, tzinfo=UTC)
-        next(client.tasks(1, since=since, fields=("id",)))
-    assert "2026-11-21T05%3A00%3A00.000123Z" in calls[-1][1]
+        assert [task["id"] for task in client.tasks(1, since=since, after=1600, fields=("id",))] == tasks[-900:]
+    assert [listing(path) for _, path, _, _ in calls] == [
+        {},
+        {"id": 1000},
+        {"id": 2000},
+        {"id": 1600, "updated_at": "2026-11-21T05:00:00.000123Z"},
+    ]
+
+
+def test_a_last_task_that_is_deleted_while_they_are_counted_ends_the_list():
+    pages = iter([([{"id": 1}, {"id": 2}], 3), ([], 0)])
+    with serving(lambda *call: (200, {}, dict(zip(("tasks", "total"), next(pages), strict=True)))) as (url, _):
+        assert [task["id"] for task in LabelStudio(url, LEGACY).tasks(1, fields=("id",))] == [1, 2]
+
+
+@pytest.mark.parametrize("rows", [[{"id": 3}], [{"name": "none"}], []])
+def test_a_label_studio_that_does_not_list_by_id_is_refused_instead_of_asked_for_ever(rows):
+    pages = iter([[{"id": 5}], rows])
+    with (
+        serving(lambda *call: (200, {}, {"tasks": next(pages), "total": 9})) as (url, _),
+        pytest.raises(LabelStudioError, match="does not list the tasks after 5 by id"),
+    ):
+        list(LabelStudio(url, LEGACY).tasks(1, fields=("id",), skipped=Skipped()))
+
+
+def test_the_newest_change_is_read_from_one_task():
+    answers = iter([[{"id": 4, "updated_at": WHEN}], []])
+    with serving(lambda *call: (200, {}, {"tasks": next(answers), "total": 1})) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert [client.newest_change(1), client.newest_change(1)] == [WHEN, ""]
+    asked = parse_qs(urlsplit(calls[0][1]).query)
+    assert asked["page_size"] == ["1"] and json.loads(asked["query"][0]) == {"ordering": ["-tasks:updated_at"]}
 
 
 def test_only_our_webhook_gets_the_secret():
@@ -94,8 +131,9 @@ def unable(bad, n, *, times=10**9):
     def answer(method, path, headers, body):
         asked = parse_qs(urlsplit(path).query)
         query = json.loads(asked["query"][0])
-        page, size = int(asked.get("page", ["1"])[0]), int(asked["page_size"][0])
-        ids = query.get("selectedItems", {}).get("included") or list(range(size * (page - 1), min(size * page, n)))
+        after = listing(path).get("id", -1)
+        rest = list(range(after + 1, n))
+        ids = query.get("selectedItems", {}).get("included") or rest[: int(asked["page_size"][0])]
         if asked["include"] != ["id"]:
             for task in left.keys() & set(ids):
                 left[task] -= 1
@@ -103,7 +141,7 @@ def unable(bad, n, *, times=10**9):
                     return 500, {}, b"<!doctype html>"
         said = [{"id": 1, "updated_at": WHEN, "result": []}]
         tasks = [{"id": task, "updated_at": WHEN, "data": {}, "annotations": said} for task in ids]
-        return 200, {}, {"tasks": tasks, "total": n}
+        return 200, {}, {"tasks": tasks, "total": len(rest)}
 
     return answer
 

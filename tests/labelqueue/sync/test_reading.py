@@ -15,13 +15,14 @@ from labelqueue.state.journal import Event
 from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.project import TaskRow
+from labelqueue.sync import pages, reading
 from labelqueue.sync.reading import (
     FULL_AT_MOST_EVERY,
     FULL_EVERY,
     _misses,
     drop_deleted,
-    read_changes,
     read_project,
+    unread,
     wants_full,
 )
 
@@ -65,13 +66,16 @@ class Table:
     def project(self, project):
         return {"id": project, "task_number": len(self.rows)}
 
-    def tasks(self, project, *, since=None, fields, skipped=None):
-        self.full_readings += since is None
-        for row in list(self.rows.values()):
+    def newest_change(self, project):
+        return max((row["updated_at"] for row in self.rows.values()), default="")
+
+    def tasks(self, project, *, since=None, after=0, fields, skipped=None):
+        self.full_readings += since is None and after == 0
+        for row in [self.rows[task] for task in sorted(self.rows) if task > after]:
             if row["id"] in self.odd:
                 skipped.add(f"task {row['id']}", self.odd[row["id"]])
             elif since is None or datetime.fromisoformat(row["updated_at"]) > since:
-                yield {field: row[field] for field in fields}
+                yield {field: row[field] for field in fields if field in row}
 
     def annotated(self, project, tasks, fields, skipped=None):
         self.read += tasks
@@ -99,11 +103,16 @@ def book(project):
 def read(project, table, book):
     """Read as `tend` does; return the labels."""
 
-    def read(*events, full=None):
-        target = project.target()
-        full = wants_full(project, target) if full is None else full
-        read.changes = read_changes(project, table, target, None, full=full, events=events)
-        return book.labels(target).values
+    def read(*events, full=False):
+        if full:
+            project.set(want_full="1")
+        before, labels = project.tasks(), book.annotations()
+        read_project(project, table, project.target(), None, events, lambda: None)
+        assert not unread(project)
+        known, said = project.tasks(), book.annotations()
+        tasks = before.keys() | known.keys()
+        read.changes = sum(before.get(t) != known.get(t) or labels.get(t) != said.get(t) for t in tasks)
+        return book.labels(project.target()).values
 
     return read
 
@@ -271,7 +280,7 @@ def test_an_interrupted_first_reading_is_not_complete(project, table, book, read
     monkeypatch.setattr(table, "annotated", annotated)
     with pytest.raises(LabelStudioError):
         read()
-    assert not book.complete and wants_full(project, project.target())
+    assert not book.complete and unread(project) == "reading everything: 0 of 3"
 
 
 def test_a_task_that_cannot_be_read_is_named_until_it_can(project, table, read, caplog):
@@ -366,7 +375,7 @@ class TestWholeReadings:
 
         def look(*events):
             before = table.full_readings
-            read_project(project, table, project.target(), cache, events)
+            read_project(project, table, project.target(), cache, events, lambda: None)
             return table.full_readings - before
 
         assert look() == 1, "the first one"
@@ -441,3 +450,262 @@ def test_a_field_that_no_task_has_is_named_with_what_the_tasks_have(project, tab
     table.rows[2]["data"] = {"image": "/2.jpg"}
     read(full=True)
     assert project_status(project)["error"] == "", "one task with an image: the others are bad images"
+
+
+class TestSlices:
+    """A reading goes on where the look before stopped, whatever happens in between."""
+
+    @pytest.fixture
+    def table(self):
+        table = Table(*range(1, 51))
+        table.now += timedelta(hours=1)
+        table.touch(50)  # the others are older than what is read again at each look
+        return table
+
+    @pytest.fixture
+    def step(self, project, table, monkeypatch):
+        """Look once, at one page of ten tasks for each pass; return what is left."""
+        monkeypatch.setattr(reading, "SLICE", -1.0)
+        monkeypatch.setattr(pages, "PAGE", 10)
+
+        def step(*events):
+            read_project(project, table, project.target(), None, events, lambda: None)
+            return unread(project)
+
+        return step
+
+    @staticmethod
+    def everything(step):
+        """Look until nothing is left; return what was left each time."""
+        left = [step()]
+        while left[-1]:
+            left.append(step())
+            assert len(left) < 50
+        return left
+
+    def test_it_says_how_far_it_came(self, project, table, step):
+        whole = [line for line in self.everything(step) if "everything" in line]
+        assert whole == [f"reading everything: {10 * n} of 50" for n in range(1, 6)]
+        assert set(project.tasks()) == set(range(1, 51)) and table.full_readings == 1
+
+    def test_a_killed_look_is_gone_on_with(self, project, table, step, monkeypatch):
+        step()
+        keep, pages_read = project.put_tasks, []
+
+        def put_tasks(self, rows):
+            keep(rows)
+            if rows:
+                pages_read.append(sorted(rows))
+
+        monkeypatch.setattr(type(project), "put_tasks", put_tasks)
+        rows = table.tasks
+
+        def kill(*arguments, **options):
+            yield from list(rows(*arguments, **options))[:4]
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "tasks", kill)
+            with pytest.raises(KeyboardInterrupt):
+                step()
+        assert unread(project) == "reading everything: 10 of 50"
+        self.everything(step)
+        assert set(project.tasks()) == set(range(1, 51)) and table.full_readings == 1
+        assert pages_read[1] == list(range(11, 21)), "what was read before is not read again"
+
+    def test_deleted_tasks_hide_no_others_and_are_dropped_at_the_end(self, project, table, step, book):
+        table.now = START
+        for task in (5, 30, 48):
+            table.annotate(task, "cat")
+        self.everything(step)
+        project.set(want_full="1")
+        step()
+        for task in (2, 3, 5, 12, 45, 48):  # behind where it is, and before
+            del table.rows[task]
+        step()
+        assert {2, 3, 5, 12} <= set(project.tasks()), "before every page was seen nothing is concluded"
+        self.everything(step)
+        gone = {12, 45, 48}
+        assert set(project.tasks()) == set(range(1, 51)) - gone, "2, 3 and 5 were seen alive"
+        assert book.tasks() == {5, 30}
+        project.set(full_at=str(time.time()))
+        assert _misses(project, table), "Label Studio's count tells that they are gone"
+        self.everything(step)
+        assert set(project.tasks()) == set(table.rows) and book.tasks() == {30}
+
+    def test_a_task_that_an_event_drops_does_not_come_back(self, project, table, step):
+        step()
+        del table.rows[4], table.rows[40]
+        step(Event("TASKS_DELETED", (4, 40)))
+        assert 4 not in project.tasks()
+        self.everything(step)
+        assert set(project.tasks()) == set(table.rows)
+
+    def test_tasks_that_come_meanwhile_are_kept(self, project, table, step):
+        self.everything(step)
+        project.set(want_full="1")
+        del table.rows[3]
+        step()
+        table.now += timedelta(minutes=5)
+        for task in (3, 51, 90):  # 3: a slow transaction, or moved here from elsewhere
+            table.add(task)
+        self.everything(step)
+        assert set(project.tasks()) == set(table.rows)
+
+    def test_labels_are_read_between_the_slices(self, project, table, step, book):
+        step()
+        assert unread(project)
+        table.now += timedelta(minutes=5)
+        table.annotate(2, "cat")  # behind
+        table.annotate(40, "dog")  # before
+        step(Event("ANNOTATION_CREATED", (1,), (), (2,)))
+        assert unread(project) and book.tasks() == {2, 40}
+        self.everything(step)
+        assert book.labels(project.target()).values == {2: "cat", 40: "dog"}
+
+    def test_what_changes_behind_the_first_reading_is_read_without_events(self, project, table, step, book):
+        step()
+        step()
+        table.now += timedelta(seconds=1)
+        table.annotate(2, "cat")
+        self.everything(step)
+        assert book.labels(project.target()).values == {2: "cat"}
+
+    def test_another_image_field_begins_anew(self, project, table, step):
+        step()
+        step()
+        project.set(label_config=project.get("label_config").replace("$image", "$photo"))
+        for row in table.rows.values():
+            row["data"] = {"photo": f"/p{row['id']}.jpg"}
+        assert step() == "reading everything: 10 of 50"
+        self.everything(step)
+        assert {row.uri for row in project.tasks().values()} == {f"/p{task}.jpg" for task in range(1, 51)}
+
+    def test_a_wish_for_a_reading_meanwhile_gets_another_one(self, project, table, step):
+        step()
+        project.set(want_full="1")
+        self.everything(step)
+        assert table.full_readings == 2 and project.get("want_full") == "0"
+
+    def test_what_was_seen_and_is_lost_drops_nothing(self, project, table, step, caplog):
+        self.everything(step)
+        project.set(want_full="1")
+        step()
+        step()
+        project.store.delete(project.name("seen"))
+        self.everything(step)
+        assert set(project.tasks()) == set(range(1, 51)) and "everything is read again" in caplog.text
+        assert table.full_readings == 3
+
+    def test_a_book_that_is_lost_meanwhile_is_not_complete(self, project, table, step, book):
+        table.annotate(2, "cat")
+        step()
+        step()
+        project.store.delete(project.name("labels", FORMAT))
+        self.everything(step)
+        assert book.complete and book.tasks() == {2}
+
+    def test_a_task_that_cannot_be_read_is_named_whichever_slice_saw_it(self, project, table, step):
+        table.odd = {5: "no updated_at", 45: "no updated_at"}
+        self.everything(step)
+        assert set(project.unreadable()) == {"task 5", "task 45"}
+        project.set(want_full="1")
+        step()
+        table.now += timedelta(minutes=5)
+        table.odd = {45: "no updated_at"}
+        table.touch(5)
+        self.everything(step)
+        assert set(project.unreadable()) == {"task 45"} and 5 in project.tasks()
+
+    def test_many_changes_are_read_in_slices_too(self, project, table, step):
+        self.everything(step)
+        table.now += timedelta(minutes=5)
+        for task in range(1, 51):
+            table.rows[task]["data"] = {"image": f"/new{task}.jpg"}
+            table.touch(task)
+        left = self.everything(step)
+        assert left[:2] == ["reading what changed: 10 so far", "reading what changed: 20 so far"]
+        assert {row.uri for row in project.tasks().values()} == {f"/new{task}.jpg" for task in range(1, 51)}
+        assert table.full_readings == 1
+
+    def test_a_label_is_read_at_once_while_many_changes_are_read(self, project, table, step, book):
+        self.everything(step)
+        table.now += timedelta(minutes=5)
+        for task in range(1, 51):
+            table.touch(task)
+        step()
+        step()
+        table.now += timedelta(seconds=1)
+        table.annotate(2, "cat")
+        step(Event("ANNOTATION_CREATED", (1,), (), (2,)))
+        assert book.tasks() == {2}
+        table.now += timedelta(seconds=1)
+        table.annotate(3, "cat")  # of this one nothing is heard
+        self.everything(step)
+        self.everything(step)
+        assert book.tasks() == {2, 3}
+
+    def test_a_large_import_is_not_read_again_at_every_look(self, project, table, step, monkeypatch):
+        monkeypatch.setattr(reading, "AGAIN", 20)
+        for task in range(1, 51):
+            table.touch(task)
+        self.everything(step)
+        assert self.everything(step)[0] == "reading what changed: 10 so far", "transactions may be slow"
+        project.set(watermark_at=str(time.time() - 100))
+        self.everything(step)
+        assert self.everything(step) == [""], "for a minute"
+        table.now += timedelta(seconds=1)
+        table.annotate(2, "cat")
+        self.everything(step)
+        assert project.tasks()[2].state == ANNOTATED
+
+    def test_a_long_pass_leaves_what_changed_meanwhile_to_the_next(self, project, table, step, book):
+        self.everything(step)
+        table.now += timedelta(minutes=5)
+        for task in range(1, 51):
+            table.touch(task)
+        for _ in range(3):
+            step()
+        table.now += timedelta(seconds=200)
+        table.annotate(2, "cat")  # behind the pass, and no event tells
+        table.now += timedelta(seconds=100)
+        table.touch(45)  # before it
+        self.everything(step)
+        assert book.tasks() == set()
+        self.everything(step)
+        assert book.tasks() == {2}
+
+    def test_a_pass_that_was_stopped_in_its_first_slice_begins_anew(self, project, table, step, book, monkeypatch):
+        self.everything(step)
+        table.now += timedelta(minutes=5)
+        for task in range(1, 51):
+            table.touch(task)
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "newest_change", kill)
+            with pytest.raises(KeyboardInterrupt):
+                step()
+        table.now += timedelta(days=1)
+        table.annotate(2, "cat")
+        self.everything(step)
+        assert book.tasks() == {2}
+
+    def test_a_long_import_costs_no_request_for_annotations(self, project, table, step):
+        table.rows.clear()
+        self.everything(step)
+        for task in range(1, 101):
+            table.now += timedelta(seconds=10)
+            table.add(task)
+            table.rows[task]["created_at"] = table.rows[task]["updated_at"]
+            if task % 5 == 0:
+                step()
+        self.everything(step)
+        self.everything(step)
+        assert set(project.tasks()) == set(range(1, 101)) and table.read == []
+        table.now += timedelta(seconds=10)
+        table.touch(7)
+        step()
+        assert table.read == [7], "something was done to it, whatever Label Studio counts"
+
+
+def kill(*arguments, **options):
+    raise KeyboardInterrupt

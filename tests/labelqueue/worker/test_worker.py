@@ -12,7 +12,7 @@ from labelqueue.worker.runtime import Runtime, current
 @pytest.mark.parametrize("how", ["stopped", "failed"])
 def test_a_workers_life(store, project, deployment, monkeypatch, how):
     other, runtime, seen = Project(store, ProjectRef(ORIGIN, 8, 1)), Runtime(deployment), []
-    other.register()
+    other.register(reading='{"last": 5}')
     housekeepers = []
 
     class House(module.Housekeeper):
@@ -39,6 +39,6 @@ def test_a_workers_life(store, project, deployment, monkeypatch, how):
     else:
         module.run_worker(runtime)
     assert seen == [(["tend", "embed"], True)]
-    assert [one.get("want_full") for one in (project, other)] == ["1", "1"]
+    assert [one.get("want_full") for one in (project, other)] == ["1", ""], "a reading that was stopped goes on"
     assert store.llen("rq:queue:tend") == 2
     assert not housekeepers[0].is_alive() and queues.alive(store) == set()
