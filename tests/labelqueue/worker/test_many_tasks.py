@@ -71,6 +71,7 @@ def slow(store: Redis) -> Iterator[list[str]]:
     store.config_set("slowlog-log-slower-than", before["slowlog-log-slower-than"])
 
 
+@pytest.mark.timeout(900)  # 20 s on two quiet cores
 def test_a_project_of_600_000_tasks(project, store, slow, monkeypatch):
     monkeypatch.setattr(reading, "SLICE", 1.0)
     client = Rows(MANY)
