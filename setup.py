@@ -66,6 +66,9 @@ setup(
             "jsonschema>=4.21",
             "playwright>=1.45",
             "psutil>=5.9",
+            "moto[s3]>=5",
+            "flask-cors>=5",  # moto's server imports it
+            "cryptography>=43",
             "pyyaml>=6",
             "mypy>=1.10",
             "ruff>=0.6",

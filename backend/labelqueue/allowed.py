@@ -7,11 +7,12 @@ that names the setting.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 __all__ = [
     "choice",
@@ -22,8 +23,10 @@ __all__ = [
     "origin",
     "path",
     "prelabel",
+    "public_name",
     "redis_url",
     "seed",
+    "server_names",
     "strategy",
     "text",
 ]
@@ -127,6 +130,8 @@ def origin(raw: Any) -> str:
     parts = urlsplit(text(raw).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected a URL such as http://localhost:8080")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected a URL without a user name and a password: LABEL_STUDIO_API_KEY is the key")
     if "_" in parts.hostname:
         raise ValueError(
             "a host name cannot hold an underscore, Label Studio answers 400 to it: name the host otherwise, such as "
@@ -143,8 +148,46 @@ def redis_url(raw: Any) -> str:
 
 
 def hosts(raw: Any) -> tuple[str, ...]:
-    """Allow host names between commas."""
-    return tuple(part.strip().lower() for part in text(raw).split(",") if part.strip())
+    """Allow host names between commas, each with a port or without; a URL is taken for the host in it."""
+    found = []
+    for part in _parts(raw):
+        address = _address(part)
+        if address is None or address.path.strip("/"):
+            raise ValueError(f"expected hosts between commas, such as minio:9000 or 10.0.0.7, not {part!r}")
+        port = f":{address.port}" if address.port else ""
+        found.append(f"{(address.hostname or '').rstrip('.')}{port}")
+    return tuple(found)
+
+
+def server_names(raw: Any) -> tuple[str, ...]:
+    """Allow names of a server between commas: a URL, or a host; each with a port and a path prefix, or without."""
+    for part in _parts(raw):
+        if _address(part) is None:
+            raise ValueError(f"expected URLs between commas, such as https://labels.example.com/label, not {part!r}")
+    return tuple(part.rstrip("/") for part in _parts(raw))
+
+
+def public_name(raw: Any) -> str:
+    """Allow what Label Studio allows for its LABEL_STUDIO_HOST: nothing, a URL, or a path prefix alone."""
+    name = text(raw).strip().rstrip("/")
+    if name and not name.startswith("/") and ("," in name or _address(name) is None):
+        raise ValueError("expected one URL, such as https://labels.example.com/label; others: LABEL_STUDIO_ALIASES")
+    return name
+
+
+def _parts(raw: Any) -> list[str]:
+    return [part.strip() for part in text(raw).split(",") if part.strip()]
+
+
+def _address(part: str) -> SplitResult | None:
+    """Take a URL, or a host without its scheme, apart; None when it is neither."""
+    parts = urlsplit(part if "://" in part else f"http://{part}")
+    try:
+        named = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        return None
+    odd = parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in parts.netloc
+    return None if odd or not named or re.search(r"[\s*%\\]", parts.netloc) else parts
 
 
 def path(raw: Any) -> Path:

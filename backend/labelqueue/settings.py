@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ class Setting:
         try:
             return self.parse(raw)
         except (ValueError, TypeError) as error:
-            raise SettingError(f"setting {self.name!r} has value {raw!r}: {error}") from error
+            shown = re.sub(r"//[^/@\s]*@", "//…@", repr(raw))  # a URL may hold a password
+            raise SettingError(f"setting {self.name!r} has value {shown}: {error}") from error
 
 
 def _default_home() -> Path:
@@ -177,7 +179,28 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.label_map,
         'labels that are called otherwise now: {"car": "vehicle"} reads what annotations call car as vehicle',
     ),
-    Setting("LABEL_STUDIO_URL", "http://localhost:8080", "deployment", allowed.origin, "where Label Studio answers"),
+    Setting(
+        "LABEL_STUDIO_URL",
+        "http://localhost:8080",
+        "deployment",
+        allowed.origin,
+        "where Label Studio answers us, with its sub-path; the key goes nowhere else",
+    ),
+    Setting(
+        "LABEL_STUDIO_HOST",
+        "",
+        "deployment",
+        allowed.public_name,
+        "how Label Studio names itself, the same as in its own environment; empty: as it says when it connects",
+    ),
+    Setting(
+        "LABEL_STUDIO_ALIASES",
+        "",
+        "deployment",
+        allowed.server_names,
+        "comma-separated further names of this Label Studio in the addresses of images, such as "
+        "https://labels.example.com/label",
+    ),
     Setting(
         "LABEL_STUDIO_API_KEY",
         "",
@@ -222,7 +245,15 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "deployment",
         allowed.hosts,
-        "comma-separated hosts on private addresses that images may be fetched from",
+        "comma-separated hosts on private addresses that images may be fetched from, such as minio:9000",
+    ),
+    Setting(
+        "LABELQUEUE_CA_BUNDLE",
+        None,
+        "deployment",
+        allowed.optional(allowed.path),
+        "file or folder (PEM) of the certificate authorities to trust, for Label Studio and images; empty: "
+        "REQUESTS_CA_BUNDLE, then SSL_CERT_FILE, then the public ones",
     ),
     Setting("LABELQUEUE_WORKERS", 1, "deployment", allowed.number(int, 1, 64), "worker processes that `serve` starts"),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
@@ -265,6 +296,8 @@ class Deployment:
     """
 
     label_studio_url: str
+    label_studio_host: str
+    label_studio_aliases: tuple[str, ...]
     label_studio_api_key: str
     redis_url: str | None
     basic_auth_user: str
@@ -273,6 +306,7 @@ class Deployment:
     embedder: str
     weights: Path | None
     allow_hosts: tuple[str, ...]
+    ca_bundle: Path | None
     workers: int
     host: str
     port: int

@@ -1,7 +1,7 @@
 """From an image's address to its vectors: fetching, decoding, the vision transformer, semantic patterns.
 
-Imports only leaves and the library; torch and timm are loaded when an image is embedded, pydicom when it is a DICOM
-file.
+Imports `transport`, leaves and the library; torch and timm are loaded when an image is embedded, pydicom when it is a
+DICOM file.
 """
 
 from .decoding import decode

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
-import os
 import socket
 import ssl
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import certifi
 import requests
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -21,8 +20,9 @@ from urllib3.util import Url, create_urllib3_context
 from urllib3.util.ssl_match_hostname import CertificateError
 
 from ..exceptions import ImageError, TransientImageError
+from ..transport import authorities, distrust, name_url, reason
 
-__all__ = ["DEFAULT_PORTS", "PinnedGet", "is_public", "name_url", "read_body", "transient"]
+__all__ = ["DEFAULT_PORTS", "PinnedGet", "is_public", "read_body", "transient"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CHUNK = 1 << 16
@@ -33,14 +33,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 def transient(status: int) -> bool:
     """Tell whether an HTTP status means "try again later"."""
     return status in (408, 425, 429) or status >= 500
-
-
-def name_url(url: str) -> str:
-    """Return a URL for messages: without credentials and query, which may hold signatures."""
-    plain = url.partition("?")[0].partition("#")[0]
-    scheme, colon, rest = plain.partition("://")
-    host, slash, path = rest.partition("/")
-    return (f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if colon else plain)[:200]
 
 
 def is_public(address: str) -> bool:
@@ -136,12 +128,13 @@ class PinnedGet:
                 )
                 return self._connection.getresponse()
             except (ssl.SSLCertVerificationError, CertificateError) as failure:
-                raise ImageError(f"{self._name}: the server's certificate is not valid ({failure})") from failure
+                raise ImageError(f"{self._name}: {distrust(failure)}") from failure
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as failure:
                 self._connection.close()
                 error = failure
                 self._check_time()
-        raise TransientImageError(f"{self._name} does not answer: {error}") from error
+        why = reason(error) if error else "its host has no address"
+        raise TransientImageError(f"{self._name} does not answer: {why}") from error
 
     def _resolve(self) -> list[str]:
         host = (self._url.host or "").strip("[]")
@@ -151,9 +144,9 @@ class PinnedGet:
         except socket.gaierror as error:
             if error.errno == socket.EAI_NONAME:
                 raise ImageError(f"{self._name}: there is no host {host!r}") from error
-            raise TransientImageError(f"{self._name}: cannot look up {host!r} ({error})") from error
+            raise TransientImageError(f"{self._name}: cannot look up {host!r} ({reason(error)})") from error
         except (UnicodeError, OSError) as error:
-            raise ImageError(f"{self._name}: {host!r} is not a host name ({error})") from error
+            raise ImageError(f"{self._name}: {host!r} is not a host name ({reason(error)})") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         # One private address among public ones is refused too: whoever answers the look-up chooses the mixture.
         private = [address for address in addresses if not is_public(address)]
@@ -170,6 +163,7 @@ class PinnedGet:
         if self._url.scheme == "http":
             return HTTPConnection(address, port, timeout=timeout)
         host = (self._url.host or "").strip("[]")
+        trusted = Path(authorities())
         return HTTPSConnection(
             address,
             port,
@@ -177,7 +171,8 @@ class PinnedGet:
             server_hostname=host,
             assert_hostname=host,
             cert_reqs="CERT_REQUIRED",
-            ca_certs=os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where(),
+            ca_certs=None if trusted.is_dir() else str(trusted),
+            ca_cert_dir=str(trusted) if trusted.is_dir() else None,
             ssl_context=create_urllib3_context(),
         )
 
@@ -232,8 +227,8 @@ def read_body(raw: Any, name: str, *, max_bytes: int, until: float) -> bytes:
             if time.monotonic() >= until:
                 raise TransientImageError(f"{name} took too long")
     except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
-        reason = "took too long" if time.monotonic() >= until else f"broke off: {error}"
-        raise TransientImageError(f"{name} {reason}") from error
+        why = "took too long" if time.monotonic() >= until else f"broke off: {reason(error)}"
+        raise TransientImageError(f"{name} {why}") from error
     if time.monotonic() >= until:  # a line that was cut looks like the end of an answer of unknown length
         raise TransientImageError(f"{name} took too long")
     if promised is not None and len(body) < promised and not raw.headers.get("Content-Encoding"):

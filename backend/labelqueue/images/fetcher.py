@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from collections.abc import Collection
 from typing import Protocol
@@ -15,15 +14,13 @@ import urllib3
 from urllib3.util import Url, parse_url
 
 from ..exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
-from .download import DEFAULT_PORTS, PinnedGet, name_url, read_body, transient
+from ..transport import name_url, reason
+from .download import DEFAULT_PORTS, PinnedGet, read_body, transient
+from .own_addresses import CLOUD_SCHEMES, OwnAddresses, cloud_address, seeming_name
 
 __all__ = ["FileServer", "ImageFetcher"]
 
-CLOUD_SCHEMES = ("s3", "gs", "azure-blob")
 MAX_REDIRECTS = 5
-# Our key opens every path of Label Studio, and people who edit tasks choose the path: only files are fetched with it.
-_FILE_PATHS = re.compile(r"^/(data|static)/|^/(api/)?tasks/\d+/(presign|resolve)/")
-_LOCAL_FILES = "/data/local-files/"
 
 
 class FileServer(Protocol):
@@ -47,6 +44,8 @@ class ImageFetcher:
     ----------
     client : FileServer
         Label Studio, asked with our key.
+    names : collection of str, default ()
+        What else Label Studio is called in addresses, such as ``https://labels.example.com/label``.
     allow_hosts : collection of str, default ()
         Lower-case host names (or ``host:port``) that may lie on private addresses.
     timeout : float, default 10
@@ -58,26 +57,29 @@ class ImageFetcher:
 
     Notes
     -----
-    The key goes to Label Studio's origin only and never across a redirect. A foreign host is resolved once, refused
-    when any of its addresses is private, and connected to at the address that was checked; so is every redirect.
+    The key goes to Label Studio's origin only and never across a redirect: what has another of its names is asked from
+    the origin. A foreign host is resolved once, refused when any of its addresses is private, and connected to at the
+    address that was checked; so is every redirect.
     """
 
     def __init__(
         self,
         client: FileServer,
         *,
+        names: Collection[str] = (),
         allow_hosts: Collection[str] = (),
         timeout: float = 10.0,
         deadline: float = 60.0,
         max_bytes: int = 64 * 2**20,
     ) -> None:
         self._client = client
+        self._names = tuple(names)
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._timeout = timeout
         self._deadline = deadline
         self._max_bytes = max_bytes
 
-    def read(self, uri: str, task_id: int) -> bytes:
+    def read(self, uri: str, task_id: int, *, called: str = "") -> bytes:
         """Return the bytes of one image.
 
         Parameters
@@ -87,6 +89,8 @@ class ImageFetcher:
             ``azure-blob://``, ``http(s)://`` or ``data:``.
         task_id : int
             Whose image; Label Studio signs cloud addresses per task.
+        called : str
+            How Label Studio names itself, if it said so.
 
         Raises
         ------
@@ -106,47 +110,53 @@ class ImageFetcher:
         except UnicodeEncodeError:  # half of a surrogate pair: JSON can hold that, an address cannot
             raise ImageError(f"{name_url(ascii(uri))} is not an address") from None
         scheme, colon, _ = uri.partition("://")
-        if not colon or "/" in scheme:
-            return self._read_label_studio(self._file_path(uri), until)
-        if scheme.lower() in CLOUD_SCHEMES:
-            presign = f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}"
-            try:
-                return self._read_label_studio(presign, until)
-            except TransientImageError:
-                raise
-            except ImageError as error:
-                way_out = f"connect the {scheme.lower()} storage that holds it (Settings > Cloud Storage)"
-                raise ImageError(f"{name_url(uri)}: {error}; in Label Studio, {way_out}") from error
-        url = _parse(uri)
-        if _address(url) == _address(_parse(self._client.origin)) or _is_local_file(url):
-            path = self._strip_prefix(url.request_uri)
-            if _is_file(path):
-                return self._read_label_studio(path, until)
-        return self._read_foreign(uri, until)
-
-    # -- Label Studio
-
-    def _file_path(self, uri: str) -> str:
-        if not uri.startswith("/") or uri.startswith("//"):
+        relative = not colon or "/" in scheme
+        if relative and (not uri.startswith("/") or uri.startswith("//")):
             raise ImageError(
                 f"{uri[:200]!r} is not an image address: expected /data/…, http(s)://, "
                 f"{'://, '.join(CLOUD_SCHEMES)}:// or data:"
             )
-        path = self._strip_prefix(uri)
-        if not _is_file(path):
+        if scheme.lower() in CLOUD_SCHEMES:
+            return self._read_cloud(uri, f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}", until)
+        if not relative:
+            _parse(uri)
+        path = OwnAddresses(self._client.origin, *self._names, called).path(uri)
+        if path:
+            cloud = cloud_address(path)
+            return self._read_cloud(cloud, path, until) if cloud else self._read_label_studio(path, until)
+        if relative:
             raise ImageError(f"{name_url(uri)} is not a file of Label Studio: only paths below /data/ are read")
-        return path
+        try:
+            return self._read_foreign(uri, until)
+        except ImageError as error:
+            name = seeming_name(uri)
+            if not name:
+                raise
+            raise type(error)(
+                f"{error}; it looks like an address of Label Studio: if {name} is the one of LABEL_STUDIO_URL, add "
+                "that name to LABEL_STUDIO_ALIASES"
+            ) from error
 
-    def _strip_prefix(self, path: str) -> str:
-        prefix = (_parse(self._client.origin).path or "").rstrip("/")
-        return path[len(prefix) :] if prefix and path.startswith(prefix + "/") else path
+    # -- Label Studio
+
+    def _read_cloud(self, uri: str, path: str, until: float) -> bytes:
+        """Read what a cloud storage of Label Studio has; `path` is where Label Studio signs or hands on `uri`."""
+        try:
+            return self._read_label_studio(path, until)
+        except TransientImageError:
+            raise
+        except ImageError as error:
+            if not isinstance(error.__cause__, LabelStudioError):  # it signed the address: the storage is connected
+                raise
+            way_out = f"connect the {uri.partition('://')[0].lower()} storage that holds it (Settings > Cloud Storage)"
+            raise ImageError(f"{name_url(uri)}: {error}; in Label Studio, {way_out}") from error
 
     def _read_label_studio(self, path: str, until: float) -> bytes:
         name = name_url(path)
         try:
             response = self._client.get_file(path, timeout=max(0.1, until - time.monotonic()))
         except ValueError as error:  # requests looks into a redirect even when it is not to follow it
-            raise ImageError(f"{name} redirects to nonsense ({error})") from error
+            raise ImageError(f"{name} redirects to nonsense ({reason(error)})") from error
         except CredentialError:
             raise
         except LabelStudioError as error:
@@ -159,6 +169,11 @@ class ImageFetcher:
             kind = TransientImageError if transient(error.status) else ImageError
             raise kind(f"Label Studio does not give {name} ({error.status}): {error}") from error
         with response:
+            if "X-Accel-Redirect" in response.headers:
+                raise ImageError(
+                    f"Label Studio leaves {name} to an nginx that is not at {self._client.origin}: set "
+                    "LABEL_STUDIO_URL to where nginx answers, or USE_NGINX_FOR_UPLOADS=false for Label Studio"
+                )
             if not response.is_redirect:
                 return read_body(response.raw, name, max_bytes=self._max_bytes, until=until)
             location = response.headers["Location"]
@@ -229,14 +244,3 @@ def _join(base: str, location: str) -> str:
 def _address(url: Url) -> tuple[str, str, int]:
     scheme, host = url.scheme or "", (url.host or "").lower().strip("[]").rstrip(".")
     return scheme, host, url.port or DEFAULT_PORTS[scheme]
-
-
-def _is_file(path: str) -> bool:
-    plain = unquote(path.partition("?")[0])
-    return bool(_FILE_PATHS.match(path)) and ".." not in plain.split("/") and "\\" not in plain
-
-
-def _is_local_file(url: Url) -> bool:
-    # A storage sync writes Label Studio's public host name into tasks, which may differ from the one we use. We ask
-    # our own origin for the file, so the key still goes nowhere else.
-    return (url.path or "").endswith(_LOCAL_FILES) and (url.query or "").startswith("d=")

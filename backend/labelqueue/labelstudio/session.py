@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
+from ..transport import authorities, distrust, name_url, reason
 from .records import parsed
 
 __all__ = ["LabelStudioSession", "said"]
@@ -67,6 +68,8 @@ class LabelStudioSession:
     ------
     CredentialError
         If `api_key` is empty.
+    SettingError
+        If the certificate authorities for an https address cannot be read.
 
     Notes
     -----
@@ -82,6 +85,7 @@ class LabelStudioSession:
         self._key = api_key
         self._timeout = timeout
         self._access: tuple[str, float] | None = None
+        self._trusted()  # a file that is missing is said before anything is asked
         self._patient, self._once = requests.Session(), requests.Session()
         for session in (self._patient, self._once):
             session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
@@ -92,6 +96,7 @@ class LabelStudioSession:
             allowed_methods=("GET", "PATCH"),
             raise_on_status=False,
             redirect=0,
+            other=0,  # a certificate does not become valid by asking again
         )
         for scheme in ("http://", "https://"):
             self._patient.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -164,7 +169,7 @@ class LabelStudioSession:
         answer = self.request(method, path, **options)
         if answer.status_code >= 300:
             raise LabelStudioError(
-                f"{self.origin}{path} redirects to {answer.headers.get('Location', 'nowhere')}: "
+                f"{self.origin}{path} redirects to {name_url(answer.headers.get('Location', 'nowhere'))}: "
                 "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
                 status=answer.status_code,
             )
@@ -197,11 +202,17 @@ class LabelStudioSession:
 
     def _send(self, method: str, path: str, *, again: bool = True, **options: Any) -> requests.Response:
         options.setdefault("timeout", self._timeout)
+        options["verify"] = self._trusted()
         session = self._patient if again else self._once
         try:
             return session.request(method, self.origin + path, allow_redirects=False, **options)
         except requests.RequestException as error:
+            if wrong := distrust(error):
+                raise LabelStudioError(f"Label Studio at {self.origin} is not trusted: {wrong}") from error
             raise LabelStudioError(
-                f"Label Studio does not answer at {self.origin}{path}: {error}",
+                f"Label Studio does not answer at {self.origin}{path.partition('?')[0]}: {reason(error)}",
                 timed_out=isinstance(error, requests.Timeout),
             ) from error
+
+    def _trusted(self) -> str | bool:
+        return authorities() if self.origin.lower().startswith("https:") else True

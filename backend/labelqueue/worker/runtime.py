@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,12 @@ class Runtime:
     @cached_property
     def fetcher(self) -> ImageFetcher:
         """Reader of task images."""
-        return ImageFetcher(self.client, allow_hosts=self.deployment.allow_hosts)
+        names = (self.deployment.label_studio_host, *self.deployment.label_studio_aliases)
+        return ImageFetcher(self.client, names=names, allow_hosts=self.deployment.allow_hosts)
+
+    def reader(self, project: Project) -> Callable[[str, int], bytes]:
+        """Return what reads the images of a project: from an address and its task to bytes."""
+        return partial(self.fetcher.read, called=project.get("hostname"))
 
     def embedder(self, *, doubled: bool = False) -> Embedder:
         """Return the embedding model; `doubled` is the double input size that segmentation uses."""

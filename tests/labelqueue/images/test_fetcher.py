@@ -2,10 +2,8 @@
 
 import base64
 import http.server
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -14,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from urllib3.connection import HTTPConnection
 
+from authority import Authority
 from labelqueue.exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
 from labelqueue.images.download import is_public
 from labelqueue.images.fetcher import ImageFetcher
@@ -126,6 +125,54 @@ def test_local_files_synced_under_the_public_host_name_are_asked_from_our_origin
     assert fetcher(studio).read("https://labels.example.com/data/local-files/?d=a.png", 7) == PIXELS
 
 
+RESOLVE = "/tasks/7/resolve/?fileuri=" + base64.urlsafe_b64encode(b"s3://bucket/cat.png").decode()
+STORED = "/storage-data/uploaded/?filepath=upload/1/cat.png"
+
+
+@pytest.mark.parametrize("path", ["/data/upload/1/cat.png", RESOLVE, RESOLVE.replace("resolve", "presign"), STORED])
+def test_every_name_of_label_studio_is_asked_from_our_origin(studio, web, path):
+    studio.serve(path.partition("?")[0])
+    named = fetcher(studio, names=["https://labels.example.com/label", web.url])
+    for start in (
+        "https://labels.example.com/label",
+        "http://LABELS.example.com/label/",
+        web.url,
+        studio.url,
+        "/label",
+    ):
+        assert named.read(start + path, 7) == PIXELS
+    assert named.read(f"https://said.example/x{path}", 7, called="https://said.example/x") == PIXELS
+    assert keys_seen(studio) == [f"Token {KEY}"] * 6 and {asked for asked, _ in studio.seen} == {path}
+    assert web.seen == []  # an alias is never asked itself, whoever it is
+
+
+def test_a_name_that_is_not_known_says_the_way_out_and_gets_no_key(studio, web):
+    studio.serve("/tasks/7/resolve/")
+    name = web.url.replace("127.0.0.1", "localhost")
+    for start in (name, f"{name}/label", "http://labels.invalid"):
+        for path in (RESOLVE, STORED, "/data/upload/1/cat.png"):
+            with pytest.raises(ImageError, match=f"if {start} is the one of .* add that name to LABEL_STUDIO_ALIASES"):
+                fetcher(studio).read(start + path, 7)
+    with pytest.raises(ImageError, match="404; it looks like .*LABEL_STUDIO_ALIASES"):
+        fetcher(studio, allow_hosts=["127.0.0.1"]).read(web.url + RESOLVE, 7)
+    assert keys_seen(web) == [] and studio.seen == []
+    with pytest.raises(ImageError) as caught:
+        fetcher(studio).read("http://labels.invalid/photos/cat.png", 7)
+    assert "ALIASES" not in str(caught.value)
+
+
+def test_a_way_out_leaves_what_is_for_now_for_now(studio):
+    with pytest.raises(TransientImageError, match=r"Connection refused; it looks like .*LABEL_STUDIO_ALIASES"):
+        fetcher(studio, allow_hosts=["127.0.0.1"]).read(f"http://127.0.0.1:9{RESOLVE}", 7)
+
+
+def test_files_that_wait_for_an_nginx_say_so(studio):
+    studio.serve("/storage-data/uploaded/", b"", **{"X-Accel-Redirect": "/file_download/s3/s3cret"})
+    with pytest.raises(ImageError, match="nginx.*LABEL_STUDIO_URL.*USE_NGINX_FOR_UPLOADS=false") as caught:
+        fetcher(studio).read(STORED, 7)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_path_prefix_is_not_doubled(studio):
     studio.serve("/label/data/upload/1/cat.png")
     prefixed = ImageFetcher(LabelStudio(f"{studio.url}/label", KEY))
@@ -205,6 +252,9 @@ def test_a_cloud_address_without_its_storage_says_the_way_out(studio, uri):
     with pytest.raises(ImageError, match=rf"{uri}: .*404.*connect the {scheme} storage .*Cloud Storage") as caught:
         fetcher(studio).read(uri, 7)
     assert not isinstance(caught.value, TransientImageError)
+    resolve = f"/tasks/7/resolve/?fileuri={base64.urlsafe_b64encode(uri.encode()).decode()}"
+    with pytest.raises(ImageError, match=rf"{uri}: .*404.*connect the {scheme} storage .*Cloud Storage"):
+        fetcher(studio).read(resolve, 7)
 
 
 def test_no_label_studio_is_not_the_images_fault():
@@ -527,21 +577,15 @@ def test_a_silent_server_is_given_up_on(studio):
         assert time.monotonic() - started < 2
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_tls_checks_the_name_although_an_address_is_connected_to(studio, names, tmp_path, monkeypatch):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=images.example", "-addext", "subjectAltName=DNS:images.example"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    authority = Authority(tmp_path)
     names[0].update({"images.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]})
-    with running((certificate, key)) as secure:
+    with running(authority.sign("images.example")) as secure:
         secure.serve("/cat.png")
         allowed = fetcher(studio, allow_hosts=["images.example", "other.example"])
         with pytest.raises(ImageError, match="certificate"):  # nobody vouches for it
             allowed.read(f"https://images.example:{secure.port}/cat.png", 7)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        monkeypatch.setenv("LABELQUEUE_CA_BUNDLE", str(authority.file))
         assert allowed.read(f"https://images.example:{secure.port}/cat.png", 7) == PIXELS
         with pytest.raises(ImageError, match="certificate"):
             allowed.read(f"https://other.example:{secure.port}/cat.png", 7)
