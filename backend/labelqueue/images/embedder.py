@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -314,7 +315,8 @@ def _download(name: str, config: Mapping[str, Any]) -> Path:
             huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT)
             return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        told = re.sub(r"\(Request ID: [^)]*\)", "", str(error))  # a header of the hub's answer
+        reason = " ".join(told.split())[:300] or type(error).__name__
         raise EmbedderError(
             f"the weights of {name!r} could not be had from timm's hub ({repository}): {reason}. {_WAYS_OUT}"
         ) from error

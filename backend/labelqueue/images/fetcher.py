@@ -13,7 +13,7 @@ import requests
 import urllib3
 from urllib3.util import Url, parse_url
 
-from ..exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
+from ..exceptions import CredentialError, ImageError, LabelStudioError, NotFoundError, TransientImageError
 from ..transport import name_url, reason
 from .download import DEFAULT_PORTS, PinnedGet, read_body, transient
 from .own_addresses import CLOUD_SCHEMES, OwnAddresses, cloud_address, seeming_name
@@ -21,6 +21,7 @@ from .own_addresses import CLOUD_SCHEMES, OwnAddresses, cloud_address, seeming_n
 __all__ = ["FileServer", "ImageFetcher"]
 
 MAX_REDIRECTS = 5
+STORAGE_FAILED = 424  # what Label Studio answers when a storage does, whether the file is gone or the line is
 
 
 class FileServer(Protocol):
@@ -146,7 +147,7 @@ class ImageFetcher:
         except TransientImageError:
             raise
         except ImageError as error:
-            if not isinstance(error.__cause__, LabelStudioError):  # it signed the address: the storage is connected
+            if not isinstance(error.__cause__, NotFoundError):  # it signed the address: the storage is connected
                 raise
             way_out = f"connect the {uri.partition('://')[0].lower()} storage that holds it (Settings > Cloud Storage)"
             raise ImageError(f"{name_url(uri)}: {error}; in Label Studio, {way_out}") from error
@@ -165,8 +166,9 @@ class ImageFetcher:
                 if error.timed_out:
                     raise TransientImageError(f"{name} took too long") from error
                 raise
-            # A storage that Label Studio cannot reach costs one image a 500; the other images need not wait for it.
-            kind = TransientImageError if transient(error.status) else ImageError
+            # A storage that Label Studio cannot reach costs one image a 424 or 500; the other images need not wait for it.
+            later = transient(error.status) or error.status == STORAGE_FAILED
+            kind = TransientImageError if later else ImageError
             raise kind(f"Label Studio does not give {name} ({error.status}): {error}") from error
         with response:
             if "X-Accel-Redirect" in response.headers:

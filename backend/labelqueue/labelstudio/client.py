@@ -189,9 +189,7 @@ class LabelStudio:
             )
 
     def _page(self, parameters: Json, safe: str = "") -> tuple[list[Any], int]:
-        # Cloud addresses as the task holds them: s3://… stays the same when Label Studio is called otherwise.
-        asked = {**parameters, "resolve_uri": "false"}
-        return records(self._json("GET", f"/api/tasks?{urlencode(asked, safe=safe)}"))
+        return records(self._json("GET", f"/api/tasks?{urlencode(parameters, safe=safe)}"))
 
     def _selected(
         self, project: int, tasks: Sequence[int], skipped: Skipped, what: str, **options: str

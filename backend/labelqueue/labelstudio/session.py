@@ -147,7 +147,7 @@ class LabelStudioSession:
             answer = self._send(method, path, headers={"Authorization": self._authorization(renew=True)}, **send)
         if answer.status_code < 400:
             return answer
-        what = f"{method} {path}: {answer.status_code} {said(answer.content)}".rstrip()
+        what = f"{method} {path.partition('?')[0]}: {answer.status_code} {said(answer.content)}".rstrip()
         answer.close()
         if answer.status_code == 401:
             raise CredentialError(
@@ -169,7 +169,7 @@ class LabelStudioSession:
         answer = self.request(method, path, **options)
         if answer.status_code >= 300:
             raise LabelStudioError(
-                f"{self.origin}{path} redirects to {name_url(answer.headers.get('Location', 'nowhere'))}: "
+                f"{self.origin}{path.partition('?')[0]} redirects to {name_url(answer.headers.get('Location', 'nowhere'))}: "
                 "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
                 status=answer.status_code,
             )
@@ -177,7 +177,7 @@ class LabelStudioSession:
             return parsed(answer.content) if answer.content else None
         except ValueError as error:
             raise LabelStudioError(
-                f"{self.origin}{path} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
+                f"{self.origin}{path.partition('?')[0]} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
                 status=answer.status_code,
             ) from error
 

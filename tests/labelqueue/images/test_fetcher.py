@@ -153,7 +153,7 @@ def test_a_name_that_is_not_known_says_the_way_out_and_gets_no_key(studio, web):
         for path in (RESOLVE, STORED, "/data/upload/1/cat.png"):
             with pytest.raises(ImageError, match=f"if {start} is the one of .* add that name to LABEL_STUDIO_ALIASES"):
                 fetcher(studio).read(start + path, 7)
-    with pytest.raises(ImageError, match="404; it looks like .*LABEL_STUDIO_ALIASES"):
+    with pytest.raises(ImageError, match=r"404; it looks like .*LABEL_STUDIO_ALIASES"):
         fetcher(studio, allow_hosts=["127.0.0.1"]).read(web.url + RESOLVE, 7)
     assert keys_seen(web) == [] and studio.seen == []
     with pytest.raises(ImageError) as caught:
@@ -166,9 +166,19 @@ def test_a_way_out_leaves_what_is_for_now_for_now(studio):
         fetcher(studio, allow_hosts=["127.0.0.1"]).read(f"http://127.0.0.1:9{RESOLVE}", 7)
 
 
+def test_a_storage_that_label_studio_cannot_read_is_asked_again_later(studio):
+    studio.serve("/tasks/7/resolve/", b'{"error": "Storage stream failed", "detail": "Could not connect"}', 424)
+    with pytest.raises(TransientImageError, match="424.*Could not connect"):
+        fetcher(studio).read(RESOLVE, 7)
+    studio.serve("/tasks/7/resolve/", b"", 403)
+    with pytest.raises(ImageError, match="403") as caught:
+        fetcher(studio).read(RESOLVE, 7)
+    assert "connect the" not in str(caught.value)
+
+
 def test_files_that_wait_for_an_nginx_say_so(studio):
     studio.serve("/storage-data/uploaded/", b"", **{"X-Accel-Redirect": "/file_download/s3/s3cret"})
-    with pytest.raises(ImageError, match="nginx.*LABEL_STUDIO_URL.*USE_NGINX_FOR_UPLOADS=false") as caught:
+    with pytest.raises(ImageError, match=r"nginx.*LABEL_STUDIO_URL.*USE_NGINX_FOR_UPLOADS=false") as caught:
         fetcher(studio).read(STORED, 7)
     assert "s3cret" not in str(caught.value)
 
