@@ -191,7 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "deployment",
         allowed.public_name,
-        "how Label Studio names itself, the same as in its own environment; empty: as it says when it connects",
+        "how Label Studio names itself, the same as in its own environment; empty: it is asked",
     ),
     Setting(
         "LABEL_STUDIO_ALIASES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 from urllib.parse import unquote, unquote_to_bytes, urlencode, urljoin
 
@@ -47,6 +47,9 @@ class ImageFetcher:
         Label Studio, asked with our key.
     names : collection of str, default ()
         What else Label Studio is called in addresses, such as ``https://labels.example.com/label``.
+    learn : callable, optional
+        Gives the name that Label Studio has for itself; called for an address that looks like its own under a name that
+        is not known.
     allow_hosts : collection of str, default ()
         Lower-case host names (or ``host:port``) that may lie on private addresses.
     timeout : float, default 10
@@ -68,6 +71,7 @@ class ImageFetcher:
         client: FileServer,
         *,
         names: Collection[str] = (),
+        learn: Callable[[], str] = lambda: "",
         allow_hosts: Collection[str] = (),
         timeout: float = 10.0,
         deadline: float = 60.0,
@@ -75,12 +79,13 @@ class ImageFetcher:
     ) -> None:
         self._client = client
         self._names = tuple(names)
+        self._learn = learn
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._timeout = timeout
         self._deadline = deadline
         self._max_bytes = max_bytes
 
-    def read(self, uri: str, task_id: int, *, called: str = "") -> bytes:
+    def read(self, uri: str, task_id: int) -> bytes:
         """Return the bytes of one image.
 
         Parameters
@@ -90,8 +95,6 @@ class ImageFetcher:
             ``azure-blob://``, ``http(s)://`` or ``data:``.
         task_id : int
             Whose image; Label Studio signs cloud addresses per task.
-        called : str
-            How Label Studio names itself, if it said so.
 
         Raises
         ------
@@ -121,7 +124,9 @@ class ImageFetcher:
             return self._read_cloud(uri, f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}", until)
         if not relative:
             _parse(uri)
-        path = OwnAddresses(self._client.origin, *self._names, called).path(uri)
+        path = OwnAddresses(self._client.origin, *self._names).path(uri)
+        if not path and seeming_name(uri):
+            path = OwnAddresses(self._client.origin, self._learn()).path(uri)
         if path:
             cloud = cloud_address(path)
             return self._read_cloud(cloud, path, until) if cloud else self._read_label_studio(path, until)
@@ -166,7 +171,7 @@ class ImageFetcher:
                 if error.timed_out:
                     raise TransientImageError(f"{name} took too long") from error
                 raise
-            # A storage that Label Studio cannot reach costs one image a 424 or 500; the other images need not wait for it.
+            # A storage that Label Studio cannot reach costs one image a 424 or 500; the other images need not wait.
             later = transient(error.status) or error.status == STORAGE_FAILED
             kind = TransientImageError if later else ImageError
             raise kind(f"Label Studio does not give {name} ({error.status}): {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from ..exceptions import LabelStudioError, NotFoundError
+from ..exceptions import CredentialError, LabelStudioError, NotFoundError
 from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
 from .session import LabelStudioSession
 
@@ -18,6 +19,7 @@ __all__ = ["LabelStudio"]
 
 PAGE = 1000
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
+NAME_KEPT = 600.0  # seconds
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
@@ -39,6 +41,7 @@ class LabelStudio:
         self._session = LabelStudioSession(url, api_key)
         self.origin = self._session.origin
         self._json = self._session.json
+        self._named: tuple[str, float] | None = None
 
     def get_file(self, path: str, timeout: float = 20.0) -> requests.Response:
         """Open a file of this server with our key; the caller reads the stream and handles redirects.
@@ -53,6 +56,26 @@ class LabelStudio:
         return self._session.request("GET", path, again=False, stream=True, timeout=timeout)
 
     # -- reading
+
+    def hostname(self) -> str:
+        """Return how Label Studio names itself, its LABEL_STUDIO_HOST; empty when it does not say.
+
+        It begins the addresses of images that Label Studio writes, and those of its templates' pictures, which tell it.
+        Asked again after `NAME_KEPT` seconds.
+        """
+        if self._named is None or time.monotonic() > self._named[1] + NAME_KEPT:
+            try:
+                answer = self._json("GET", "/api/templates/")
+            except LabelStudioError as error:
+                if isinstance(error, CredentialError) or error.status is None or error.status >= 500:
+                    raise
+                answer = None  # a version that has none
+            templates = answer.get("templates") if isinstance(answer, dict) else None
+            listed = templates if isinstance(templates, list) else []
+            pictures = [one.get("image") for one in listed if isinstance(one, dict)]
+            starts = (str(picture).partition("/static/")[0] for picture in pictures)
+            self._named = next((start for start in starts if "://" in start), ""), time.monotonic()
+        return self._named[0]
 
     def whoami(self) -> Json:
         """Return the user our key belongs to."""

@@ -167,9 +167,10 @@ class LabelStudioSession:
             Also if the answer is a redirect or no JSON.
         """
         answer = self.request(method, path, **options)
+        place = f"{self.origin}{path.partition('?')[0]}"
         if answer.status_code >= 300:
             raise LabelStudioError(
-                f"{self.origin}{path.partition('?')[0]} redirects to {name_url(answer.headers.get('Location', 'nowhere'))}: "
+                f"{place} redirects to {name_url(answer.headers.get('Location', 'nowhere'))}: "
                 "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
                 status=answer.status_code,
             )
@@ -177,7 +178,7 @@ class LabelStudioSession:
             return parsed(answer.content) if answer.content else None
         except ValueError as error:
             raise LabelStudioError(
-                f"{self.origin}{path.partition('?')[0]} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
+                f"{place} answered {answer.status_code} without JSON: is LABEL_STUDIO_URL a Label Studio?",
                 status=answer.status_code,
             ) from error
 

@@ -100,8 +100,11 @@ def pretext_project(runtime: Runtime, project: Project, options: Options) -> str
     bad = {task for task, row in rows.items() if quarantined.get(task, ("", ""))[0] == row.uri}
     if bad:
         options.say(f"left out: {len(bad)} bad images (`labelqueue status {project.ref.id}` names them)")
-    read = runtime.reader(project)
-    items = [Item(task, row.uri, partial(read, row.uri, task)) for task, row in rows.items() if task not in bad]
+    items = [
+        Item(task, row.uri, partial(runtime.fetcher.read, row.uri, task))
+        for task, row in rows.items()
+        if task not in bad
+    ]
     file = runtime.deployment.home / "pretext" / f"{project.key}-{options.size}.safetensors"
     start = _network(items, file, options, name=lambda task: f"task {task}")
     generation = start.network.fingerprint()

@@ -18,7 +18,6 @@ from .webhook import webhook
 __all__ = ["VIEWS"]
 
 UNKNOWN: dict[str, Any] = {"result": [], "score": 0.5}
-LONGEST = 500  # characters of a hostname
 AGAIN = 1.0  # seconds between a connection and the look at the project
 
 View = Callable[[], "Response | tuple[Response, int]"]
@@ -35,17 +34,14 @@ def versions() -> Response:
 
 
 def setup() -> Response:
-    """Remember the project and ask for it to be tended. The access token is not used and not stored; the hostname tells
-    which addresses of images are Label Studio's own, and nothing is ever sent there."""
+    """Remember the project and ask for it to be tended. Its hostname and access token are not used and not stored."""
     body, here = json_object(), context()
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
     project = Project(here.store, ref)
     schema = str(body.get("schema") or "")
     # Compared with what /setup said last, not with the project's config, which the API may show in another form.
     before = project.get("schema")
-    hostname = str(body.get("hostname") or "")[:LONGEST]
-    hostname = hostname if hostname.isprintable() else ""  # half a character cannot be stored
-    new = project.register(schema=schema, setup_at=str(time.time()), hostname=hostname)
+    new = project.register(schema=schema, setup_at=str(time.time()))
     changed = project.take_extra_params(body.get("extra_params"))
     if new or before != schema:
         project.set(label_config=schema, want_full="1")

@@ -94,8 +94,11 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int]) -> int:
     rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri)}
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)
-    read = runtime.reader(project)
-    items = [Item(task, row.uri, partial(read, row.uri, task)) for task, row in sorted(rows.items()) if row.uri]
+    items = [
+        Item(task, row.uri, partial(runtime.fetcher.read, row.uri, task))
+        for task, row in sorted(rows.items())
+        if row.uri
+    ]
     done = 0
     for result in embed_stream(model, items, **parameters):
         cache.put(result.block)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,12 +43,9 @@ class Runtime:
     @cached_property
     def fetcher(self) -> ImageFetcher:
         """Reader of task images."""
-        names = (self.deployment.label_studio_host, *self.deployment.label_studio_aliases)
-        return ImageFetcher(self.client, names=names, allow_hosts=self.deployment.allow_hosts)
-
-    def reader(self, project: Project) -> Callable[[str, int], bytes]:
-        """Return what reads the images of a project: from an address and its task to bytes."""
-        return partial(self.fetcher.read, called=project.get("hostname"))
+        deployment = self.deployment
+        names = (deployment.label_studio_host, *deployment.label_studio_aliases)
+        return ImageFetcher(self.client, names=names, learn=self.client.hostname, allow_hosts=deployment.allow_hosts)
 
     def embedder(self, *, doubled: bool = False) -> Embedder:
         """Return the embedding model; `doubled` is the double input size that segmentation uses."""

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import labelqueue.labelstudio.client
 from http_stub import serving
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labelstudio import client as client_module
@@ -33,6 +34,29 @@ def test_a_file_is_asked_for_once_and_its_redirect_is_the_callers():
         with pytest.raises(LabelStudioError, match="503 busy"):
             client.get_file("/data/upload/1/a.jpg", timeout=1.0)
         assert len(calls) == 2
+
+
+def test_how_label_studio_names_itself_is_asked_once(monkeypatch):
+    templates = [{"title": "blank"}, "odd", {"image": "https://labels.example.com/label/static/templates/a.png"}]
+    with serving(lambda *call: (200, {}, {"templates": templates})) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert [client.hostname() for _ in range(3)] == ["https://labels.example.com/label"] * 3
+        assert [path for _, path, _, _ in calls] == ["/api/templates/"]
+        monkeypatch.setattr(labelqueue.labelstudio.client, "NAME_KEPT", -1.0)
+        templates[2] = {"image": "/static/templates/a.png"}
+        assert client.hostname() == "" and len(calls) == 2
+
+
+@pytest.mark.parametrize("answer", [(404, {}, b"no"), (403, {}, {}), (200, {}, []), (200, {}, {"templates": 7})])
+def test_a_label_studio_that_does_not_name_itself(answer):
+    with serving(lambda *call: answer) as (url, _):
+        assert LabelStudio(url, LEGACY).hostname() == ""
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_label_studio_that_cannot_say_now_is_not_taken_for_one_without_a_name(status):
+    with serving(lambda *call: (status, {}, {})) as (url, _), pytest.raises(LabelStudioError):
+        LabelStudio(url, LEGACY).hostname()
 
 
 def test_tasks_are_paged_and_survive_deletion_while_paging():

@@ -132,6 +132,14 @@ def test_errors_name_server_path_and_status():
     with pytest.raises(LabelStudioError, match="does not answer") as error:
         LabelStudioSession(url, LEGACY).json("POST", "/api/projects/1/import/predictions", json=[])
     assert error.value.status is None and not error.value.timed_out
+    assert str(error.value).endswith("/api/projects/1/import/predictions: Connection refused")
+
+
+def test_errors_tell_no_query_and_nothing_of_a_redirects():
+    with serving(lambda *call: (302, {"Location": "https://sso.example/login?state=s3cret"}, b"")) as (url, _):
+        with pytest.raises(LabelStudioError, match=r"redirects to https://sso\.example/login: set") as error:
+            LabelStudioSession(url, LEGACY).json("GET", "/api/tasks?query=long")
+        assert "long" not in str(error.value) and "s3cret" not in str(error.value)
 
 
 def test_a_server_that_takes_too_long_is_told_from_one_that_is_away():

@@ -19,7 +19,7 @@ from labelqueue.worker.runtime import Runtime
 
 READS = {
     "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
-    "annotated", "predicted",
+    "annotated", "predicted", "hostname",
 }  # fmt: skip
 WRITES = {"update_project", "import_predictions", "create_prediction", "secure_webhooks", "save_tab"}
 
