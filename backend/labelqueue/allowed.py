@@ -151,7 +151,7 @@ def hosts(raw: Any) -> tuple[str, ...]:
     """Allow host names between commas, each with a port or without; a URL is taken for the host in it."""
     found = []
     for part in _parts(raw):
-        address = _address(part)
+        address = _address(f"[{part}]" if part.count(":") > 1 and "[" not in part and "/" not in part else part)
         if address is None or address.path.strip("/"):
             raise ValueError(f"expected hosts between commas, such as minio:9000 or 10.0.0.7, not {part!r}")
         port = f":{address.port}" if address.port else ""

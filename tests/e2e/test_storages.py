@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,8 @@ def cloud():
 
 @pytest.fixture(scope="module")
 def studio(cloud, tmp_path_factory):
-    """A Label Studio that is told to be http://localhost:PORT/label, with uploads in S3: its server and that name."""
+    """A Label Studio that is told to be http://localhost:PORT/label: its server, that name, what its proxy
+    was asked and the folder of its local files."""
     url, _ = cloud
     put(url, "uploads", {})
     port, public = free_port(), free_port()
@@ -49,6 +51,8 @@ def studio(cloud, tmp_path_factory):
         "STORAGE_AWS_REGION_NAME": "us-east-1",
         "STORAGE_AWS_ENDPOINT_URL": url,
         "USE_NGINX_FOR_UPLOADS": "false",
+        "LOCAL_FILES_SERVING_ENABLED": "true",
+        "LOCAL_FILES_DOCUMENT_ROOT": str(tmp_path_factory.mktemp("files")),
     }
     data = tmp_path_factory.mktemp("label-studio")
     server = LabelStudioServer(EXECUTABLE, data, port, account=ACCOUNT, template=TEMPLATE)
@@ -56,7 +60,7 @@ def studio(cloud, tmp_path_factory):
         patch.setattr(demo_server, "server_environment", lambda *arguments: plain(*arguments) | told)
         server.start()
     with sub_path(server.url, "/label", public) as asked:
-        yield server, name, asked
+        yield server, name, asked, Path(told["LOCAL_FILES_DOCUMENT_ROOT"])
     server.stop()
 
 
@@ -79,7 +83,7 @@ def wait_until_embedded(backend, project, count):
 @pytest.mark.parametrize("way", ["past the proxy", "by the sub-path"])
 def test_images_of_every_storage_are_embedded_and_the_key_stays_with_label_studio(cloud, studio, drawn, way):
     url, s3_asked = cloud
-    server, name, proxy_asked = studio
+    server, name, proxy_asked, files = studio
     ours = server.url if way == "past the proxy" else name.replace("localhost", "127.0.0.1")
     api = LabelStudioApi(server.url, ACCOUNT.token)
     project = api.create_project(f"storages {way}", CONFIG)
@@ -88,27 +92,27 @@ def test_images_of_every_storage_are_embedded_and_the_key_stays_with_label_studi
         put(url, f"{prefix}-{kind}", dict(images[number * EACH : (number + 1) * EACH]))
         connect_storage(api, project, f"{prefix}-{kind}", url, presign=kind == "signed")
     api.import_images(project, images[2 * EACH : 3 * EACH])
+    folder = files / f"{prefix} files"
+    folder.mkdir()
+    for file, data in images[3 * EACH :]:
+        (folder / file).write_bytes(data)
+    body = {"project": project, "title": "files", "path": str(folder), "use_blob_urls": True}
+    made = api.call("POST", "/api/storages/localfiles/", json=body)
+    api.call("POST", f"/api/storages/localfiles/{made['id']}/sync", json={})
     shown = api.call("GET", f"/api/tasks?project={project}&page_size=1000&fields=all")["tasks"]
     held = [task["data"]["image"] for task in shown]
     assert sum(address.startswith(f"{name}/tasks/") for address in held) == 2 * EACH
     assert sum(address.startswith(f"{name}/storage-data/uploaded/?filepath=") for address in held) == EACH
-    # As an export of another tool has them: the addresses that Label Studio shows, in the task itself.
-    written = f"{name}/tasks/{shown[0]['id']}/resolve/?fileuri="
-    put(url, f"{prefix}-more", dict(images[3 * EACH :]))
-    connect_storage(api, project, f"{prefix}-more", url, presign=True)
-    late = api.call("GET", f"/api/tasks?project={project}&page_size=1000&fields=all")["tasks"][3 * EACH :]
-    encoded = [
-        base64.urlsafe_b64encode(f"s3://{prefix}-handed/{file}".encode()).decode()
-        for file, _ in images[EACH : 2 * EACH]
-    ]
-    api.import_tasks(project, [{"data": {"image": written + one}} for one in encoded])
-    assert len(late) == EACH
+    assert sum(address.startswith(f"{name}/data/local-files/?d=") for address in held) == EACH
+    # As people paste them into tasks: what Label Studio shows, and what they read in the bucket's own list.
+    pasted = held[: 2 * EACH] + [f"s3://{prefix}-handed/{file}" for file, _ in images[EACH : 2 * EACH]]
+    api.import_tasks(project, [{"data": {"image": address}} for address in pasted])
 
     s3_asked.clear()
     proxy_asked.clear()
     with Backend(ours, ACCOUNT.token, LABELQUEUE_ALLOW_HOSTS=url.removeprefix("http://")) as backend:
         api.connect(project, backend.url)
-        wait_until_embedded(backend, project, 5 * EACH)
+        wait_until_embedded(backend, project, 7 * EACH)
         assert sum("signed/" in path and "Signature=" in path for _, path, _ in s3_asked) >= EACH
         assert not any(ACCOUNT.token in authorization for _, _, authorization in s3_asked)
         assert bool(proxy_asked) == (way == "by the sub-path")  # a name is not asked, only LABEL_STUDIO_URL is
@@ -118,7 +122,7 @@ def test_images_of_every_storage_are_embedded_and_the_key_stays_with_label_studi
 
 def test_what_cannot_be_had_says_the_way_out(cloud, studio, drawn):
     url, _ = cloud
-    server, name, _ = studio
+    server, name, *_ = studio
     api = LabelStudioApi(server.url, ACCOUNT.token)
     project = api.create_project("ways out", CONFIG)
     put(url, "private", dict(drawn(1)))

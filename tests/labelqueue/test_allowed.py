@@ -24,7 +24,7 @@ from labelqueue import allowed
         (allowed.redis_url, "rediss://h/0", "rediss://h/0"),
         (allowed.hosts, " A.example , b ,", ("a.example", "b")),
         (allowed.hosts, "http://Minio:9000/,https://files,10.0.0.7", ("minio:9000", "files", "10.0.0.7")),
-        (allowed.hosts, "[::1]:9000,my_minio:9000", ("::1:9000", "my_minio:9000")),
+        (allowed.hosts, "[::1]:9000,fd00::7,my_minio:9000", ("::1:9000", "fd00::7", "my_minio:9000")),
         (allowed.server_names, "https://a/label/, b:8080 ,my_host", ("https://a/label", "b:8080", "my_host")),
         (allowed.server_names, "", ()),
         (allowed.public_name, "http://localhost:8080/label/", "http://localhost:8080/label"),

@@ -63,6 +63,8 @@ class PinnedGet:
         Seconds for the connection, and for each piece of the answer.
     until : float
         `time.monotonic()` at which everything is cut off.
+    ca_bundle : Path, optional
+        Certificate authorities to trust; default: those of the environment.
 
     Raises
     ------
@@ -72,12 +74,15 @@ class PinnedGet:
         On entering or while reading: no connection, 429 or 5xx, broken or too slow.
     """
 
-    def __init__(self, url: Url, *, allow_private: bool, timeout: float, until: float) -> None:
+    def __init__(
+        self, url: Url, *, allow_private: bool, timeout: float, until: float, ca_bundle: Path | None = None
+    ) -> None:
         self._url = url
         self._name = name_url(url.url)
         self._allow_private = allow_private
         self._timeout = timeout
         self._until = until
+        self._ca_bundle = ca_bundle
         self._connection: HTTPConnection | None = None
         self._line: socket.socket | None = None
         self._response: urllib3.BaseHTTPResponse | None = None
@@ -128,7 +133,7 @@ class PinnedGet:
                 )
                 return self._connection.getresponse()
             except (ssl.SSLCertVerificationError, CertificateError) as failure:
-                raise ImageError(f"{self._name}: {distrust(failure)}") from failure
+                raise ImageError(f"{self._name}: {distrust(failure, self._ca_bundle)}") from failure
             except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as failure:
                 self._connection.close()
                 error = failure
@@ -163,7 +168,7 @@ class PinnedGet:
         if self._url.scheme == "http":
             return HTTPConnection(address, port, timeout=timeout)
         host = (self._url.host or "").strip("[]")
-        trusted = Path(authorities())
+        trusted = Path(authorities(self._ca_bundle))
         return HTTPSConnection(
             address,
             port,

@@ -6,6 +6,7 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, unquote_to_bytes, urlencode, urljoin
 
@@ -52,6 +53,8 @@ class ImageFetcher:
         is not known.
     allow_hosts : collection of str, default ()
         Lower-case host names (or ``host:port``) that may lie on private addresses.
+    ca_bundle : Path, optional
+        Certificate authorities to trust; default: those of the environment.
     timeout : float, default 10
         Seconds to wait for a connection, and for each piece of an answer.
     deadline : float, default 60
@@ -73,6 +76,7 @@ class ImageFetcher:
         names: Collection[str] = (),
         learn: Callable[[], str] = lambda: "",
         allow_hosts: Collection[str] = (),
+        ca_bundle: Path | None = None,
         timeout: float = 10.0,
         deadline: float = 60.0,
         max_bytes: int = 64 * 2**20,
@@ -81,6 +85,7 @@ class ImageFetcher:
         self._names = tuple(names)
         self._learn = learn
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
+        self._ca_bundle = ca_bundle
         self._timeout = timeout
         self._deadline = deadline
         self._max_bytes = max_bytes
@@ -132,10 +137,13 @@ class ImageFetcher:
             return self._read_cloud(cloud, path, until) if cloud else self._read_label_studio(path, until)
         if relative:
             raise ImageError(f"{name_url(uri)} is not a file of Label Studio: only paths below /data/ are read")
+        name = seeming_name(uri)
         try:
-            return self._read_foreign(uri, until)
+            data = self._read_foreign(uri, until)
+            if name and data.lstrip().startswith(b"<"):  # the form to log in, after redirects
+                raise ImageError(f"{name_url(uri)} gives a page instead of an image")
+            return data
         except ImageError as error:
-            name = seeming_name(uri)
             if not name:
                 raise
             raise type(error)(
@@ -192,7 +200,13 @@ class ImageFetcher:
     def _read_foreign(self, uri: str, until: float, *, hops: int = 0) -> bytes:
         while hops <= MAX_REDIRECTS:
             url = _parse(uri)
-            get = PinnedGet(url, allow_private=self._is_excepted(url), timeout=self._timeout, until=until)
+            get = PinnedGet(
+                url,
+                allow_private=self._is_excepted(url),
+                timeout=self._timeout,
+                until=until,
+                ca_bundle=self._ca_bundle,
+            )
             with get as response:
                 location = response.get_redirect_location()
                 if not location:

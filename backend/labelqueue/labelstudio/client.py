@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,12 +34,14 @@ class LabelStudio:
         Origin, with a path prefix if there is one.
     api_key : str
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
+    ca_bundle : Path, optional
+        Certificate authorities to trust; default: those of the environment.
 
     See `LabelStudioSession` for what is sent, where, and which errors come back.
     """
 
-    def __init__(self, url: str, api_key: str) -> None:
-        self._session = LabelStudioSession(url, api_key)
+    def __init__(self, url: str, api_key: str, *, ca_bundle: Path | None = None) -> None:
+        self._session = LabelStudioSession(url, api_key, ca_bundle=ca_bundle)
         self.origin = self._session.origin
         self._json = self._session.json
         self._named: tuple[str, float] | None = None

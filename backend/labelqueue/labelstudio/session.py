@@ -6,6 +6,7 @@ import html
 import json
 import re
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -58,6 +59,8 @@ class LabelStudioSession:
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
     timeout : (float, float), optional
         Seconds to connect and to wait for more of an answer.
+    ca_bundle : Path, optional
+        Certificate authorities to trust; default: those of the environment, see `authorities`.
 
     Attributes
     ----------
@@ -76,7 +79,14 @@ class LabelStudioSession:
     The key goes to this origin only: redirects are never followed.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: tuple[float, float] = TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout: tuple[float, float] = TIMEOUT,
+        ca_bundle: Path | None = None,
+    ) -> None:
         if not api_key:
             raise CredentialError(
                 "LABEL_STUDIO_API_KEY is empty: copy an access token from Label Studio's Account & Settings page"
@@ -84,6 +94,7 @@ class LabelStudioSession:
         self.origin = url.rstrip("/")
         self._key = api_key
         self._timeout = timeout
+        self._ca_bundle = ca_bundle
         self._access: tuple[str, float] | None = None
         self._trusted()  # a file that is missing is said before anything is asked
         self._patient, self._once = requests.Session(), requests.Session()
@@ -208,7 +219,7 @@ class LabelStudioSession:
         try:
             return session.request(method, self.origin + path, allow_redirects=False, **options)
         except requests.RequestException as error:
-            if wrong := distrust(error):
+            if wrong := distrust(error, self._ca_bundle):
                 raise LabelStudioError(f"Label Studio at {self.origin} is not trusted: {wrong}") from error
             raise LabelStudioError(
                 f"Label Studio does not answer at {self.origin}{path.partition('?')[0]}: {reason(error)}",
@@ -216,4 +227,4 @@ class LabelStudioSession:
             ) from error
 
     def _trusted(self) -> str | bool:
-        return authorities() if self.origin.lower().startswith("https:") else True
+        return authorities(self._ca_bundle) if self.origin.lower().startswith("https:") else True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,20 +20,21 @@ VARIABLES = ("LABELQUEUE_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # t
 _DATED, _MISNAMED = (9, 10), (62, 63, 64)
 
 
-def authorities(environ: Mapping[str, str] | None = None) -> str:
+def authorities(named: Path | None = None) -> str:
     """Return the file or folder of the certificate authorities to trust.
 
     Parameters
     ----------
-    environ : mapping, default os.environ
-        Environment variables: the first of `VARIABLES` that is set counts, else certifi's list of public authorities.
+    named : Path, optional
+        What LABELQUEUE_CA_BUNDLE names, where settings say it. Else the first of `VARIABLES` that is set in the
+        environment counts, else certifi's list of public authorities.
 
     Raises
     ------
     SettingError
         If what the variable names is missing, cannot be read or holds no certificate.
     """
-    name, value = _named(environ)
+    name, value = _named(named)
     if not name:
         return certifi.where()
     path = Path(value).expanduser()
@@ -47,8 +47,11 @@ def authorities(environ: Mapping[str, str] | None = None) -> str:
     return str(path)
 
 
-def distrust(error: BaseException, environ: Mapping[str, str] | None = None) -> str:
-    """Return what is wrong with a server's certificate and the way out; empty when the failure is another one."""
+def distrust(error: BaseException, named: Path | None = None) -> str:
+    """Return what is wrong with a server's certificate and the way out; empty when the failure is another one.
+
+    `named` is that of `authorities`.
+    """
     for cause in causes(error):
         if isinstance(cause, CertificateError):
             return f"its certificate is not valid ({reason(cause)}); use the name that it is made out to"
@@ -58,16 +61,18 @@ def distrust(error: BaseException, environ: Mapping[str, str] | None = None) -> 
                 return f"{wrong}; use the name that it is made out to"
             if cause.verify_code in _DATED:
                 return f"{wrong}; renew it there, or set the clock here"
-            name, value = _named(environ)
+            name, value = _named(named)
             if name:
                 return f"{wrong}; add the certificate of its authority to {value}, which {name} names"
             return f"{wrong}; set LABELQUEUE_CA_BUNDLE to a PEM file with the certificate of its authority"
     return ""
 
 
-def _named(environ: Mapping[str, str] | None) -> tuple[str, str]:
-    environ = os.environ if environ is None else environ
-    return next(((name, environ[name].strip()) for name in VARIABLES if environ.get(name, "").strip()), ("", ""))
+def _named(named: Path | None) -> tuple[str, str]:
+    if named is not None:
+        return VARIABLES[0], str(named)
+    values = ((name, os.environ.get(name, "").strip()) for name in VARIABLES)
+    return next(((name, value) for name, value in values if value), ("", ""))
 
 
 def _unusable(name: str, value: str, why: str) -> SettingError:

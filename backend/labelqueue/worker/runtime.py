@@ -38,14 +38,21 @@ class Runtime:
     @cached_property
     def client(self) -> LabelStudio:
         """Client of Label Studio."""
-        return LabelStudio(self.deployment.label_studio_url, self.deployment.label_studio_api_key)
+        deployment = self.deployment
+        return LabelStudio(deployment.label_studio_url, deployment.label_studio_api_key, ca_bundle=deployment.ca_bundle)
 
     @cached_property
     def fetcher(self) -> ImageFetcher:
         """Reader of task images."""
         deployment = self.deployment
         names = (deployment.label_studio_host, *deployment.label_studio_aliases)
-        return ImageFetcher(self.client, names=names, learn=self.client.hostname, allow_hosts=deployment.allow_hosts)
+        return ImageFetcher(
+            self.client,
+            names=names,
+            learn=self.client.hostname,
+            allow_hosts=deployment.allow_hosts,
+            ca_bundle=deployment.ca_bundle,
+        )
 
     def embedder(self, *, doubled: bool = False) -> Embedder:
         """Return the embedding model; `doubled` is the double input size that segmentation uses."""

@@ -156,6 +156,10 @@ def test_a_name_that_is_not_known_says_the_way_out_and_gets_no_key(studio, web):
                 fetcher(studio).read(start + path, 7)
     with pytest.raises(ImageError, match=r"404; it looks like .*LABEL_STUDIO_ALIASES"):
         fetcher(studio, allow_hosts=["127.0.0.1"]).read(web.url + RESOLVE, 7)
+    web.redirect("/data/upload/1/cat.png", "/user/login/")
+    web.serve("/user/login/", b"\n<!DOCTYPE html><html>sign in</html>")
+    with pytest.raises(ImageError, match=r"gives a page instead of an image; it looks like .*LABEL_STUDIO_ALIASES"):
+        fetcher(studio, allow_hosts=["127.0.0.1"]).read(f"{web.url}/data/upload/1/cat.png", 7)
     assert keys_seen(web) == [] and studio.seen == []
     with pytest.raises(ImageError) as caught:
         fetcher(studio).read("http://labels.invalid/photos/cat.png", 7)

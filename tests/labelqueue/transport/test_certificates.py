@@ -18,6 +18,7 @@ from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.settings import Deployment
 from labelqueue.transport import authorities
 from labelqueue.transport.certificates import VARIABLES
+from labelqueue.worker.runtime import Runtime
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -97,14 +98,16 @@ def test_each_variable_holds_for_label_studio_and_for_images(name, secure, autho
 
 
 def test_the_first_variable_that_is_set_counts(secure, authority, stranger, monkeypatch):
-    assert authorities({}) == certifi.where()
+    assert authorities() == certifi.where()
     for name in reversed(VARIABLES):  # each takes precedence over those before, and an empty one over none
         monkeypatch.setenv(name, str(stranger.file))
         with pytest.raises(ImageError, match=f"add the certificate of its authority to {stranger.file}, which {name}"):
             read_image(secure)
         monkeypatch.setenv(name, str(authority.file))
         assert read_image(secure) == b"{}"
-    assert authorities({"LABELQUEUE_CA_BUNDLE": " ", "SSL_CERT_FILE": str(stranger.file)}) == str(stranger.file)
+    monkeypatch.setenv("LABELQUEUE_CA_BUNDLE", " ")
+    assert authorities() == str(authority.file)
+    assert authorities(stranger.file) == str(stranger.file)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl names the files of such a folder")
@@ -192,8 +195,11 @@ def test_a_bundle_is_read_anew_when_it_changes(secure, authority, stranger, tmp_
     assert read_image(secure) == b"{}"
 
 
-def test_the_variable_is_a_setting():
-    assert str(Deployment.from_environment({"LABELQUEUE_CA_BUNDLE": "/certificates/ours.pem"}).ca_bundle).endswith(
-        ".pem"
-    )
+def test_the_setting_reaches_both(secure, authority, tmp_path):
     assert Deployment.from_environment({"LABELQUEUE_CA_BUNDLE": ""}).ca_bundle is None
+    settings = {"LABEL_STUDIO_URL": secure, "LABEL_STUDIO_API_KEY": KEY, "LABELQUEUE_ALLOW_HOSTS": "127.0.0.1"}
+    settings |= {"LABELQUEUE_CA_BUNDLE": str(authority.file), "LABELQUEUE_HOME": str(tmp_path)}
+    runtime = Runtime(Deployment.from_environment(settings))
+    assert runtime.client.whoami() == {}
+    assert runtime.fetcher.read(f"{secure}/cat.png", 7) == b"{}"
+    assert runtime.fetcher.read(f"{secure}/data/upload/1/cat.png", 7) == b"{}"
