@@ -127,31 +127,34 @@ class ImageFetcher:
             )
         if scheme.lower() in CLOUD_SCHEMES:
             return self._read_cloud(uri, f"/tasks/{task_id}/presign/?{urlencode({'fileuri': encoded})}", until)
-        if not relative:
-            _parse(uri)
         path = OwnAddresses(self._client.origin, *self._names).path(uri)
-        if not path and seeming_name(uri):
-            path = OwnAddresses(self._client.origin, self._learn()).path(uri)
-        if path:
-            cloud = cloud_address(path)
-            return self._read_cloud(cloud, path, until) if cloud else self._read_label_studio(path, until)
-        if relative:
+        if relative and not path:
             raise ImageError(f"{name_url(uri)} is not a file of Label Studio: only paths below /data/ are read")
-        name = seeming_name(uri)
+        if not path:
+            _parse(uri)
+            name = seeming_name(uri)
+            if not name:
+                return self._read_foreign(uri, until)
+            path = OwnAddresses(self._client.origin, self._learn()).path(uri)
+            if not path:
+                return self._read_seeming(uri, name, until)
+        cloud = cloud_address(path)
+        return self._read_cloud(cloud, path, until) if cloud else self._read_label_studio(path, until)
+
+    # -- Label Studio
+
+    def _read_seeming(self, uri: str, name: str, until: float) -> bytes:
+        """Read, as everybody could, an address that looks like Label Studio's under a name that is not known."""
         try:
             data = self._read_foreign(uri, until)
-            if name and data.lstrip().startswith(b"<"):  # the form to log in, after redirects
+            if data.lstrip().startswith(b"<"):  # the form to log in, after redirects
                 raise ImageError(f"{name_url(uri)} gives a page instead of an image")
             return data
         except ImageError as error:
-            if not name:
-                raise
             raise type(error)(
                 f"{error}; it looks like an address of Label Studio: if {name} is the one of LABEL_STUDIO_URL, add "
                 "that name to LABEL_STUDIO_ALIASES"
             ) from error
-
-    # -- Label Studio
 
     def _read_cloud(self, uri: str, path: str, until: float) -> bytes:
         """Read what a cloud storage of Label Studio has; `path` is where Label Studio signs or hands on `uri`."""

@@ -49,7 +49,7 @@ class Runtime:
         return ImageFetcher(
             self.client,
             names=names,
-            learn=self.client.hostname,
+            learn=lambda: self.client.hostname(),
             allow_hosts=deployment.allow_hosts,
             ca_bundle=deployment.ca_bundle,
         )
