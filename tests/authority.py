@@ -15,7 +15,19 @@ class Authority:
         self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         constraints = x509.BasicConstraints(ca=True, path_length=None)
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
         certificate = self._make(self._name, self._key).add_extension(constraints, critical=True)
+        certificate = certificate.add_extension(usage, critical=True)  # Python 3.13 asks for it
         self.file = folder / f"{name}.pem"
         self._write(self.file, certificate)
 
