@@ -41,6 +41,10 @@ class Server:
         said = {"id": self.clock, "updated_at": str(self.clock), "result": [result]}
         self.rows[task] = self._row(task, [said], self.clock)
 
+    def guarded(self, check):
+        self.check = check
+        return self
+
     def project(self, project):
         return self.remote | {"task_number": len(self.rows)}
 

@@ -29,8 +29,8 @@ DOORS = {
         f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
     },
     "rq": {
+        "labelqueue.jobs.looks",
         "labelqueue.jobs.queues",
-        "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
         "labelqueue.worker.look",
         "labelqueue.worker.worker",
@@ -167,7 +167,7 @@ def test_packages_are_entered_through_their_door():
 
 
 # What the package index, gunicorn, RQ or `getattr` reach by name.
-CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job"}
+CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
 
 
 def test_no_package_is_a_crowd():

@@ -6,13 +6,14 @@ What it says of labels, model and accuracy is worked out by each look, in `order
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..jobs import alive, in_flight
+from ..jobs import KINDS, alive, in_flight, slow_servers
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
 from ..state import Journal, Orders, Project, Redis, summary_of
-from .lines import Record, fact, moment, shown
+from .lines import Record, clock, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
 
@@ -26,7 +27,7 @@ def project_status(project: Project) -> dict[str, Any]:
     info, tasks, live = project.info(), project.tasks(), Orders(project).live()
     states = [row.state for row in tasks.values()]
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
-    waiting = project.store.zcard(project.name("pending")) + len(in_flight(project))
+    waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
     quarantined = project.quarantined()
     places = live.places if live else ()
     summary = summary_of(project)
@@ -57,6 +58,8 @@ def project_status(project: Project) -> dict[str, Any]:
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(alive(project.store)),
+        "workers_by_kind": {kind: len(alive(project.store, kind)) for kind in KINDS},
+        "slow_servers": _slow_servers(project.store),
         "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
         "unreadable": _first(project.unreadable()),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
@@ -94,7 +97,9 @@ def status_lines(status: Record) -> Iterator[str]:
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)
-    yield fact("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
+    yield from _worker_lines(status)
+    for server, slow in status["slow_servers"].items():
+        yield fact("slow server", f"{server} is left alone until {clock(slow['until'])}: {slow['why']}")
     for name, origin in status["settings_from"].items():
         value = shown(status["settings"][name])
         yield fact("setting", f"{name} = {value} (from {origin['source']}, {moment(origin['at'])})")
@@ -114,6 +119,23 @@ def status_lines(status: Record) -> Iterator[str]:
 def _first(found: Mapping[str, str]) -> dict[str, Any]:
     """Return how many there are, and the first few with what is wrong with them."""
     return {"count": len(found), "first": [f"{name}: {why}" for name, why in list(found.items())[:FEW]]}
+
+
+def _slow_servers(store: Redis) -> dict[str, dict[str, Any]]:
+    """Return the servers that are left alone now, until when and why."""
+    now = time.time()
+    return {server: {"until": until, "why": why} for server, (until, why) in slow_servers(store).items() if until > now}
+
+
+def _worker_lines(status: Record) -> Iterator[str]:
+    kinds = status["workers_by_kind"]
+    each = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    yield fact("workers", f"{status['workers']} ({each}), annotators within the hour {status['annotators']}")
+    # Workers of the version before are of no kind: they do both.
+    if status["workers"] == sum(kinds.values()):
+        for kind, what in (("tending", "labels"), ("embedding", "images")):
+            if not kinds[kind]:
+                yield fact("", f"{what} wait: no {kind} worker runs; start `labelqueue worker {kind}`")
 
 
 def _refused(told: str, live: str) -> dict[str, Any]:

@@ -23,10 +23,13 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def worker(arguments: argparse.Namespace) -> int:
-    """Work on jobs until SIGTERM or Ctrl-C."""
-    from ..worker import Runtime, run_worker
+    """Work on jobs until SIGTERM or Ctrl-C: one worker of a kind, or one to tend and others to embed."""
+    from ..worker import Runtime, run_worker, work
 
-    run_worker(Runtime(Deployment.from_environment()))
+    deployment = Deployment.from_environment()
+    if arguments.kind is None:
+        return work(deployment)
+    run_worker(Runtime(deployment), arguments.kind)
     return OK
 
 

@@ -15,6 +15,7 @@ from . import commands
 __all__ = ["build_parser", "main"]
 
 FAILED, INTERRUPTED = 1, 130
+WORKER_KINDS = ("tending", "embedding")
 
 DESCRIPTION = """\
 Decide which image is labeled next: a Label Studio ML backend that orders the annotation queue."""
@@ -59,8 +60,15 @@ def build_parser() -> argparse.ArgumentParser:
     def json_output(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON")
 
-    command("serve", commands.serve, "start web, worker and, without REDIS_URL, Redis; stop with Ctrl-C")
-    command("worker", commands.worker, "start one more worker on the same Redis")
+    command("serve", commands.serve, "start web, workers and, without REDIS_URL, Redis; stop with Ctrl-C")
+    workers = command("worker", commands.worker, "start more workers on the same Redis; stop them with Ctrl-C")
+    workers.add_argument(
+        "kind",
+        nargs="?",
+        choices=WORKER_KINDS,
+        help="tending: one that reads labels, trains and orders; embedding: one that embeds images; default: one to "
+        "tend and LABELQUEUE_WORKERS to embed, each started again when it ends or stalls",
+    )
     json_output(of_project("status", commands.status, "show where a project stands"))
     order = of_project("order", commands.order, "show the tasks that come next, and why")
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")

@@ -7,6 +7,7 @@ file.
 from .decoding import decode
 from .embedder import Embedder
 from .fetcher import ImageFetcher
+from .fingerprint import ModelCard
 from .listing import SUFFIXES, describe_left_out, list_images
 from .pipeline import Embedded, Item, Model, embed_stream
 from .rotation_network import RotationNet, train_rotation
@@ -18,6 +19,7 @@ __all__ = [
     "ImageFetcher",
     "Item",
     "Model",
+    "ModelCard",
     "RotationNet",
     "decode",
     "describe_left_out",

@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import Url, create_urllib3_context
 from urllib3.util.ssl_match_hostname import CertificateError
 
-from ..exceptions import ImageError, TransientImageError
+from ..exceptions import ImageError, LateImageError, TransientImageError
 
 __all__ = ["DEFAULT_PORTS", "PinnedGet", "is_public", "name_url", "read_body", "transient"]
 
@@ -141,7 +141,7 @@ class PinnedGet:
                 self._connection.close()
                 error = failure
                 self._check_time()
-        raise TransientImageError(f"{self._name} does not answer: {error}") from error
+        raise _kind(error)(f"{self._name} does not answer: {error}") from error
 
     def _resolve(self) -> list[str]:
         host = (self._url.host or "").strip("[]")
@@ -183,7 +183,7 @@ class PinnedGet:
 
     def _check_time(self) -> None:
         if time.monotonic() >= self._until:
-            raise TransientImageError(f"{self._name} took too long")
+            raise LateImageError(f"{self._name} took too long")
 
     def _watch(self) -> None:
         wait = max(0.0, self._until - time.monotonic())
@@ -201,6 +201,12 @@ class PinnedGet:
             self._response.close()
         if self._connection is not None:
             self._connection.close()
+
+
+def _kind(error: Exception | None) -> type[TransientImageError]:
+    """Return what an image is that this kept us from: late, when nothing came for too long."""
+    slow = (TimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout)
+    return LateImageError if isinstance(error, slow) else TransientImageError
 
 
 def read_body(raw: Any, name: str, *, max_bytes: int, until: float) -> bytes:
@@ -230,12 +236,13 @@ def read_body(raw: Any, name: str, *, max_bytes: int, until: float) -> bytes:
             if len(body) > max_bytes:
                 raise ImageError(f"{name} has more than {max_bytes:,} bytes")
             if time.monotonic() >= until:
-                raise TransientImageError(f"{name} took too long")
+                raise LateImageError(f"{name} took too long")
     except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
-        reason = "took too long" if time.monotonic() >= until else f"broke off: {error}"
-        raise TransientImageError(f"{name} {reason}") from error
+        if time.monotonic() >= until:
+            raise LateImageError(f"{name} took too long") from error
+        raise _kind(error)(f"{name} broke off: {error}") from error
     if time.monotonic() >= until:  # a line that was cut looks like the end of an answer of unknown length
-        raise TransientImageError(f"{name} took too long")
+        raise LateImageError(f"{name} took too long")
     if promised is not None and len(body) < promised and not raw.headers.get("Content-Encoding"):
         raise TransientImageError(f"{name} broke off after {len(body):,} of {promised:,} bytes")
     return bytes(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 import time
 from collections.abc import Collection
@@ -14,7 +15,7 @@ import requests
 import urllib3
 from urllib3.util import Url, parse_url
 
-from ..exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
+from ..exceptions import CredentialError, ImageError, LabelStudioError, LateImageError, TransientImageError
 from .download import DEFAULT_PORTS, PinnedGet, name_url, read_body, transient
 
 __all__ = ["FileServer", "ImageFetcher"]
@@ -77,7 +78,7 @@ class ImageFetcher:
         self._deadline = deadline
         self._max_bytes = max_bytes
 
-    def read(self, uri: str, task_id: int) -> bytes:
+    def read(self, uri: str, task_id: int, *, until: float = math.inf) -> bytes:
         """Return the bytes of one image.
 
         Parameters
@@ -87,17 +88,19 @@ class ImageFetcher:
             ``azure-blob://``, ``http(s)://`` or ``data:``.
         task_id : int
             Whose image; Label Studio signs cloud addresses per task.
+        until : float, optional
+            `time.monotonic()` at which to give up, if that is before this image's own deadline.
 
         Raises
         ------
         ImageError
             For good: the address is not allowed, there is no such file, or it is too large.
         TransientImageError
-            For now: no answer, a busy server (429, 5xx), a broken or slow transfer.
+            For now: no answer, a busy server (429, 5xx), a broken transfer; LateImageError for one that is too slow.
         LabelStudioError
             When Label Studio itself cannot be reached, or refuses our key.
         """
-        until = time.monotonic() + self._deadline
+        until = min(until, time.monotonic() + self._deadline)
         uri = uri.strip()
         if uri[:5].lower() == "data:":
             return self._read_data(uri)
@@ -153,7 +156,7 @@ class ImageFetcher:
             if error.status is None:
                 # One file may hang, on a slow disk or bucket, while Label Studio gives all the others.
                 if error.timed_out:
-                    raise TransientImageError(f"{name} took too long") from error
+                    raise LateImageError(f"{name} took too long") from error
                 raise
             # A storage that Label Studio cannot reach costs one image a 500; the other images need not wait for it.
             kind = TransientImageError if transient(error.status) else ImageError

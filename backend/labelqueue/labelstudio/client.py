@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import requests
@@ -39,6 +40,14 @@ class LabelStudio:
         self._session = LabelStudioSession(url, api_key)
         self.origin = self._session.origin
         self._json = self._session.json
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        """Return this client with a check that is called right before each request that changes something; see
+        `LabelStudioSession.guarded`."""
+        guarded = copy.copy(self)
+        guarded._session = self._session.guarded(check)
+        guarded._json = guarded._session.json
+        return guarded
 
     def get_file(self, path: str, timeout: float = 20.0) -> requests.Response:
         """Open a file of this server with our key; the caller reads the stream and handles redirects.

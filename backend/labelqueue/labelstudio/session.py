@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import json
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.util.retry import Retry
 
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
@@ -21,6 +25,9 @@ __all__ = ["LabelStudioSession", "said"]
 TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
 SEEN, SAID = 20_000, 200  # bytes of a refusal that are looked at, characters of it that are told
 ACCESS_LIFETIME = 240.0  # seconds; Label Studio's access tokens live 300
+BUSY = (429, 502, 503, 504)
+TRIES, PAUSE = 4, 0.5  # requests of what may be sent again, and seconds before the second; twice as long each time
+BRIEF = 2.0  # seconds; whoever asks to be left alone for longer is, by whoever asked
 LEGACY_TOKEN = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -44,6 +51,34 @@ def said(content: bytes) -> str:
     plain = " ".join(re.sub(r"[\w.+/-]{32,}", "…", html.unescape(text)).split())
     first = re.match(r".*?[.!?](?=\s|$)", plain)
     return (first[0] if first and not isinstance(found, dict) else plain)[:SAID]
+
+
+class _BriefRetry(Retry):
+    """urllib3's retries, which never sleep as long as a server likes: a look holds its project meanwhile."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if response is not None and _asked_for(response.headers.get("Retry-After")) > BRIEF:
+            raise MaxRetryError(_pool, url or "", ResponseError("it asks to be left alone for longer"))
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        return _asked_for(response.headers.get("Retry-After")) or None
+
+
+def _asked_for(header: str | None) -> float:
+    """Return the seconds of a Retry-After; 0 when there is none, or nonsense."""
+    try:
+        return max(0.0, float(Retry().parse_retry_after(header))) if header else 0.0
+    except (InvalidHeader, ValueError, OverflowError):
+        return 0.0
 
 
 class LabelStudioSession:
@@ -81,15 +116,16 @@ class LabelStudioSession:
         self.origin = url.rstrip("/")
         self._key = api_key
         self._timeout = timeout
-        self._access: tuple[str, float] | None = None
+        self._access: list[tuple[str, float]] = []  # the newest one, and until when; shared with guarded sessions
         self._patient, self._once = requests.Session(), requests.Session()
         for session in (self._patient, self._once):
             session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
-        retry = Retry(
-            total=3,
-            backoff_factor=0.5,
-            status_forcelist=(429, 502, 503, 504),
-            allowed_methods=("GET", "PATCH"),
+        self._check: Callable[[], None] = lambda: None
+        retry = _BriefRetry(
+            total=TRIES - 1,
+            backoff_factor=PAUSE,
+            status_forcelist=BUSY,
+            allowed_methods=("GET",),
             raise_on_status=False,
             redirect=0,
         )
@@ -103,6 +139,13 @@ class LabelStudioSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        """Return this session with a check that is called right before each request that changes something, whatever
+        was read, waited for or sent before; what it raises is passed on. The connections are shared."""
+        guarded = copy.copy(self)
+        guarded._check = check
+        return guarded
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -133,13 +176,14 @@ class LabelStudioSession:
         NotFoundError
             If the path, or what it names, does not exist there.
         LabelStudioError
-            If there is no answer, or it is any other refusal.
+            If there is no answer, or it is any other refusal. When it asks to be left alone for longer than a moment,
+            nobody waits here: the error says for how long.
         """
         send = {"again": again, **options}
-        answer = self._send(method, path, headers={"Authorization": self._authorization()}, **send)
+        answer = self._send_checked(method, path, self._authorization(), **send)
         if answer.status_code == 401 and not LEGACY_TOKEN.match(self._key):
             answer.close()
-            answer = self._send(method, path, headers={"Authorization": self._authorization(renew=True)}, **send)
+            answer = self._send_checked(method, path, self._authorization(renew=True), **send)
         if answer.status_code < 400:
             return answer
         what = f"{method} {path}: {answer.status_code} {said(answer.content)}".rstrip()
@@ -151,7 +195,11 @@ class LabelStudioSession:
                 status=401,
             )
         kind = NotFoundError if answer.status_code == 404 else LabelStudioError
-        raise kind(f"Label Studio at {self.origin} refused {what}", status=answer.status_code)
+        raise kind(
+            f"Label Studio at {self.origin} refused {what}",
+            status=answer.status_code,
+            retry_after=_asked_for(answer.headers.get("Retry-After")),
+        )
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """Send a request as `request` does and return the JSON of its answer, None for an empty one.
@@ -179,7 +227,7 @@ class LabelStudioSession:
     def _authorization(self, *, renew: bool = False) -> str:
         if LEGACY_TOKEN.match(self._key):
             return f"Token {self._key}"
-        if renew or self._access is None or time.monotonic() > self._access[1]:
+        if renew or not self._access or time.monotonic() > self._access[0][1]:
             answer = self._send("POST", "/api/token/refresh/", json={"refresh": self._key})
             if answer.status_code != 200:
                 raise CredentialError(
@@ -188,12 +236,35 @@ class LabelStudioSession:
                     status=answer.status_code,
                 )
             try:
-                self._access = (str(parsed(answer.content)["access"]), time.monotonic() + ACCESS_LIFETIME)
+                access = str(parsed(answer.content)["access"])
+                self._access[:] = [(access, time.monotonic() + ACCESS_LIFETIME)]
             except (ValueError, KeyError, TypeError) as error:
                 raise LabelStudioError(
                     f"{self.origin} answered a token request without a token: is LABEL_STUDIO_URL a Label Studio?"
                 ) from error
-        return f"Bearer {self._access[0]}"
+        return f"Bearer {self._access[0][0]}"
+
+    def _send_checked(
+        self, method: str, path: str, authorization: str, *, again: bool, **options: Any
+    ) -> requests.Response:
+        """Send a request, a PATCH up to `TRIES` times, with the check before each time that changes something."""
+        if method == "GET":
+            return self._send(method, path, again=again, headers={"Authorization": authorization}, **options)
+        tries = TRIES if again and method == "PATCH" else 1
+        for left in reversed(range(tries)):
+            self._check()
+            try:
+                answer = self._send(method, path, again=False, headers={"Authorization": authorization}, **options)
+            except LabelStudioError:
+                if not left:
+                    raise
+            else:
+                asked = _asked_for(answer.headers.get("Retry-After"))
+                if not left or answer.status_code not in BUSY or asked > BRIEF:
+                    return answer
+                answer.close()
+            time.sleep(PAUSE * 2.0 ** (tries - 1 - left))
+        raise AssertionError("the last try returns or raises")
 
     def _send(self, method: str, path: str, *, again: bool = True, **options: Any) -> requests.Response:
         options.setdefault("timeout", self._timeout)

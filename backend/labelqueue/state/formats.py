@@ -40,7 +40,7 @@ class Part:
 
 READ_AGAIN = {"want_full": "1"}
 PARTS: Mapping[str, Part] = {
-    "facts": Part(1, ("info", "lock", "fence", "queued", "tending"), {}),
+    "facts": Part(1, ("info", "lock", "fence", "queued", "tending", "intents"), {}),
     "settings": Part(1, ("settings", "extra_params"), {}),
     "tasks": Part(1, ("tasks",), READ_AGAIN),
     "labels": Part(2, ("labels:*",), READ_AGAIN),
@@ -48,7 +48,7 @@ PARTS: Mapping[str, Part] = {
     "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),
     "campaign": Part(1, ("campaign",), {"learned": "", "standing": "{}"}),
     "embeddings": Part(1, ("cache:*",), {"generation": "", "rotation_generation": ""}),
-    "waiting": Part(1, ("pending", "inflight", "tries", "deaths", "quarantine"), READ_AGAIN),
+    "waiting": Part(1, ("pending", "inflight", "at_work:*", "late", "tries", "deaths", "quarantine"), READ_AGAIN),
 }
 
 

@@ -273,6 +273,7 @@ class Project:
             self.store.hdel(self.name("tasks"), *fields)
             self.store.hdel(self.name("quarantine"), *fields)
             self.store.zrem(self.name("pending"), *fields)
+            self.store.zrem(self.name("late"), *fields)
 
     # -- people
 
@@ -338,7 +339,7 @@ class Project:
 
     def release_quarantine(self) -> None:
         """Give every quarantined image another chance."""
-        self.store.delete(self.name("quarantine"), self.name("deaths"), self.name("tries"))
+        self.store.delete(*map(self.name, ("quarantine", "deaths", "tries", "late")))
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""

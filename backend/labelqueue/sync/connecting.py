@@ -11,6 +11,7 @@ from ..exceptions import NotFoundError
 from ..jobs import request_tend
 from ..labelstudio import LabelStudio, Skipped
 from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
+from .intents import change_project, slipped_through
 from .publishing import PLAIN_SAMPLING, SAMPLING
 from .reading import FULL_EVERY, note_skipped
 
@@ -76,10 +77,11 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
         request_tend(project, delay=young)
         return True
     check()
-    if project.get("live"):
-        before = project.get("sampling_before") or PLAIN_SAMPLING
+    late = slipped_through(project, remote) if not project.get("live") else None
+    if project.get("live") or late is not None:
+        before = late or project.get("sampling_before") or PLAIN_SAMPLING
         if remote.get("sampling") == SAMPLING:
-            client.update_project(project.ref.id, sampling=before)
+            change_project(project, client, check, sampling=before)
         log.info("project %d no longer uses this backend; its sampling is %r again", project.ref.id, before)
     # Wishes end with the connection: one from long ago must not surprise people who connect again.
     project.set(

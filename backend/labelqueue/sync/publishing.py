@@ -18,6 +18,7 @@ from ..labels import Target
 from ..labelstudio import LabelStudio, Skipped
 from ..ordering import Order, Place
 from ..state import Orders, Project
+from .intents import change_project
 from .reading import note_skipped
 from .sending import Sender
 
@@ -149,14 +150,14 @@ class Publisher:
         if not self._project.get("sampling_before"):
             _, before = self._seen
             self._project.set(sampling_before=before if before != SAMPLING else PLAIN_SAMPLING)
-        self._write(self._client.update_project, self._project.ref.id, model_version=order.version, sampling=SAMPLING)
+        self._change(model_version=order.version, sampling=SAMPLING)
         self._seen = (order.version, SAMPLING)
         self._orders.go_live(order)
 
     def give_back(self) -> None:
         """Put the sampling back to what it was before we took the queue over."""
         before = self._project.get("sampling_before") or PLAIN_SAMPLING
-        self._write(self._client.update_project, self._project.ref.id, sampling=before)
+        self._change(sampling=before)
         self._seen = (self._seen[0], before)
 
     def refill(self, order: Order, places: Sequence[Place]) -> Order:
@@ -204,6 +205,9 @@ class Publisher:
         if lines:
             some = "; ".join(lines[:NAMED])
             log.warning("%s: %d tasks go without the pre-label that they have: %s", order.version, len(lines), some)
+
+    def _change(self, **values: str) -> None:
+        change_project(self._project, self._client, self.check, **values)
 
     def _write(self, call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
         """Make a call that others see the effect of, while this job still may."""

@@ -9,6 +9,7 @@ from typing import Any
 from ..exceptions import LabelStudioError
 from ..ordering import Order
 from ..state import Orders, Project
+from .intents import slipped_through
 from .publishing import SAMPLING, Publisher
 
 __all__ = ["steer"]
@@ -39,6 +40,13 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
         project.set(paused="")
         return
     version, sampling = str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
+    chosen = orders.by_version(version)
+    ours = (version, sampling) == (live.version, SAMPLING)
+    newer = chosen is not None and chosen.number > live.number  # of a job that was killed just then: it counts
+    if not ours and slipped_through(project, remote) is not None and not newer:
+        project.set(paused="")
+        _serve(project, publisher, live)
+        return
     if sampling != SAMPLING:
         _pause(project, f"sampling was changed to {sampling!r} in Label Studio; set it back to {SAMPLING!r} to go on")
         return
@@ -49,7 +57,6 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
         project.set(paused="")
         _serve(project, publisher, live)
         return
-    chosen = orders.by_version(version)
     if chosen is None:
         _pause(project, f"the model version was changed to {version!r} in Label Studio; choose one of ours to go on")
         return
@@ -73,6 +80,9 @@ def _stands_still(project: Project, publisher: Publisher, remote: Mapping[str, A
         _pause(project, reason)
         return True
     if not ours:
+        return True
+    if slipped_through(project, remote) is not None:
+        publisher.give_back()
         return True
     log.info("project %d: sampling was set to %r in Label Studio, which ends the pause", project.ref.id, SAMPLING)
     project.settle("pause_wanted", wish)

@@ -14,6 +14,7 @@ from ..state import Project, Redis, connect
 __all__ = ["Context", "context", "json_object"]
 
 NAME = "labelqueue"  # under which the app keeps it
+SOON = 0.7  # seconds
 
 
 class Context:
@@ -30,12 +31,17 @@ class Context:
 
     @cached_property
     def store(self) -> Redis:
-        """Connection to Redis."""
+        """Connection to Redis that gives up soon: Label Studio waits one second for an answer."""
+        return connect(self.deployment, timeout=SOON)
+
+    @cached_property
+    def patient_store(self) -> Redis:
+        """Connection to Redis for people, who may ask for everything that a large project has."""
         return connect(self.deployment)
 
     def project(self, number: int) -> Project:
         """Return the project of this id; raises ProjectError when it is not known here."""
-        return Project.find(self.store, self.deployment.label_studio_url, number)
+        return Project.find(self.patient_store, self.deployment.label_studio_url, number)
 
 
 def context() -> Context:

@@ -52,7 +52,7 @@ def openapi() -> Answer:
 def projects() -> Answer:
     """List the projects that this backend knows."""
     here = context()
-    return jsonify({"projects": admin.project_list(here.store, here.deployment.label_studio_url)})
+    return jsonify({"projects": admin.project_list(here.patient_store, here.deployment.label_studio_url)})
 
 
 @api.get("/projects/<int:number>")

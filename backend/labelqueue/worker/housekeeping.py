@@ -8,7 +8,7 @@ import time
 
 from redis.exceptions import RedisError
 
-from ..jobs import heartbeat, reclaim, release_due, request_tend
+from ..jobs import alive, heartbeat, look_again, reclaim, release_due, request_tend, say_leaving
 from ..state import Project
 from .runtime import Runtime
 
@@ -22,8 +22,8 @@ TEND_EVERY = 60.0
 
 
 class Housekeeper(threading.Thread):
-    """Thread of a worker that says it lives, releases delayed requests, reclaims dead workers' images, and asks for
-    every project to be tended each minute. Each of these may run in several workers at once.
+    """Thread of a worker that says it lives, releases delayed requests, compares what should be on its way with what
+    is, and asks for every project to be tended each minute. Each of these may run in several workers at once.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Housekeeper(threading.Thread):
     def __init__(self, runtime: Runtime, worker: str) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._store = runtime.store
+        self._leaving = runtime.leaving
         self._worker = worker
         self.done = threading.Event()
 
@@ -45,11 +46,12 @@ class Housekeeper(threading.Thread):
         while True:
             try:
                 heartbeat(self._store, self._worker)
+                if self._leaving.is_set():
+                    say_leaving(self._store, self._worker)
                 release_due(self._store)
                 if time.monotonic() - last_reclaim > RECLAIM_EVERY:
                     last_reclaim = time.monotonic()
-                    for project in Project.all(self._store):
-                        reclaim(project)
+                    self._compare()
                 if self._store.set("lq:tended", self._worker, nx=True, px=int(1000 * TEND_EVERY)):
                     for project in Project.all(self._store):
                         request_tend(project)
@@ -59,3 +61,10 @@ class Housekeeper(threading.Thread):
                 log.exception("housekeeping failed and goes on")
             if self.done.wait(BEAT):
                 return
+
+    def _compare(self) -> None:
+        """Take back what was lost with its worker or its job, of every project."""
+        living = alive(self._store)
+        for project in Project.all(self._store):
+            reclaim(project, living)
+            look_again(project, living)

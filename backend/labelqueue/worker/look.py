@@ -8,8 +8,8 @@ from functools import partial
 
 from rq import get_current_job
 
-from ..exceptions import LabelQueueError, ProjectError
-from ..jobs import request_tend
+from ..exceptions import LabelQueueError, LabelStudioError, ProjectError
+from ..jobs import begin_look, drop_request, end_look, request_tend
 from ..ordering import Snapshot, decide
 from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
 from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
@@ -21,6 +21,8 @@ __all__ = ["look", "tend_job"]
 
 log = logging.getLogger(__name__)
 
+LONGEST_DELAY = 300.0  # seconds that a look is put off at most, however long Label Studio asks to be left alone
+
 
 def tend_job(key: str) -> str:
     """Tend a project; called by the worker."""
@@ -31,13 +33,13 @@ def tend_job(key: str) -> str:
         return str(error)
     if project.ref.origin != runtime.deployment.label_studio_url:
         return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
-    # From here on a new event asks for another run.
-    runtime.store.delete(project.name("queued"))
+    job_id, worker = (job.id, job.worker_name or "") if job else ("", "")
     with ProjectLock(project) as lock:
         if not lock.acquired:
             request_tend(project, delay=1.0)
+            drop_request(project, job_id)
             return "another worker tends it"
-        runtime.store.set(project.name("tending"), (job.worker_name if job else "") or "")
+        begin_look(project, job_id, worker)
         try:
             make_readable(project)
             outcome = look(runtime, project, lock)
@@ -46,13 +48,14 @@ def tend_job(key: str) -> str:
             log.error("project %d: %s", project.ref.id, error)
             project.set(error=str(error))
             if not isinstance(error, ProjectError):  # a label config without an image changes by an event only
-                request_tend(project, delay=RETRY_DELAY)
+                asked = error.retry_after if isinstance(error, LabelStudioError) else 0.0
+                request_tend(project, delay=min(max(RETRY_DELAY, asked), LONGEST_DELAY))
             outcome = str(error)
         except Exception as error:
             project.set(error=f"unexpected {type(error).__name__}: {error}; the worker's log has the details")
             raise
         finally:
-            runtime.store.delete(project.name("tending"))
+            end_look(project, worker)
     return outcome
 
 
@@ -66,7 +69,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     """
     journal = Journal(project)
     events, mark = journal.read()
-    client = runtime.client
+    client = runtime.client.guarded(lock.check)
     remote = find_remote(project, client)
     if remote is None:
         return "not found in Label Studio"

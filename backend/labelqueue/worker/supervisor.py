@@ -1,4 +1,7 @@
-"""`labelqueue serve`: web, workers and, without REDIS_URL, Redis, as children of one process that keeps them up."""
+"""`labelqueue serve`: web, workers and, without REDIS_URL, Redis, as children of one process that keeps them up.
+
+`labelqueue worker` is the same without web and Redis.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,30 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
+from redis.exceptions import RedisError
+
 from ..exceptions import SettingError
+from ..jobs import EMBEDDING, TENDING, living_here
 from ..labelstudio import LabelStudio
 from ..process import start_child
 from ..settings import Deployment
-from ..state import EmbeddedRedis, connect
+from ..state import EmbeddedRedis, Redis, connect
 
-__all__ = ["Child", "serve"]
+__all__ = ["Child", "Watch", "serve", "work"]
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 20.0  # seconds a child gets to finish the job at hand
 MAX_BACKOFF = 30.0
 WEB_THREADS = 8
+LOOK_EVERY = 2.0  # seconds between two looks at which workers live
+STALLED_AFTER = 30.0  # seconds without a sign of life, twice what a sign lasts; a worker starts within them
+REDIS_TIMEOUT = 2.0  # seconds
 
 
 class Child:
@@ -43,7 +53,7 @@ class Child:
     def __init__(self, name: str, command: list[str]) -> None:
         self.name, self._command = name, command
         self._process: subprocess.Popen[bytes] | None = None
-        self._failures = 0
+        self._failures, self._asked = 0, False
         self._started = self._not_before = 0.0
 
     def keep_up(self) -> None:
@@ -60,17 +70,73 @@ class Child:
             self._process = start_child(self._command)
             self._started = now
 
+    @property
+    def pid(self) -> int:
+        """Number of the process that runs; 0 while none does."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
+    def kill(self) -> None:
+        """End a process that does not answer; `keep_up` starts it again."""
+        if self.pid and self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def ask_to_stop(self) -> None:
+        """Ask the process once to end; it may finish what it is doing."""
+        if self.pid and self._process is not None and not self._asked:
+            self._process.send_signal(signal.SIGTERM)
+            self._asked = True
+
     def stop(self) -> None:
         """End the process; it may finish what it is doing."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         try:
             self._process.wait(timeout=STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             log.warning("%s did not stop within %.0f s and is killed", self.name, STOP_TIMEOUT)
             self._process.kill()
             self._process.wait()
+
+
+class Watch:
+    """Looks at the workers' signs of life, and ends one that gives none, so that another takes its place.
+
+    Parameters
+    ----------
+    store : Redis
+        With a timeout. While it does not answer, nobody can give a sign, and nobody is missed.
+    workers : sequence of Child
+    """
+
+    def __init__(self, store: Redis, workers: Sequence[Child]) -> None:
+        self._store, self._workers = store, workers
+        self._last = 0.0
+        self._seen: dict[int, float] = {}  # process to when it was missed last, or was not yet
+
+    def look(self) -> None:
+        """Look, if it is time to."""
+        now = time.monotonic()
+        if now - self._last < LOOK_EVERY:
+            return
+        paused = now - self._last > STALLED_AFTER / 2  # we were stopped ourselves, and perhaps everybody was
+        self._last = now
+        try:
+            living = living_here(self._store)
+        except RedisError as error:
+            log.warning("nobody knows which workers live: %s", error)
+            living, paused = set(), True
+        if paused:
+            self._seen.clear()
+        for child in self._workers:
+            pid = child.pid
+            if not pid or pid in living:
+                self._seen.pop(pid, None)
+            elif now - self._seen.setdefault(pid, now) > STALLED_AFTER:
+                log.error("%s gave no sign of life for %.0f s and is started again", child.name, STALLED_AFTER)
+                child.kill()
+                self._seen.pop(pid)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -100,7 +166,42 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
         Exit status.
     """
     _check_port(deployment.host, deployment.port)
+    _check_key(deployment)
+    deployment.home.mkdir(parents=True, exist_ok=True)
+    done = _until_told()
+    embedded = None if deployment.redis_url else EmbeddedRedis(deployment.home)
+    if embedded is not None:
+        embedded.start()
+    try:
+        host = f"[{deployment.host}]" if ":" in deployment.host else deployment.host
+        web = ["-m", "gunicorn", "--bind", f"{host}:{deployment.port}", "--threads", str(WEB_THREADS)]
+        web += ["--worker-tmp-dir", _worker_tmp(), "--log-level", "warning", "labelqueue.web.app:create_app()"]
+        where = f"http://{host}:{deployment.port}, Label Studio is {deployment.label_studio_url}"
+
+        def begin() -> None:
+            announce(f"labelqueue listens on {where}")
+
+        _keep_up(deployment, [Child("web", [sys.executable, *web])], done, begin, embedded)
+    finally:
+        announce("labelqueue stops")
+        if embedded is not None:
+            embedded.stop()
+    return 0
+
+
+def work(deployment: Deployment) -> int:
+    """Run a tending worker and embedding workers until SIGTERM or Ctrl-C; return the exit status."""
+    _check_key(deployment)
+    _keep_up(deployment, [], _until_told())
+    return 0
+
+
+def _check_key(deployment: Deployment) -> None:
     LabelStudio(deployment.label_studio_url, deployment.label_studio_api_key)  # an empty key fails before anything runs
+
+
+def _until_told() -> threading.Event:
+    """Return what SIGTERM and Ctrl-C set from now on."""
     done = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -108,37 +209,40 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, stop)
+    return done
 
-    deployment.home.mkdir(parents=True, exist_ok=True)
-    embedded = None if deployment.redis_url else EmbeddedRedis(deployment.home)
-    if embedded is not None:
-        embedded.start()
-    children: list[Child] = []
-    try:
-        connect(deployment).close()
-        host = f"[{deployment.host}]" if ":" in deployment.host else deployment.host
-        web = ["-m", "gunicorn", "--bind", f"{host}:{deployment.port}", "--threads", str(WEB_THREADS)]
-        web += ["--worker-tmp-dir", _worker_tmp(), "--log-level", "warning", "labelqueue.web.app:create_app()"]
-        children.append(Child("web", [sys.executable, *web]))
-        for number in range(deployment.workers):
-            children.append(Child(f"worker {number + 1}", [sys.executable, "-m", "labelqueue", "worker"]))
-        announce(
-            f"labelqueue listens on http://{host}:{deployment.port}, Label Studio is {deployment.label_studio_url}"
-        )
-        while not done.is_set():
-            for child in children:
-                child.keep_up()
-            if embedded is not None and not embedded.alive():
-                log.error("redis-server ended; starting it again")
-                embedded.start()
-            done.wait(0.5)
-    finally:
-        announce("labelqueue stops")
-        for child in children:
-            child.stop()
-        if embedded is not None:
-            embedded.stop()
-    return 0
+
+def _keep_up(
+    deployment: Deployment,
+    children: list[Child],
+    done: threading.Event,
+    begin: Callable[[], None] = lambda: None,
+    embedded: EmbeddedRedis | None = None,
+) -> None:
+    """Keep these children, the workers and our Redis up until `done`, then stop the children."""
+    with closing(connect(deployment, timeout=REDIS_TIMEOUT)) as store:
+        workers = [Child("the tending worker", _worker(TENDING))]
+        workers += [Child(f"embedding worker {i + 1}", _worker(EMBEDDING)) for i in range(deployment.workers)]
+        watch = Watch(store, workers)
+        begin()
+        try:
+            while not done.is_set():
+                for child in (*children, *workers):
+                    child.keep_up()
+                if embedded is not None and not embedded.alive():
+                    log.error("redis-server ended; starting it again")
+                    embedded.start()
+                watch.look()
+                done.wait(0.5)
+        finally:
+            for child in (*children, *workers):
+                child.ask_to_stop()
+            for child in (*children, *workers):
+                child.stop()
+
+
+def _worker(kind: str) -> list[str]:
+    return [sys.executable, "-m", "labelqueue", "worker", kind]
 
 
 def _worker_tmp() -> str:

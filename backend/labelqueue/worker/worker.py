@@ -2,34 +2,90 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import logging
+from types import FrameType
+from typing import Any
 
+from redis.exceptions import RedisError
 from rq import SimpleWorker
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from ..jobs import heartbeat, job_queues, request_tend
+from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, request_tend
 from ..state import Project
 from .housekeeping import Housekeeper
+from .models import forget_cards
 from .runtime import Runtime, install
 
 __all__ = ["run_worker"]
 
+log = logging.getLogger(__name__)
 
-def run_worker(runtime: Runtime) -> None:
-    """Work on jobs until SIGTERM or Ctrl-C; the job at hand is finished first."""
+AGAIN = 2.0  # seconds after which a worker that lost its Redis asks it for jobs again
+
+
+class Worker(SimpleWorker):
+    """RQ's worker, which says at once that it was told to stop.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        Its `leaving` is set by the first SIGTERM or Ctrl-C.
+    """
+
+    max_connection_wait_time = AGAIN
+
+    def __init__(self, *arguments: Any, runtime: Runtime, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._leaving = runtime.leaving
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Finish the job at hand, which comes to an end soon, and stop."""
+        self._leaving.set()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+
+def run_worker(runtime: Runtime, kind: str) -> None:
+    """Work on jobs until SIGTERM or Ctrl-C; the job at hand is finished first.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    kind : str
+        Which queues it serves, see `jobs.queues`.
+    """
     install(runtime)
-    name = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    name = name_worker(kind)
     heartbeat(runtime.store, name)
-    for project in Project.all(runtime.store):
-        project.set(want_full="1")
-        request_tend(project)
+    if kind == TENDING:
+        for project in Project.all(runtime.store):
+            project.set(want_full="1")
+            request_tend(project)
+    elif kind == EMBEDDING:
+        forget_cards(runtime.store, runtime.deployment)
     housekeeper = Housekeeper(runtime, name)
     housekeeper.start()
-    worker = SimpleWorker(job_queues(runtime.store), name=name, connection=runtime.store, serializer=JSONSerializer)
     try:
-        worker.work(with_scheduler=False, logging_level="WARNING")
+        while not runtime.leaving.is_set():
+            _work(runtime, kind, name)
+            # RQ's loop ends when Redis breaks off in the middle of its bookkeeping. What was lost is taken back.
+            if not runtime.leaving.is_set():
+                log.warning("worker %s was interrupted and goes on", name)
+                runtime.leaving.wait(AGAIN)
+    except StopRequested:  # told to stop between two loops
+        return
     finally:
         housekeeper.done.set()
         housekeeper.join(timeout=5)
-        runtime.store.delete(f"lq:worker:{name}")
+        bury(runtime.store, name)
+
+
+def _work(runtime: Runtime, kind: str, name: str) -> None:
+    """Work on jobs until told to stop, or until Redis breaks off."""
+    try:
+        runtime.store.delete(f"rq:worker:{name}")  # a loop that was interrupted could not say that it ended
+        queues = job_queues(runtime.store, kind)
+        worker = Worker(queues, name=name, connection=runtime.store, serializer=JSONSerializer, runtime=runtime)
+        worker.work(with_scheduler=False, logging_level="WARNING")
+    except RedisError as error:
+        log.warning("worker %s lost Redis: %s", name, error)

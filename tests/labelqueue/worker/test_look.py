@@ -25,6 +25,9 @@ class Denying:
     def __init__(self, accepts: bool) -> None:
         self.accepts = accepts
 
+    def guarded(self, check):
+        return self
+
     def project(self, project: int) -> dict:
         raise NotFoundError("404", status=404)
 
