@@ -13,10 +13,10 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -57,6 +57,9 @@ class Instant:
 
     def model_versions(self, project: int) -> list[str]:
         return []
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        return self
 
     def prediction_counts(self, project: int) -> dict[str, int]:
         return dict.fromkeys([str(self._project.get("model_version"))], self.published)

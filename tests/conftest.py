@@ -60,6 +60,15 @@ def store(deployment: Deployment) -> Iterator[Redis]:
 
 
 @pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Put back what handles signals: RQ's worker takes them over, in the process that it runs in."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def project(store: Redis) -> Project:
     """A registered project with a classification config."""
     found = Project(store, ProjectRef(ORIGIN, 7, 1_800_000_000))

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from ..exceptions import PublishError
-from ..jobs import alive, request_tend
+from ..jobs import EMBEDDING, alive, request_tend
 from ..ordering import Order
 from ..state import NOT_CONNECTED, Orders, Project
 from .orders import find_order, known_orders
@@ -112,6 +112,6 @@ def _check_connected(project: Project) -> None:
 
 def soon(project: Project) -> str:
     """Say when a wish will be fulfilled."""
-    if alive(project.store):
+    if alive(project.store) - alive(project.store, EMBEDDING):
         return "within seconds"
-    return "as soon as a worker runs (none does: start `labelqueue serve` or `labelqueue worker`)"
+    return "as soon as a worker tends (none does: start `labelqueue serve` or `labelqueue worker`)"

@@ -18,7 +18,7 @@ import redis_dump
 from desk import Server
 from labelqueue.block import Block
 from labelqueue.images import embedder
-from labelqueue.jobs.queues import job_queues
+from labelqueue.jobs.queues import queue as job_queue
 from labelqueue.labels.annotations import Annotation
 from labelqueue.learning.phase import Course
 from labelqueue.ordering.campaign_state import CampaignState
@@ -67,7 +67,7 @@ def server(before, store, deployment):
 
 def work(store, name):
     """Perform the jobs that wait in a queue, called by the names that they were enqueued with; return how many."""
-    (queue,) = [queue for queue in job_queues(store) if queue.name == name]
+    queue = job_queue(store, name)
     jobs = queue.get_jobs()
     queue.empty()
     for job in jobs:
@@ -102,11 +102,14 @@ def test_a_version_later_waiting_images_are_embedded_and_join_the_order(same_pix
 
 def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(same_pixels, before, server, store):
     """RQ 2.12 enqueued them, as JSON; the installed RQ's worker takes them from the queues and ends them."""
-    jobs = [job for queue in job_queues(store) for job in queue.get_jobs()]
+    jobs = [job for queue in (job_queue(store, "tend"), job_queue(store, "embed")) for job in queue.get_jobs()]
     assert [job.func_name.rpartition(".")[2] for job in jobs] == ["tend_job", "embed_job"]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for queue in job_queues(store):  # one job of each: what they ask for next is another test's
+        for queue in (
+            job_queue(store, "tend"),
+            job_queue(store, "embed"),
+        ):  # one job of each: what they ask for next is another test's
             worker = SimpleWorker([queue], connection=store, serializer=JSONSerializer)
             worker.work(burst=True, max_jobs=1, logging_level="ERROR")
     finally:

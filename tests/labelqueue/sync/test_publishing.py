@@ -18,7 +18,7 @@ from labelqueue.sync.publishing import HIDDEN, PLAIN_SAMPLING, SAMPLING, TAB_DAT
 from labelqueue.worker.runtime import Runtime
 
 READS = {
-    "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
+    "guarded", "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
     "annotated", "predicted",
 }  # fmt: skip
 WRITES = {"update_project", "import_predictions", "create_prediction", "secure_webhooks", "save_tab"}

@@ -292,7 +292,7 @@ def test_a_missing_redis_is_a_503_whose_reason_only_the_log_gets(client, project
 
 
 def test_a_redis_that_goes_away_is_a_503(client, app, project):
-    app.extensions["labelqueue"].__dict__["store"] = redis.Redis(unix_socket_path="/nonexistent")
+    app.extensions["labelqueue"].__dict__["patient_store"] = redis.Redis(unix_socket_path="/nonexistent")
     assert "log says why" in checked(client, "get", HERE, 503)["error"]
 
 

@@ -1,5 +1,7 @@
 """The embed job: whatever happens to it, its images wait again and its place in the window is free."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -32,28 +34,31 @@ def shard(project, deployment, monkeypatch):
 
 @pytest.mark.parametrize(("error", "blamed"), [(RuntimeError("out of memory"), True), (EmbedderError("none"), False)])
 def test_a_failed_shard_waits_again(project, shard, monkeypatch, error, blamed):
-    def fail(*arguments):
+    def fail(runtime, project, ids, job_id):
+        project.store.sadd(jobs.at_work(project, job_id), "2")
         raise error
 
     monkeypatch.setattr(embedding, "embed_shard", fail)
     if blamed:
         with pytest.raises(RuntimeError):
             embedding.embed_job(project.key, shard)
-        assert sorted(project.store.zrange(project.name("pending"), 0, -1)) == [b"1", b"2"]
+        assert project.store.zrange(project.name("pending"), 0, -1) == [b"1", b"2"]
     else:  # tending puts them back, once the model is there
         embedding.embed_job(project.key, shard)
     assert project.store.hlen(project.name("inflight")) == 0
-    assert project.store.hlen(project.name("deaths")) == (2 if blamed else 0)
+    assert project.store.hgetall(project.name("deaths")) == ({b"2": b"1"} if blamed else {}), "it was at work on it"
+    assert project.store.keys(project.name("at_work", "*")) == []
     assert str(error) in project.get("error")
     assert project.store.zcard("lq:delayed") == 1
 
 
 def test_an_image_that_fails_every_time_is_quarantined_and_forgiven_when_it_works(project, shard):
     for _ in range(shards.QUARANTINE_AFTER):
-        jobs.give_back(project, [1], "embedding failed (boom)")
-    assert project.quarantined() == {1: ("/1.jpg", "embedding failed (boom), 4 times")}
+        assert project.quarantined() == {}
+        jobs.give_back(project, [1], "embedding failed (boom)", [1])
+    assert project.quarantined() == {1: ("/1.jpg", "embedding failed (boom), 3 times while it was alone")}
     project.release_quarantine()
-    jobs.give_back(project, [1], "again")
+    jobs.give_back(project, [1], "again", [1])
     assert project.quarantined() == {}
     project.forgive([1])
     assert project.store.hlen(project.name("deaths")) == 0
@@ -80,6 +85,8 @@ def embed(project, deployment, monkeypatch):
 
     def stream(model, items, **parameters):
         for item in items:
+            with suppress(Exception):
+                item.load()
             read.append(item.uri)
             good = int(is_good(item.uri))
             rows = np.full((good, 2), len(read), np.float16)

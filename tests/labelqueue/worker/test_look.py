@@ -118,6 +118,16 @@ def test_events_are_kept_until_they_were_acted_on(desk, project, monkeypatch):
     assert len(journal) == 0 and project.get("error") == "" and project.annotators_at_work() == 1
 
 
+@pytest.mark.parametrize(("asked", "put_off"), [(0.0, 10), (60.0, 60), (86_400.0, 300)])
+def test_a_label_studio_that_asks_to_be_left_alone_is_but_not_for_ever(desk, project, monkeypatch, asked, put_off):
+    busy = LabelStudioError("429 too many requests", status=429, retry_after=asked)
+    monkeypatch.setattr(desk.server, "tasks", fail(busy))
+    assert "429" in tending.tend_job(project.key)
+    assert delayed(project) == pytest.approx(put_off, abs=2)
+    with ProjectLock(project) as lock:
+        assert lock.acquired, "nobody holds it while waiting"
+
+
 def test_a_label_config_without_an_image_is_told_and_waited_for(desk, project):
     desk.server.remote["label_config"] = "<View><Text name='t' value='$t'/></View>"
     assert "image" in tending.tend_job(project.key)
@@ -133,10 +143,13 @@ def test_what_nobody_expected_is_told_and_leaves_the_project_free(desk, project,
 
 
 def test_two_workers_do_not_look_at_one_project_at_a_time(desk, project, monkeypatch):
-    project.store.set(project.name("queued"), "1")
+    job = type("Job", (), {"id": "1", "worker_name": "w2"})()
+    monkeypatch.setattr(tending, "get_current_job", lambda: job)
+    project.store.mset({project.name("queued"): "1", project.name("tending"): "w1"})
     with ProjectLock(project):
         assert tending.tend_job(project.key) == "another worker tends it"
     assert delayed(project) <= 1 and not project.store.exists(project.name("queued"))
+    assert project.store.get(project.name("tending")) == b"w1"
 
 
 def test_a_project_that_was_forgotten_meanwhile_is_no_error(desk, project):
