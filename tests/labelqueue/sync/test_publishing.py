@@ -18,8 +18,8 @@ from labelqueue.sync.publishing import HIDDEN, PLAIN_SAMPLING, SAMPLING, TAB_DAT
 from labelqueue.worker.runtime import Runtime
 
 READS = {
-    "guarded", "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
-    "annotated", "predicted",
+    "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
+    "annotated", "predicted", "guarded",
 }  # fmt: skip
 WRITES = {"update_project", "import_predictions", "create_prediction", "secure_webhooks", "save_tab"}
 
