@@ -128,13 +128,14 @@ def studio() -> Iterator[Studio]:
 
 
 @contextmanager
-def slow_server(drip: bytes = b"") -> Iterator[str]:
-    """Serve nothing: take every connection and stay silent, or send a byte of `drip` now and then, for ever."""
+def slow_server(drip: bytes = b"", at_once: int = 0) -> Iterator[str]:
+    """Serve nothing: take every connection and stay silent, or send so many bytes of `drip` and then one now and then."""
     listener, open_lines, done = socket.create_server(("127.0.0.1", 0), backlog=256), [], threading.Event()
 
     def send(line: socket.socket) -> None:
         with suppress(OSError):
-            for byte in drip:
+            line.sendall(drip[:at_once])
+            for byte in drip[at_once:]:
                 line.sendall(bytes([byte]))
                 if done.wait(0.5):
                     return
