@@ -129,7 +129,7 @@ def studio() -> Iterator[Studio]:
 
 @contextmanager
 def slow_server(drip: bytes = b"", at_once: int = 0) -> Iterator[str]:
-    """Serve nothing: take every connection and stay silent, or send so many bytes of `drip` and then one now and then."""
+    """Serve nothing: take every connection and stay silent, or send some bytes of `drip` and then one now and then."""
     listener, open_lines, done = socket.create_server(("127.0.0.1", 0), backlog=256), [], threading.Event()
 
     def send(line: socket.socket) -> None:
