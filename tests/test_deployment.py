@@ -19,7 +19,7 @@ from labelqueue.settings import DEPLOYMENT, Deployment
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ("web", "worker")
+OURS = ("web", "tending", "embedding")
 NOT_OURS = {"HF_HOME"}  # read by the model hub's client
 PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
@@ -55,7 +55,9 @@ def test_the_images_environment_is_made_of_known_settings():
 
 
 def test_the_commands_parse():
-    assert build_parser().parse_args(SERVICES["worker"]["command"]).command == "worker"
+    for kind in ("tending", "embedding"):
+        parsed = build_parser().parse_args(SERVICES[kind]["command"])
+        assert (parsed.command, parsed.kind) == ("worker", kind)
     entrypoint, command = json.loads(arguments("ENTRYPOINT")[0]), json.loads(arguments("CMD")[0])
     assert entrypoint == ["labelqueue"]
     assert build_parser().parse_args(command).command == "serve"

@@ -224,7 +224,13 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.hosts,
         "comma-separated hosts on private addresses that images may be fetched from",
     ),
-    Setting("LABELQUEUE_WORKERS", 1, "deployment", allowed.number(int, 1, 64), "worker processes that `serve` starts"),
+    Setting(
+        "LABELQUEUE_WORKERS",
+        1,
+        "deployment",
+        allowed.number(int, 1, 64),
+        "embedding workers that `serve` starts beside the tending one",
+    ),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
     Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )

@@ -114,4 +114,4 @@ def soon(project: Project) -> str:
     """Say when a wish will be fulfilled."""
     if alive(project.store) - alive(project.store, EMBEDDING):
         return "within seconds"
-    return "as soon as a worker tends (none does: start `labelqueue serve` or `labelqueue worker`)"
+    return "as soon as a worker runs that tends (none does: start `labelqueue serve` or `labelqueue worker`)"

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0  # seconds between the housekeeper's rounds
 RECLAIM_EVERY = 5.0
+GAP = 5.0  # between two signs of life of our own, after which those of others may have run out as well
 TEND_EVERY = 60.0
 
 
@@ -42,10 +43,13 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         """Work until `done` is set; a Redis that is away for a while is waited for."""
-        last_reclaim = 0.0
+        last_reclaim, last_beat = 0.0, time.monotonic()
         while True:
             try:
                 heartbeat(self._store, self._worker)
+                if time.monotonic() - last_beat > GAP:
+                    last_reclaim = time.monotonic()  # Redis was away: the others, too, have to say first that they live
+                last_beat = time.monotonic()
                 if self._leaving.is_set():
                     say_leaving(self._store, self._worker)
                 release_due(self._store)

@@ -31,9 +31,10 @@ def tend_job(key: str) -> str:
         project = Project.open(runtime.store, key)
     except ProjectError as error:  # forgotten between the request and this run
         return str(error)
-    if project.ref.origin != runtime.deployment.label_studio_url:
-        return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
     job_id, worker = (job.id, job.worker_name or "") if job else ("", "")
+    if project.ref.origin != runtime.deployment.label_studio_url:
+        drop_request(project, job_id)
+        return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
     with ProjectLock(project) as lock:
         if not lock.acquired:
             request_tend(project, delay=1.0)

@@ -35,7 +35,8 @@ STOP_TIMEOUT = 20.0  # seconds a child gets to finish the job at hand
 MAX_BACKOFF = 30.0
 WEB_THREADS = 8
 LOOK_EVERY = 2.0  # seconds between two looks at which workers live
-STALLED_AFTER = 30.0  # seconds without a sign of life, twice what a sign lasts; a worker starts within them
+STALLED_AFTER = 30.0  # seconds without a sign of life after the last one ran out
+STARTS_WITHIN = 120.0  # seconds until the first sign of life, on a busy machine
 REDIS_TIMEOUT = 2.0  # seconds
 
 
@@ -113,7 +114,8 @@ class Watch:
     def __init__(self, store: Redis, workers: Sequence[Child]) -> None:
         self._store, self._workers = store, workers
         self._last = 0.0
-        self._seen: dict[int, float] = {}  # process to when it was missed last, or was not yet
+        self._missed: dict[int, float] = {}  # process to since when it gives no sign
+        self._lived: set[int] = set()  # processes that gave one
 
     def look(self) -> None:
         """Look, if it is time to."""
@@ -128,15 +130,18 @@ class Watch:
             log.warning("nobody knows which workers live: %s", error)
             living, paused = set(), True
         if paused:
-            self._seen.clear()
+            self._missed.clear()
         for child in self._workers:
             pid = child.pid
+            patience = STALLED_AFTER if pid in self._lived else STARTS_WITHIN
             if not pid or pid in living:
-                self._seen.pop(pid, None)
-            elif now - self._seen.setdefault(pid, now) > STALLED_AFTER:
-                log.error("%s gave no sign of life for %.0f s and is started again", child.name, STALLED_AFTER)
+                self._lived.add(pid)
+                self._missed.pop(pid, None)
+            elif now - self._missed.setdefault(pid, now) > patience:
+                log.error("%s gave no sign of life for %.0f s and is started again", child.name, patience)
                 child.kill()
-                self._seen.pop(pid)
+                self._missed.pop(pid)
+                self._lived.discard(pid)
 
 
 def _check_port(host: str, port: int) -> None:

@@ -24,7 +24,7 @@ def test_every_wish_asks_a_worker_to_act_now(project, store):
 
 def test_answers_say_how_soon(project, store):
     living.heartbeat(store, "embedding-host-1-ab")
-    assert "as soon as a worker tends" in admin.retrain(project)
+    assert "as soon as a worker runs" in admin.retrain(project)
     living.heartbeat(store, "tending-host-2-cd")
     assert "within seconds" in admin.retrain(project)
     project.set(paused="sampling was changed")

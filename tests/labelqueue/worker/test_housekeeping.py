@@ -145,3 +145,30 @@ def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, pro
         if every:
             assert reclaims == []
     assert set(reclaims) == {project.key}
+
+
+def test_after_a_redis_that_was_away_the_others_have_time_to_say_that_they_live(
+    deployment, store, project, monkeypatch
+):
+    """Their signs ran out as well: nothing that they hold is taken back at once, and no image is blamed."""
+    monkeypatch.setattr(housekeeping, "BEAT", 0.01)
+    monkeypatch.setattr(housekeeping, "RECLAIM_EVERY", 0.3)
+    monkeypatch.setattr(housekeeping, "GAP", 0.3)
+    compared, beats, stall = [], [], []
+
+    def beat(*arguments):
+        if stall:
+            time.sleep(stall.pop())
+            beats.append(time.monotonic())
+
+    monkeypatch.setattr(housekeeping, "heartbeat", beat)
+    monkeypatch.setattr(housekeeping, "reclaim", lambda *_: compared.append(time.monotonic()))
+    housekeeper = Housekeeper(Runtime(deployment), "w1")
+    housekeeper.start()
+    until(lambda: compared)
+    stall.append(1.0)
+    until(lambda: beats and compared[-1] > beats[0])
+    housekeeper.done.set()
+    housekeeper.join(timeout=10)
+    after = next(at for at in compared if at > beats[0])
+    assert after - beats[0] >= 0.3

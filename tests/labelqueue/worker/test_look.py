@@ -74,8 +74,10 @@ def test_after_a_while_nothing_is_left(tend, project, store):
 
 def test_a_project_of_another_label_studio_is_left_alone(tend, project, redis_home):
     other = {"LABELQUEUE_HOME": str(redis_home), "LABEL_STUDIO_URL": "http://staging.test"}
+    project.store.set(project.name("queued"), "")
     assert "another Label Studio" in tend(settings=Deployment.from_environment(other))
     assert project.tasks() and project.get("gone_since") == ""
+    assert not project.store.exists(project.name("queued")), "nobody asks again and again"
 
 
 # -- a project at work

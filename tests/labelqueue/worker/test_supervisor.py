@@ -139,6 +139,7 @@ class TestWatch:
     def watched(self, store, monkeypatch):
         """Look until so many seconds have passed; return what was killed and started again."""
         monkeypatch.setattr(supervisor, "STALLED_AFTER", 0.3)
+        monkeypatch.setattr(supervisor, "STARTS_WITHIN", 0.3)
         monkeypatch.setattr(supervisor, "LOOK_EVERY", 0.05)
         children = [supervisor.Child(name, ["sleep", "60"]) for name in ("one", "two")]
         for one in children:
@@ -170,6 +171,12 @@ class TestWatch:
             two.keep_up()
             time.sleep(0.05)
         assert two.pid not in (0, watched.pids[1])
+
+    def test_one_that_only_starts_has_more_time(self, watched, store, monkeypatch):
+        monkeypatch.setattr(supervisor, "STARTS_WITHIN", 60.0)
+        assert watched(0.3, watched.pids[0]) == []
+        living.bury(store, f"tending-{os.uname().nodename}-{watched.pids[0]}-ab")
+        assert watched(0.8) == ["one"], "it had given a sign"
 
     def test_a_sign_of_another_machine_is_none(self, watched, store):
         def elsewhere():
