@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from types import FrameType
 from typing import Any
 
@@ -56,28 +57,35 @@ def run_worker(runtime: Runtime, kind: str) -> None:
     """
     install(runtime)
     name = name_worker(kind)
-    heartbeat(runtime.store, name)
-    if kind == TENDING:
-        for project in Project.all(runtime.store):
-            project.set(want_full="1")
-            request_tend(project)
-    elif kind == EMBEDDING:
-        forget_cards(runtime.store, runtime.deployment)
     housekeeper = Housekeeper(runtime, name)
-    housekeeper.start()
+    for number in (signal.SIGTERM, signal.SIGINT):  # RQ's loop has its own
+        signal.signal(number, _stop)
     try:
+        heartbeat(runtime.store, name)
+        if kind == TENDING:
+            for project in Project.all(runtime.store):
+                project.set(want_full="1")
+                request_tend(project)
+        elif kind == EMBEDDING:
+            forget_cards(runtime.store, runtime.deployment)
+        housekeeper.start()
         while not runtime.leaving.is_set():
             _work(runtime, kind, name)
             # RQ's loop ends when Redis breaks off in the middle of its bookkeeping. What was lost is taken back.
             if not runtime.leaving.is_set():
                 log.warning("worker %s was interrupted and goes on", name)
                 runtime.leaving.wait(AGAIN)
-    except StopRequested:  # told to stop between two loops
+    except StopRequested:  # told to stop before the loop, or between two
         return
     finally:
         housekeeper.done.set()
-        housekeeper.join(timeout=5)
+        if housekeeper.is_alive():
+            housekeeper.join(timeout=5)
         bury(runtime.store, name)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise StopRequested
 
 
 def _work(runtime: Runtime, kind: str, name: str) -> None:
