@@ -31,6 +31,7 @@ DOORS = {
     "rq": {
         "labelqueue.jobs.looks",
         "labelqueue.jobs.queues",
+        "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
         "labelqueue.worker.look",
         "labelqueue.worker.worker",

@@ -8,7 +8,9 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ..state import Project, text
+from rq.job import JobStatus
+
+from ..state import Project, Redis, text
 from .living import alive, is_leaving
 from .looks import request_tend
 from .queues import EMBED, is_on_its_way, queue
@@ -123,19 +125,29 @@ def reclaim(project: Project, living: Collection[str] | None = None) -> int:
         entry: dict[str, Any] = json.loads(raw)
         job_id, worker = text(raw_id), entry["worker"]
         living = alive(store) if living is None else living
-        if worker in living or (not worker and is_on_its_way(store, EMBED, job_id, living)):
+        if worker in living:
+            held = not _is_over(store, job_id)
+        else:
+            held = not worker and is_on_its_way(store, EMBED, job_id, living)
+        if held:
             continue
         if not store.hdel(project.name("inflight"), job_id):
             continue  # its worker just finished, or another one reclaims it
         suspects = finish(project, job_id)
-        if worker and is_leaving(store, worker):
-            suspects = set()
-        if worker:
+        if worker in living or (worker and is_leaving(store, worker)):
+            suspects = set()  # it lost Redis, or was told to stop
+        elif worker:
             log.warning("worker %s died while embedding %d images of %s", worker, len(entry["ids"]), project.key)
         taken += give_back(project, entry["ids"], "its worker died", suspects)
     if taken:
         enqueue_shards(project)
     return taken
+
+
+def _is_over(store: Redis, job_id: str) -> bool:
+    """Tell whether RQ has ended a job, or knows it no more."""
+    status = store.hget(f"rq:job:{job_id}", "status")
+    return status is None or text(status) in (JobStatus.FINISHED, JobStatus.FAILED)
 
 
 def give_back(project: Project, ids: Collection[int], why: str, suspects: Collection[int] = ()) -> int:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import EmbedderError, LabelQueueError
+from ..exceptions import EmbedderError, LabelQueueError, StoreError
 from ..images import Item, embed_stream
 from ..jobs import (
     at_work,
@@ -150,7 +151,7 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})
         _try_again(project, {task: (rows[task].uri, reason) for task, reason in result.transient})
-    warm_up(project.store, gathering.given & servers.keys())
+    warm_up(project.store, gathering.answered & servers.keys())
     for server, late in gathering.late.items():
         if server in gathering.reasons:
             _leave_alone(project, server, late, gathering.reasons[server])
@@ -167,7 +168,10 @@ def _read(runtime: Runtime, uri: str, task: int, until: float) -> bytes:
 def _marked(store: Redis, marks: str, item: Item) -> bytes:
     """Return an image's bytes, and mark that it is at work from here on."""
     data = item.load()
-    store.sadd(marks, str(item.id))
+    try:
+        store.sadd(marks, str(item.id))
+    except RedisError as error:  # else the image would be taken for a bad one
+        raise StoreError(f"Redis failed: {error}") from error
     return data
 
 

@@ -81,12 +81,12 @@ class Gathering:
     late : dict of str to list of int
         After iterating: servers that were too slow, or are to be left alone, with their images that were not read.
     reasons : dict of str to str
-        Why each server that was found too slow by this is: it was late with two images or more, or was slow lately,
-        and gave none.
+        Why each server that this found too slow is: it was late with two images or more, or was slow lately, and
+        answered nothing else.
     unread : list of int
         After iterating: images that nobody is to blame for; there was no time to begin them.
-    given : set of str
-        After iterating: servers that gave an image.
+    answered : set of str
+        After iterating: servers that gave an image, or said in time that they do not.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Gathering:
         self.late: dict[str, list[int]] = defaultdict(list)
         self.reasons: dict[str, str] = {}
         self.unread: list[int] = []
-        self.given: set[str] = set()
+        self.answered: set[str] = set()
         for one in wanted:
             if slow and one.server in slow:
                 self.late[one.server].append(one.id)
@@ -128,14 +128,13 @@ class Gathering:
             if isinstance(outcome, LateImageError):
                 self._overdue[one.id] = (one, str(outcome))
                 continue
-            if not isinstance(outcome, Exception):
-                self.given.add(one.server)
+            self.answered.add(one.server)
             yield _item(one, outcome)
         if self._stop():
             self.unread += [one.id for one, _ in (*self._running.values(), *self._overdue.values())]
         else:
             for one, _ in self._running.values():
-                self._overdue[one.id] = (one, f"{one.uri[:200]} took longer than {self._deadline:.0f} s")
+                self._overdue[one.id] = (one, f"{one.server} did not give it within {self._deadline:.0f} s")
             yield from self._judge()
         self.unread += [one.id for line in self._waiting.values() for one in line]
 
@@ -162,20 +161,20 @@ class Gathering:
             self._done.put((one, error))
 
     def _doubtful(self, server: str) -> bool:
-        """Tell whether a server has given nothing and keeps us waiting."""
-        if server in self.given:
+        """Tell whether a server has answered nothing yet and keeps us waiting."""
+        if server in self.answered:
             return False
         since = [begun for one, begun in self._running.values() if one.server == server]
         late = any(one.server == server for one, _ in self._overdue.values())
         return late or bool(since and time.monotonic() - min(since) > PATIENCE)
 
     def _judge(self) -> Iterator[Item]:
-        """Decide whose fault late images are: the server's, when it gave none at all, or their own."""
+        """Decide whose fault late images are: the server's, when it answered nothing else, or their own."""
         overdue: dict[str, list[tuple[Wanted, str]]] = defaultdict(list)
         for one, why in self._overdue.values():
             overdue[one.server].append((one, why))
         for server, those in overdue.items():
-            if server and server not in self.given and (len(those) > 1 or self._suspicious(server)):
+            if server and server not in self.answered and (len(those) > 1 or self._suspicious(server)):
                 self.reasons[server] = those[0][1]
                 self.late[server] += [one.id for one, _ in those]
                 self.late[server] += [one.id for one in self._waiting.pop(server, ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ from rq import SimpleWorker
 from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, request_tend
+from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, request_tend, say_leaving
 from ..state import Project
 from .housekeeping import Housekeeper
 from .models import forget_cards
@@ -56,44 +57,46 @@ def run_worker(runtime: Runtime, kind: str) -> None:
         Which queues it serves, see `jobs.queues`.
     """
     install(runtime)
-    name = name_worker(kind)
-    housekeeper = Housekeeper(runtime, name)
     for number in (signal.SIGTERM, signal.SIGINT):  # RQ's loop has its own
         signal.signal(number, _stop)
     try:
-        heartbeat(runtime.store, name)
         if kind == TENDING:
             for project in Project.all(runtime.store):
                 project.set(want_full="1")
                 request_tend(project)
         elif kind == EMBEDDING:
             forget_cards(runtime.store, runtime.deployment)
-        housekeeper.start()
         while not runtime.leaving.is_set():
-            _work(runtime, kind, name)
-            # RQ's loop ends when Redis breaks off in the middle of its bookkeeping. What was lost is taken back.
+            _work(runtime, kind)
             if not runtime.leaving.is_set():
-                log.warning("worker %s was interrupted and goes on", name)
                 runtime.leaving.wait(AGAIN)
-    except StopRequested:  # told to stop before the loop, or between two
+    except StopRequested:  # told to stop before a loop, or between two
         return
-    finally:
-        housekeeper.done.set()
-        if housekeeper.is_alive():
-            housekeeper.join(timeout=5)
-        bury(runtime.store, name)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise StopRequested
 
 
-def _work(runtime: Runtime, kind: str, name: str) -> None:
-    """Work on jobs until told to stop, or until Redis breaks off."""
+def _work(runtime: Runtime, kind: str) -> None:
+    """Work on jobs until told to stop, or until Redis breaks off amid RQ's bookkeeping, which ends its loop.
+
+    Each loop has a name of its own: what the one before left behind is taken back as from a worker that is gone.
+    """
+    store, name = runtime.store, name_worker(kind)
+    housekeeper = Housekeeper(runtime, name)
     try:
-        runtime.store.delete(f"rq:worker:{name}")  # a loop that was interrupted could not say that it ended
-        queues = job_queues(runtime.store, kind)
-        worker = Worker(queues, name=name, connection=runtime.store, serializer=JSONSerializer, runtime=runtime)
+        heartbeat(store, name)
+        housekeeper.start()
+        queues = job_queues(store, kind)
+        worker = Worker(queues, name=name, connection=store, serializer=JSONSerializer, runtime=runtime)
         worker.work(with_scheduler=False, logging_level="WARNING")
     except RedisError as error:
         log.warning("worker %s lost Redis: %s", name, error)
+    finally:
+        housekeeper.done.set()
+        if housekeeper.is_alive():
+            housekeeper.join(timeout=5)
+        with suppress(RedisError):
+            say_leaving(store, name)  # no image is to blame for this end
+            bury(store, name)

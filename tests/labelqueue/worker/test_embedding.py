@@ -4,11 +4,12 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue import jobs
 from labelqueue.block import Block, source_hash
-from labelqueue.exceptions import EmbedderError
-from labelqueue.images.pipeline import Embedded
+from labelqueue.exceptions import EmbedderError, StoreError
+from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.project import TaskRow
@@ -158,3 +159,14 @@ def test_a_look_is_asked_for_with_the_first_rows_the_last_ones_and_each_doubling
         embedding.embed_job(project.key, shard)
         asked.append(project.store.llen("rq:queue:tend"))
     assert asked == [1, 0, 1, 0, 1, 0]
+
+
+def test_a_redis_that_breaks_off_while_an_image_is_marked_makes_no_bad_image(project, store, monkeypatch):
+    def away(*arguments):
+        raise RedisConnectionError("away")
+
+    item = Item(1, "/1.jpg", lambda: b"data")
+    assert embedding._marked(store, "marks", item) == b"data" and store.smembers("marks") == {b"1"}
+    monkeypatch.setattr(store, "sadd", away)
+    with pytest.raises(StoreError, match="away"):
+        embedding._marked(store, "marks", item)

@@ -82,7 +82,7 @@ def gather(monkeypatch):
 
 def test_every_image_comes_and_no_server_is_asked_for_too_many_at_once(gather):
     came, found = gather(["a"] * 30 + ["b"] * 3, {"a": lambda task: time.sleep(0.005) or b"a"}, deadline=5)
-    assert set(came.values()) == {b"a", b"image"} and found.given == {"a", "b"}
+    assert set(came.values()) == {b"a", b"image"} and found.answered == {"a", "b"}
     assert (found.late, found.unread) == ({}, []) and found.most["a"] <= gathering.PER_SERVER
 
 
@@ -104,7 +104,7 @@ def test_a_silent_server_costs_its_own_images_only(gather, how):
 
 def test_images_that_no_time_was_left_for_are_nobodys_fault(gather):
     came, found = gather(["a"] * 40, {"a": lambda task: time.sleep(0.1) or b"a"}, deadline=0.35)
-    assert found.given == {"a"} and not found.reasons
+    assert found.answered == {"a"} and not found.reasons
     late = [error for error in came.values() if isinstance(error, LateImageError)]
     assert len(found.unread) > 20 and len(late) <= gathering.PER_SERVER, "those at work then have one try less"
 
@@ -119,6 +119,12 @@ def test_a_single_late_image_says_nothing_of_a_server_unless_it_was_slow_before(
     assert isinstance(came[0], LateImageError) and not found.reasons
     came, found = gather(["a"], {"a": "times out"}, suspicious=lambda server: server == "a")
     assert came == {} and found.late == {"a": [0]} and found.reasons == {"a": "0 took too long"}
+
+
+def test_a_server_that_says_no_is_not_a_slow_one(gather):
+    how = {"a": lambda task: ImageError("404") if task else "hangs"}
+    came, found = gather(["a"] * 8, how)
+    assert len(came) == 8 and not found.late and "did not give it within" in str(came[0])
 
 
 def test_a_server_that_is_left_alone_is_not_asked_at_all(gather):
