@@ -35,7 +35,7 @@ TIMEOUT = 900  # seconds; the first shard may have to wait for the model's weigh
 # Workers that may end while they decode or embed an image before it goes alone, and then, while it is the only one,
 # before it goes. A worker may be killed from outside at any moment, and the image of that moment is innocent: one at a
 # time, such a moment hits the same image three times in a row by next to no chance.
-LONELY_AFTER, LONELY_DEATHS = 2, 3
+LONELY_AFTER, LONELY_DEATHS = 2, 3  # the first for failures of its server, too
 QUARANTINE_AFTER = LONELY_AFTER + LONELY_DEATHS
 LAST = 2**40  # added to the place of images that a worker died on: they come after all others
 
@@ -48,8 +48,11 @@ def enqueue_shards(project: Project) -> int:
         if not popped:
             break
         ids = [int(raw) for raw, _ in popped]
-        deaths = store.hmget(project.name("deaths"), [str(task) for task in ids])
-        lonely = [task for task, n in zip(ids, deaths, strict=True) if n is not None and int(n) >= LONELY_AFTER]
+        names = [str(task) for task in ids]
+        deaths, tries = (store.hmget(project.name(counts), names) for counts in ("deaths", "tries"))
+        # An image that did not come in time among others has more of it alone.
+        troubles = [max(int(a or 0), int(b or 0)) for a, b in zip(deaths, tries, strict=True)]
+        lonely = [task for task, n in zip(ids, troubles, strict=True) if n >= LONELY_AFTER]
         together = [task for task in ids if task not in lonely]
         for shard in ([together] if together else []) + [[task] for task in lonely]:
             _enqueue_shard(project, shard)

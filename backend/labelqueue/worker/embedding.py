@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
 FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
+ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
 
 def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
             for task, row in sorted(rows.items())
             if row.uri
         ],
-        deadline=FETCH_DEADLINE,
+        deadline=FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE,
         slow={server: why for server, (until, why) in servers.items() if until > now},
         suspicious=lambda server: server in servers,
         stop=runtime.leaving.is_set,
@@ -146,7 +147,10 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     items = (replace(item, load=partial(_marked, project.store, marks, item)) for item in gathering)
     for result in embed_stream(model, items, **parameters):
         cache.put(result.block)
-        project.forgive(result.block.ids.tolist())
+        embedded = result.block.ids.tolist()
+        project.forgive(embedded)
+        if embedded:
+            project.store.srem(marks, *embedded)
         done += len(result.block.ids)
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})

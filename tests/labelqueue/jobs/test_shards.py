@@ -138,6 +138,13 @@ def test_an_image_that_kills_workers_goes_alone_and_then_goes(project, store):
     assert died == [32, 32, 1, 1, 1]
 
 
+def test_an_image_that_did_not_come_twice_goes_alone(project):
+    wait_for(project, [1, 2, 3])
+    project.store.hset(project.name("tries"), mapping={"2": "2", "3": "1"})
+    shards.enqueue_shards(project)
+    assert sorted(entries(project).values()) == [[1, 3], [2]]
+
+
 def test_deaths_among_others_never_quarantine(project, kill):
     wait_for(project, [1, 2])
     for _ in range(20):

@@ -120,6 +120,18 @@ def test_what_is_embedded_is_not_embedded_again_and_a_replaced_image_is(project,
     assert project.get("arrivals") == "3"
 
 
+def test_what_is_embedded_is_at_work_no_more(project, embed):
+    marked = []
+    put = embed.cache.put
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(embed.cache), "put",
+            lambda cache, block: (marked.append(project.store.smembers(project.name("at_work", ""))), put(block)),
+        )  # fmt: skip
+        embed({1: "/1.jpg"})
+    assert len(marked) == 1 and not project.store.exists(project.name("at_work", ""))
+
+
 def test_an_image_that_was_replaced_while_it_was_embedded_is_embedded_anew(project, embed):
     embed({1: "/old.jpg"})
     project.put_tasks({1: TaskRow("/new.jpg", UNLABELED)})  # as if meanwhile
