@@ -103,6 +103,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
             open_cache=partial(runtime.cache, project),
         )
         outcome = act_on(snapshot, project, publisher)
+    lock.check()  # whoever took over may still have to act on these events
     journal.clear(mark)
     project.set(error="")
     return outcome
