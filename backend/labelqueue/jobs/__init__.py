@@ -8,14 +8,15 @@ from .looks import begin_look, drop_request, end_look, look_again, release_due, 
 from .queues import EMBEDDING, KINDS, PAGE, TENDING, is_on_its_way, job_queues, queue
 from .servers import cool_down, slow_servers, warm_up
 from .shards import (
-    at_work,
     claim,
     enqueue_shards,
     finish,
     give_back,
     held_back,
     in_flight,
+    mark,
     reclaim,
+    unmark,
     wait_until,
 )
 
@@ -25,7 +26,6 @@ __all__ = [
     "PAGE",
     "TENDING",
     "alive",
-    "at_work",
     "begin_look",
     "bury",
     "claim",
@@ -42,6 +42,7 @@ __all__ = [
     "job_queues",
     "living_here",
     "look_again",
+    "mark",
     "name_worker",
     "queue",
     "reclaim",
@@ -49,6 +50,7 @@ __all__ = [
     "request_tend",
     "say_leaving",
     "slow_servers",
+    "unmark",
     "wait_until",
     "warm_up",
 ]

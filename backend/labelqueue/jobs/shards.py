@@ -23,7 +23,9 @@ __all__ = [
     "give_back",
     "held_back",
     "in_flight",
+    "mark",
     "reclaim",
+    "unmark",
     "wait_until",
 ]
 
@@ -83,6 +85,20 @@ def claim(project: Project, job_id: str, worker: str) -> None:
 def at_work(project: Project, job_id: str) -> str:
     """Return the key of the set of a shard's images that are being decoded or embedded right now."""
     return project.name("at_work", job_id)
+
+
+def mark(project: Project, job_id: str, task: int) -> None:
+    """Write down that an image is being decoded, and embedded then: if the worker ends now, it may be why."""
+    with project.store.pipeline(transaction=False) as pipe:
+        pipe.sadd(at_work(project, job_id), str(task))
+        pipe.expire(at_work(project, job_id), 2 * TIMEOUT)
+        pipe.execute()
+
+
+def unmark(project: Project, job_id: str, tasks: Collection[int]) -> None:
+    """Write down that images are embedded and stored."""
+    if tasks:
+        project.store.srem(at_work(project, job_id), *map(str, tasks))
 
 
 def finish(project: Project, job_id: str) -> set[int]:

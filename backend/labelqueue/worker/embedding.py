@@ -15,19 +15,20 @@ from ..block import source_hash
 from ..exceptions import EmbedderError, LabelQueueError, StoreError
 from ..images import Item, embed_stream
 from ..jobs import (
-    at_work,
     claim,
     cool_down,
     enqueue_shards,
     finish,
     give_back,
+    mark,
     request_tend,
     slow_servers,
+    unmark,
     wait_until,
     warm_up,
 )
 from ..labels import Target
-from ..state import Project, Redis
+from ..state import Project
 from .gathering import Gathering, Wanted, server_of
 from .runtime import Runtime, current
 
@@ -143,14 +144,13 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
         suspicious=lambda server: server in servers,
         stop=runtime.leaving.is_set,
     )
-    marks, done = at_work(project, job_id), 0
-    items = (replace(item, load=partial(_marked, project.store, marks, item)) for item in gathering)
+    done = 0
+    items = (replace(item, load=partial(_marked, project, job_id, item)) for item in gathering)
     for result in embed_stream(model, items, **parameters):
         cache.put(result.block)
         embedded = result.block.ids.tolist()
         project.forgive(embedded)
-        if embedded:
-            project.store.srem(marks, *embedded)
+        unmark(project, job_id, embedded)
         done += len(result.block.ids)
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})
@@ -169,11 +169,11 @@ def _read(runtime: Runtime, uri: str, task: int, until: float) -> bytes:
     return runtime.fetcher.read(uri, task, until=until)
 
 
-def _marked(store: Redis, marks: str, item: Item) -> bytes:
+def _marked(project: Project, job_id: str, item: Item) -> bytes:
     """Return an image's bytes, and mark that it is at work from here on."""
     data = item.load()
     try:
-        store.sadd(marks, str(item.id))
+        mark(project, job_id, item.id)
     except RedisError as error:  # else the image would be taken for a bad one
         raise StoreError(f"Redis failed: {error}") from error
     return data

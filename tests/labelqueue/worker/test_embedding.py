@@ -36,7 +36,7 @@ def shard(project, deployment, monkeypatch):
 @pytest.mark.parametrize(("error", "blamed"), [(RuntimeError("out of memory"), True), (EmbedderError("none"), False)])
 def test_a_failed_shard_waits_again(project, shard, monkeypatch, error, blamed):
     def fail(runtime, project, ids, job_id):
-        project.store.sadd(jobs.at_work(project, job_id), "2")
+        project.store.sadd(shards.at_work(project, job_id), "2")
         raise error
 
     monkeypatch.setattr(embedding, "embed_shard", fail)
@@ -178,7 +178,8 @@ def test_a_redis_that_breaks_off_while_an_image_is_marked_makes_no_bad_image(pro
         raise RedisConnectionError("away")
 
     item = Item(1, "/1.jpg", lambda: b"data")
-    assert embedding._marked(store, "marks", item) == b"data" and store.smembers("marks") == {b"1"}
-    monkeypatch.setattr(store, "sadd", away)
+    assert embedding._marked(project, "j", item) == b"data"
+    assert store.smembers(shards.at_work(project, "j")) == {b"1"} and store.ttl(shards.at_work(project, "j")) > 900
+    monkeypatch.setattr(embedding, "mark", away)
     with pytest.raises(StoreError, match="away"):
-        embedding._marked(store, "marks", item)
+        embedding._marked(project, "j", item)
