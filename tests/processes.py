@@ -24,7 +24,7 @@ from labelqueue.state.redis_server import find_server
 WORKER = "import sys; from labelqueue.cli import main; sys.exit(main(['worker', *sys.argv[1:]]))"
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 240.0, what: str = "") -> Any:
     """Return what `condition` returns as soon as it is true; fail when it never is."""
     end = time.monotonic() + seconds
     while not (found := condition()):

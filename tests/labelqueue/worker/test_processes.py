@@ -82,12 +82,12 @@ def test_a_tending_worker_loads_no_torch(environ, store, label_studio):
     project = label_studio.add(store, 1, [f"/data/upload/1/{i}.jpg" for i in range(12)])
     project.put_settings({"trials": 1}, "a test")
     with Worker(environ, "embedding") as embedding, Worker(environ, "tending", code=code) as tending:
-        until(lambda: embedded(project) == 12 and Orders(project).live(), 90, "an order")
+        until(lambda: embedded(project) == 12 and Orders(project).live(), 240, "an order")
         for task in range(1000, 1006):
             label_studio.label(1, task, "cat" if task % 2 else "dog")
         project.set(retrain_wanted=str(time.time()))
         request_tend(project)
-        until(lambda: project.get("retrain_wanted") == "", 30, "a training")
+        until(lambda: project.get("retrain_wanted") == "", 240, "a training")
         tending.signal(signal.SIGTERM)
         assert tending.process.wait(timeout=20) == 0
         assert "heavy: []" in tending.log.read_text()
@@ -103,12 +103,12 @@ def test_silent_images_of_one_project_hold_up_nobody_elses(environ, store, label
         one = label_studio.add(store, 1, [f"{silent}/{i}.jpg" for i in range(32)])
         other = label_studio.add(store, 2, [f"/data/upload/2/{i}.jpg" for i in range(20)])
         request_tend(one)
-        until(lambda: store.keys(one.name("inflight")) and not store.llen("rq:queue:embed"), 30, "the silent shard")
+        until(lambda: store.keys(one.name("inflight")) and not store.llen("rq:queue:embed"), 240, "the silent shard")
         label_studio.label(2, 2003, "cat")
         Journal(other).append(Event("ANNOTATION_CREATED", (2003,), (1,), (2003,)))
         request_tend(other)
         until(lambda: not len(Journal(other)) and other.get("watermark"), 20, "the labels of the other project")
-        until(lambda: arrived(other) == 20, 30, "the images of the other project")
+        until(lambda: arrived(other) == 20, 240, "the images of the other project")
         assert list(slow_servers(store)) == [silent.removeprefix("http://")]
         until(lambda: not in_flight(one), 10)
         assert one.quarantined() == {} and store.hlen(one.name("tries")) == 0
@@ -125,8 +125,8 @@ def test_of_a_mixed_shard_only_the_slow_servers_images_are_late(environ, store, 
             server = (silent, drips, trickles, "/data/upload")[i % 4]
             task["data"]["image"] = f"{server}/{i}.jpg"
         with Worker(environ, "embedding"), Worker(environ, "tending"):
-            until(lambda: arrived(project) == 8, 60, "the others")
-            until(lambda: store.zcard(project.name("late")) == 24, 30, "those of the slow servers")
+            until(lambda: arrived(project) == 8, 240, "the others")
+            until(lambda: store.zcard(project.name("late")) == 24, 240, "those of the slow servers")
         assert slow_servers(store).keys() == {url.removeprefix("http://") for url in (silent, drips, trickles)}
         assert project.quarantined() == {} and store.hlen(project.name("tries")) == 0
 
@@ -153,7 +153,7 @@ def test_kills_at_random_moments_quarantine_nothing_and_there_is_progress(enviro
             forget_life(store)
             progress.append(arrived(project))
             worker.again()
-        until(lambda: arrived(project) >= 500, 120, "all of them")
+        until(lambda: arrived(project) >= 500, 240, "all of them")
         assert embedded(project) == 500
     assert project.quarantined() == {} and progress == sorted(progress)
 
@@ -173,12 +173,12 @@ def test_an_image_that_kills_its_worker_is_found_and_alone(environ, store, label
     label_studio.files["/data/upload/1/7.jpg"] = b"deadly"
     with Worker(environ, "tending"), Worker(environ, "embedding", code=code) as worker:
         while not project.quarantined():
-            until(lambda: project.quarantined() or worker.process.poll() is not None, 60, "a death")
+            until(lambda: project.quarantined() or worker.process.poll() is not None, 240, "a death")
             if worker.process.poll() is not None:
                 forget_life(store)
                 deaths += 1
                 worker.again()
-        until(lambda: arrived(project) == 39, 60, "the others")
+        until(lambda: arrived(project) == 39, 240, "the others")
     assert list(project.quarantined()) == [1007] and deaths == 5
     assert "3 times while it was alone" in project.quarantined()[1007][1]
 
@@ -210,9 +210,9 @@ class TestALookThatStalls:
         project.put_settings({"trials": 1}, "a test")
         stalled = []
         with Worker(environ, "embedding"), Worker(environ, "tending") as worker:
-            until(lambda: arrived(project) == 12, 90)
-            until(lambda: Orders(project).live(), 30)
-            until(lambda: not store.exists(project.name("tending")) and not store.llen("rq:queue:tend"), 30)
+            until(lambda: arrived(project) == 12, 240)
+            until(lambda: Orders(project).live(), 240)
+            until(lambda: not store.exists(project.name("tending")) and not store.llen("rq:queue:tend"), 240)
 
             def stall(method, path):
                 if method == "GET" and path.startswith(at) and not stalled:
@@ -222,7 +222,7 @@ class TestALookThatStalls:
             label_studio.before = stall
             project.set(retrain_wanted=str(time.time()))
             request_tend(project)
-            until(lambda: stalled, 30, "a stall")
+            until(lambda: stalled, 240, "a stall")
             store.set(project.name("lock"), "another's", ex=60)  # as when it expired
             del label_studio.writes[stalled[0] :]
             time.sleep(0.5)
