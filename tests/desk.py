@@ -10,6 +10,7 @@ import numpy as np
 from conftest import CONFIG
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
+from labelqueue.labelstudio.client import Hooks
 from labelqueue.state.campaigns import load_campaign
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
@@ -48,7 +49,7 @@ class Server:
         return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
 
     def secure_webhooks(self, *arguments, skipped=None):
-        return 1
+        return Hooks(1, 0)
 
     def model_versions(self, project):
         return []

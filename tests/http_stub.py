@@ -13,6 +13,7 @@ def serving(answer):
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms for the acknowledgement of its headers
 
         def _any(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -53,12 +53,17 @@ class LabelStudioError(LabelQueueError):
         HTTP status of the answer; None when there was no answer.
     timed_out : bool
         Whether it connected, or tried to, and waited too long.
+    unanswered : bool
+        Whether there was no answer at all.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, timed_out: bool = False) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, timed_out: bool = False, unanswered: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.timed_out = timed_out
+        self.unanswered = unanswered
 
 
 class CredentialError(LabelStudioError):
@@ -66,7 +71,15 @@ class CredentialError(LabelStudioError):
 
 
 class NotFoundError(LabelStudioError):
-    """The project, task or prediction does not exist in Label Studio (any more)."""
+    """The project, task or prediction does not exist in Label Studio (any more).
+
+    Attributes
+    ----------
+    proven : bool
+        Whether the answer has the form of Label Studio's own; else it may be a proxy's.
+    """
+
+    proven = False
 
 
 class EmbedderError(LabelQueueError):

@@ -3,8 +3,8 @@
 Imports only leaves.
 """
 
-from .client import LabelStudio
+from .client import Hooks, LabelStudio
 from .records import Skipped, TaskRecord
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]
+__all__ = ["Hooks", "LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import requests
@@ -14,12 +15,20 @@ from ..exceptions import LabelStudioError, NotFoundError
 from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio"]
+__all__ = ["Hooks", "LabelStudio"]
 
 PAGE = 1000
+PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
+
+
+class Hooks(NamedTuple):
+    """A project's webhooks that call us: how many there are, and how many were off and were switched on."""
+
+    ours: int
+    revived: int
 
 
 class LabelStudio:
@@ -61,6 +70,30 @@ class LabelStudio:
     def project(self, project: int) -> Json:
         """Return one project."""
         return one_object(self._json("GET", f"/api/projects/{project}"), "project", id=int, label_config=str)
+
+    def projects(self) -> list[Json]:
+        """Return every project that our key may see, each with its id and time of creation.
+
+        Raises
+        ------
+        LabelStudioError
+            If the list is not complete, for whatever reason: what is missing in it proves something.
+        """
+        found: dict[int, Json] = {}
+        total = 0
+        for page in itertools.count(1):
+            path = f"/api/projects?include=id,created_at&page_size={PROJECTS}&page={page}"
+            answer = one_object(self._json("GET", path), "list of projects", count=int, results=list)
+            rows = {row["id"]: row for row in (one_object(row, "project", id=int) for row in answer["results"])}
+            before, total = len(found), answer["count"] if page == 1 else total
+            found |= rows
+            if answer["count"] != total:  # pages shift: one may have been missed
+                raise LabelStudioError(f"Label Studio's list of projects changed while page {page} of it was read")
+            if len(found) == total:
+                break
+            if len(found) == before or len(found) > total:
+                raise LabelStudioError(f"Label Studio lists {len(found)} projects and says that there are {total}")
+        return list(found.values())
 
     def model_versions(self, project: int) -> list[str]:
         """Return the versions of the predictions that the project has."""
@@ -244,19 +277,24 @@ class LabelStudio:
 
     def secure_webhooks(
         self, project: int, backend_url: str, headers: dict[str, str], *, skipped: Skipped | None = None
-    ) -> int:
-        """Give our webhooks of a project these headers; return how many of ours exist there."""
-        ours = 0
+    ) -> Hooks:
+        """Give our webhooks of a project these headers, and switch on those that are off."""
+        ours = revived = 0
         hooks = objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
         for hook in hooks:
             if hook["url"].rstrip("/") != f"{backend_url.rstrip('/')}/webhook":
                 continue
             ours += 1
             before: Json = hook["headers"] if isinstance(hook.get("headers"), dict) else {}
+            change: Json = {}
             if any(before.get(key) != value for key, value in headers.items()):
-                merged = {**before, **headers}
-                self._json("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": merged})
-        return ours
+                change["headers"] = {**before, **headers}
+            if hook.get("is_active") is False:
+                change["is_active"] = True
+                revived += 1
+            if change:
+                self._json("PATCH", f"/api/webhooks/{hook['id']}/", json=change)
+        return Hooks(ours, revived)
 
     def save_tab(self, project: int, title: str, data: Json, *, skipped: Skipped | None = None) -> int:
         """Create or update the Data Manager tab of this title; return its id."""

@@ -143,6 +143,7 @@ class LabelStudioSession:
         if answer.status_code < 400:
             return answer
         what = f"{method} {path}: {answer.status_code} {said(answer.content)}".rstrip()
+        own = _is_own(answer.content)
         answer.close()
         if answer.status_code == 401:
             raise CredentialError(
@@ -151,7 +152,10 @@ class LabelStudioSession:
                 status=401,
             )
         kind = NotFoundError if answer.status_code == 404 else LabelStudioError
-        raise kind(f"Label Studio at {self.origin} refused {what}", status=answer.status_code)
+        error = kind(f"Label Studio at {self.origin} refused {what}", status=answer.status_code)
+        if isinstance(error, NotFoundError):
+            error.proven = own
+        raise error
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """Send a request as `request` does and return the JSON of its answer, None for an empty one.
@@ -204,4 +208,14 @@ class LabelStudioSession:
             raise LabelStudioError(
                 f"Label Studio does not answer at {self.origin}{path}: {error}",
                 timed_out=isinstance(error, requests.Timeout),
+                unanswered=True,
             ) from error
+
+
+def _is_own(content: bytes) -> bool:
+    """Tell whether a refusal has the form of Label Studio's API, which says why in `detail`."""
+    try:
+        found = parsed(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("detail"), str)

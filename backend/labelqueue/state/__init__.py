@@ -10,14 +10,25 @@ from .label_book import LabelBook
 from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
-from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
+from .project import (
+    FORGOTTEN,
+    LIVE_VERSION,
+    NOT_CONNECTED,
+    PER_TASK,
+    SECRET_HEADER,
+    Project,
+    ProjectRef,
+    TaskRow,
+)
 from .redis_connection import Redis, connect, text
 from .redis_server import EmbeddedRedis, socket_path
 from .snapshots import TaskColumns, read_columns, take_snapshot
 
 __all__ = [
+    "FORGOTTEN",
     "LIVE_VERSION",
     "NOT_CONNECTED",
+    "PER_TASK",
     "SECRET_HEADER",
     "EmbeddedRedis",
     "Event",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,18 @@ from ..records import known_fields
 from .redis_connection import Redis, text
 from .setting_choices import Choice, ProjectSettings
 
-__all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
+__all__ = [
+    "FORGOTTEN",
+    "LIVE_VERSION",
+    "NOT_CONNECTED",
+    "PER_TASK",
+    "SECRET_HEADER",
+    "Project",
+    "ProjectRef",
+    "TaskRow",
+]
+
+log = logging.getLogger(__name__)
 
 # What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
 # prediction of one version would upset the order.
@@ -25,6 +37,10 @@ LIVE_VERSION = "labelqueue live"
 NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
+PER_TASK = ("quarantine", "deaths", "tries")  # hashes beside the tasks that have a field for some of them
+# What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
+# key, or `key:generation` for embeddings.
+FORGOTTEN = "lq:forgotten"
 
 _SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
 
@@ -49,8 +65,11 @@ class ProjectRef:
 
     @classmethod
     def load(cls, raw: bytes | str) -> ProjectRef:
-        """Parse the JSON form stored in Redis."""
-        return cls(**known_fields(cls, json.loads(raw)))
+        """Parse the JSON form stored in Redis; raises ProjectError when it is none that is known here."""
+        try:
+            return cls(**known_fields(cls, json.loads(raw)))
+        except (ValueError, TypeError) as error:
+            raise ProjectError(f"what is known of a project cannot be read ({error}): connect it again") from error
 
     @property
     def key(self) -> str:
@@ -161,30 +180,48 @@ class Project:
 
     @classmethod
     def all(cls, store: Redis) -> list[Project]:
-        """Return every registered project."""
-        return [cls(store, ProjectRef.load(raw)) for raw in store.hvals("lq:projects")]
+        """Return every registered project; one whose row cannot be read is registered again by its next event."""
+        found = []
+        for key, raw in store.hgetall("lq:projects").items():
+            try:
+                found.append(cls(store, ProjectRef.load(raw)))
+            except ProjectError as error:
+                log.warning("project %s is passed over: %s", text(key), error)
+        return found
 
     def register(self, **info: str) -> bool:
         """Remember the project with these facts; return True when it is new here."""
         row = json.dumps({"origin": self.ref.origin, "id": self.ref.id, "created": self.ref.created})
-        new = bool(self.store.hset("lq:projects", self.key, row))
+        with self.store.pipeline(transaction=True) as pipe:
+            pipe.hset("lq:projects", self.key, row)
+            pipe.zrem(FORGOTTEN, self.key)
+            new = bool(pipe.execute()[0])
         if info:
             self.set(**info)
         self.store.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
         return new
 
     def forget(self) -> None:
-        """Drop everything kept of this project (it was deleted in Label Studio)."""
-        self.store.hdel("lq:projects", self.key)
+        """Drop everything kept of this project in Redis; each machine removes its own files when it next tidies up.
+
+        A job that runs meanwhile may still write; that is removed at its end, or by housekeeping.
+        """
+        with self.store.pipeline(transaction=True) as pipe:
+            pipe.hdel("lq:projects", self.key)
+            pipe.zadd(FORGOTTEN, {self.key: time.time()})
+            pipe.zrem("lq:delayed", self.key)
+            pipe.execute()
         self.drop("*")
 
-    def drop(self, *names: str) -> None:
-        """Drop parts of what is kept; a name that ends with ``*`` stands for all that begin so."""
+    def drop(self, *names: str) -> int:
+        """Drop parts of what is kept, and return how many keys that were; a name that ends with ``*`` stands for all
+        that begin so."""
+        dropped = 0
         for name in names:
             key = self.name(name)
             found = list(self.store.scan_iter(match=key, count=1000)) if name.endswith("*") else [key]
-            if found:
-                self.store.delete(*found)
+            dropped += int(self.store.unlink(*found)) if found else 0
+        return dropped
 
     # -- facts
 
@@ -270,8 +307,8 @@ class Project:
         """Forget deleted tasks."""
         fields = [str(task) for task in ids]
         if fields:
-            self.store.hdel(self.name("tasks"), *fields)
-            self.store.hdel(self.name("quarantine"), *fields)
+            for name in ("tasks", *PER_TASK):
+                self.store.hdel(self.name(name), *fields)
             self.store.zrem(self.name("pending"), *fields)
 
     # -- people

@@ -15,7 +15,7 @@ from ..records import known_fields
 from ..settings import PROJECT, parse_project_settings
 from .redis_connection import Redis, text
 
-__all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings"]
+__all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings", "is_readable"]
 
 EXTRA_PARAMS = "extra params"
 
@@ -146,6 +146,15 @@ class ProjectSettings:
 
         # The client's types do not know that the callable's value is returned.
         return self._store.transaction(write, self._key, self._seen, value_from_callable=True)  # type: ignore
+
+
+def is_readable(name: str, raw: bytes | str) -> bool:
+    """Tell whether a stored choice is one that could be made here, or of a setting that is not known here."""
+    try:
+        row = json.loads(raw)
+        return name not in PROJECT or bool(parse_project_settings({name: row["value"]}))
+    except (ValueError, TypeError, KeyError, SettingError):
+        return False
 
 
 def _load(raws: Mapping[Any, Any]) -> dict[str, Choice]:

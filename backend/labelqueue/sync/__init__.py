@@ -3,8 +3,9 @@
 Imports `jobs`, `state`, `labelstudio` and what is below; every write is preceded by a look at the project's lock.
 """
 
-from .connecting import connected, find_remote, secure_webhook
+from .connecting import connected, secure_webhook
 from .execution import RefillError, carry_out
+from .presence import find_remote, noting_absence
 from .publishing import Publisher
 from .reading import read_project
 from .steering import steer
@@ -15,6 +16,7 @@ __all__ = [
     "carry_out",
     "connected",
     "find_remote",
+    "noting_absence",
     "read_project",
     "secure_webhook",
     "steer",

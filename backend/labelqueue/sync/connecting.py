@@ -1,4 +1,4 @@
-"""What ties a project in Label Studio to this backend: it exists there, it names us as its ML backend, it calls us."""
+"""What ties a project in Label Studio to this backend: it names us as its ML backend, and it calls us."""
 
 from __future__ import annotations
 
@@ -7,46 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..exceptions import NotFoundError
 from ..jobs import request_tend
 from ..labelstudio import LabelStudio, Skipped
-from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
+from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project
 from .publishing import PLAIN_SAMPLING, SAMPLING
-from .reading import FULL_EVERY, note_skipped
+from .reading import note_skipped
 
-__all__ = ["connected", "find_remote", "secure_webhook"]
+__all__ = ["connected", "secure_webhook"]
 
 log = logging.getLogger(__name__)
 
-GONE_AFTER = 600.0  # seconds
+HOOKS_EVERY = 50.0  # seconds between two looks at the webhooks
 GRACE = 10.0  # seconds between a set-up and the connection it belongs to
 MISSES = 5  # times that the project's webhook is looked for in vain
 
 Check = Callable[[], None]
-
-
-def find_remote(project: Project, client: LabelStudio) -> dict[str, Any] | None:
-    """Return the project as Label Studio shows it, or None when it is gone.
-
-    Everything kept of a project is dropped only after Label Studio has denied it for a while, to an accepted key: a
-    proxy answers 404 too while Label Studio restarts.
-    """
-    remote: dict[str, Any] | None
-    try:
-        remote = client.project(project.ref.id)
-    except NotFoundError:
-        client.whoami()
-        remote = None
-    if remote is not None and ProjectRef.from_api(project.ref.origin, remote) == project.ref:
-        project.set(gone_since="")
-        return remote
-    since = float(project.get("gone_since") or time.time())
-    if time.time() - since > GONE_AFTER:
-        log.info("project %d was deleted in Label Studio; what was kept of it is dropped", project.ref.id)
-        project.forget()
-    else:
-        project.set(gone_since=str(since), error="Label Studio does not know this project (any more)")
-    return None
 
 
 def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], check: Check) -> bool:
@@ -89,19 +64,29 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
 
 
 def secure_webhook(project: Project, client: LabelStudio, check: Check) -> None:
-    """Install the secret header that the project's webhook must send; Label Studio makes the webhook a little late."""
+    """See to it that the project's webhook sends our secret and is switched on; it is made a little late.
+
+    Label Studio may switch a webhook off after failed calls, and a person may remove the header: then no event would
+    come through.
+    """
     url = project.get("backend_url")
-    # Looked at again now and then: a person may have removed the header, and then no event would come through.
-    if not url or time.time() - float(project.get("webhook_secured_at") or 0) < FULL_EVERY:
+    if not url or time.time() - float(project.get("webhook_secured_at") or 0) < HOOKS_EVERY:
         return
     check()
     skipped = Skipped()
-    ours = client.secure_webhooks(project.ref.id, url, {SECRET_HEADER: project.get("secret")}, skipped=skipped)
+    hooks = client.secure_webhooks(project.ref.id, url, {SECRET_HEADER: project.get("secret")}, skipped=skipped)
     note_skipped(project, "webhooks", skipped)
-    if ours:
+    if hooks.revived:
+        times = project.count("webhook_revived", hooks.revived)
+        project.set(webhook_revived_at=str(time.time()), want_full="1")  # nothing was heard of meanwhile
+        log.warning("project %d: its webhook was off and is on again, %d times by now", project.ref.id, times)
+    if hooks.ours:
         project.set(webhook_secured_at=str(time.time()), webhook_misses="0")
-    elif (misses := project.count("webhook_misses")) < MISSES:
+        return
+    misses = project.count("webhook_misses")
+    if misses < MISSES:
         request_tend(project, delay=3.0)
-    else:  # a person removed it: the reading of each minute has to do
-        project.set(webhook_secured_at=str(time.time()))
+        return
+    project.set(webhook_secured_at=str(time.time()))
+    if misses == MISSES:  # a person removed it: the reading of each minute has to do
         log.warning("project %d has no webhook for %s: found none %d times", project.ref.id, url, misses)

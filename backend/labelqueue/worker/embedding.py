@@ -15,6 +15,7 @@ from ..jobs import claim, enqueue_shards, give_back, request_tend
 from ..labels import Target
 from ..state import Project
 from .runtime import Runtime, current
+from .upkeep import leaving_nothing
 
 __all__ = ["embed_job", "embed_shard", "generation_of", "parameters_of"]
 
@@ -41,6 +42,7 @@ def generation_of(runtime: Runtime, target: Target, settings: dict[str, Any]) ->
     return runtime.embedder(doubled=target.kind == "segmentation").fingerprint(parameters_of(target, settings))
 
 
+@leaving_nothing
 def embed_job(key: str, ids: list[int]) -> int:
     """Embed a shard; called by the worker."""
     runtime, job = current(), get_current_job()

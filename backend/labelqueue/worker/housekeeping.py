@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from ..jobs import heartbeat, reclaim, release_due, request_tend
 from ..state import Project
 from .runtime import Runtime
+from .upkeep import TIDY_EVERY, sweep_files, sweep_keys
 
 __all__ = ["Housekeeper"]
 
@@ -36,12 +37,14 @@ class Housekeeper(threading.Thread):
     def __init__(self, runtime: Runtime, worker: str) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._store = runtime.store
+        self._home = runtime.deployment.home
         self._worker = worker
         self.done = threading.Event()
 
     def run(self) -> None:
         """Work until `done` is set; a Redis that is away for a while is waited for."""
         last_reclaim = 0.0
+        last_sweep = -TIDY_EVERY
         while True:
             try:
                 heartbeat(self._store, self._worker)
@@ -53,6 +56,11 @@ class Housekeeper(threading.Thread):
                 if self._store.set("lq:tended", self._worker, nx=True, px=int(1000 * TEND_EVERY)):
                     for project in Project.all(self._store):
                         request_tend(project)
+                if time.monotonic() - last_sweep > TIDY_EVERY:  # each machine has files of its own
+                    last_sweep = time.monotonic()
+                    if self._store.set("lq:tidied", self._worker, nx=True, px=int(1000 * TIDY_EVERY)):
+                        sweep_keys(self._store)
+                    sweep_files(self._store, self._home)
             except RedisError as error:
                 log.warning("housekeeping has to wait: %s", error)
             except Exception:  # without housekeeping this worker would look dead, and delayed work would never start

@@ -12,16 +12,28 @@ from ..exceptions import LabelQueueError, ProjectError
 from ..jobs import request_tend
 from ..ordering import Snapshot, decide
 from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
-from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
+from ..sync import (
+    Publisher,
+    RefillError,
+    carry_out,
+    connected,
+    find_remote,
+    noting_absence,
+    read_project,
+    secure_webhook,
+    steer,
+)
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
 from .runtime import Runtime, current
+from .upkeep import leaving_nothing, tidy_project
 
 __all__ = ["look", "tend_job"]
 
 log = logging.getLogger(__name__)
 
 
+@leaving_nothing
 def tend_job(key: str) -> str:
     """Tend a project; called by the worker."""
     runtime, job = current(), get_current_job()
@@ -40,7 +52,8 @@ def tend_job(key: str) -> str:
         runtime.store.set(project.name("tending"), (job.worker_name if job else "") or "")
         try:
             make_readable(project)
-            outcome = look(runtime, project, lock)
+            with noting_absence(project):
+                outcome = look(runtime, project, lock)
         except (LabelQueueError, OSError) as error:
             # The journal still holds what was not acted on; the next run repairs it.
             log.error("project %d: %s", project.ref.id, error)
@@ -67,9 +80,10 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     journal = Journal(project)
     events, mark = journal.read()
     client = runtime.client
-    remote = find_remote(project, client)
+    with noting_absence(project, status=500):
+        remote = find_remote(project, client)
     if remote is None:
-        return "not found in Label Studio"
+        return "set aside" if project.get("set_aside") else "not found in Label Studio"
     project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
     if not connected(project, client, remote, lock.check):
         journal.clear(mark)
@@ -80,9 +94,12 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
 
     target = project.target()
     building = runtime.cache(project, wanted_generation(runtime, project, target))
-    read_project(project, client, target, building, events)
+    with noting_absence(project, status=500):
+        read_project(project, client, target, building, events)
     columns = read_columns(project)
     serving = feed(runtime, project, columns, building)
+    if not project.get("embedder_error"):  # else it is not known what is wanted
+        tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)

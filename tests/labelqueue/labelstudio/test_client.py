@@ -58,9 +58,27 @@ def test_only_our_webhook_gets_the_secret():
         {"id": 3, "url": "http://lq:9090/webhook", "headers": {"X-Secret": "s"}},
     ]
     with serving(lambda *call: (200, {}, hooks if call[0] == "GET" else {})) as (url, calls):
-        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090/", {"X-Secret": "s"}) == 2
+        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090/", {"X-Secret": "s"}) == (2, 0)
     patches = [(path, json.loads(body)) for method, path, _, body in calls if method == "PATCH"]
     assert patches == [("/api/webhooks/1/", {"headers": {"X-Other": "kept", "X-Secret": "s"}})]
+
+
+def test_our_webhook_that_is_off_is_switched_on():
+    """Newer Label Studios switch a webhook off after failed calls; others have no such field, or a person used it."""
+    off = {"is_active": False, "headers": {"X-Secret": "s"}}
+    hooks = [
+        {"id": 1, "url": "http://lq:9090/webhook", **off},
+        {"id": 2, "url": "http://other:9090/webhook", **off},
+        {"id": 3, "url": "http://lq:9090/webhook", "headers": {"X-Secret": "s"}, "is_active": True},
+        {"id": 4, "url": "http://lq:9090/webhook", "headers": {}, "is_active": False},
+    ]
+    with serving(lambda *call: (200, {}, hooks if call[0] == "GET" else {})) as (url, calls):
+        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090", {"X-Secret": "s"}) == (3, 2)
+    patches = [(path, json.loads(body)) for method, path, _, body in calls if method == "PATCH"]
+    assert patches == [
+        ("/api/webhooks/1/", {"is_active": True}),
+        ("/api/webhooks/4/", {"headers": {"X-Secret": "s"}, "is_active": True}),
+    ]
 
 
 def test_named_tasks_are_read_in_batches_with_their_annotations():

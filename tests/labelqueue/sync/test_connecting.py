@@ -1,17 +1,17 @@
-"""What ties a project to this backend: it exists, it names us, and its webhook carries our secret."""
+"""What ties a project to this backend: it names us, and its webhook carries our secret and is on."""
 
 import time
 from datetime import UTC, datetime
 
 import pytest
 
-from labelqueue.exceptions import CredentialError, NotFoundError, PublishError
+from labelqueue.exceptions import PublishError
+from labelqueue.labelstudio.client import Hooks
 from labelqueue.ordering.order import Order, Place
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project
-from labelqueue.sync.connecting import GONE_AFTER, GRACE, MISSES, connected, find_remote, secure_webhook
+from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER
+from labelqueue.sync.connecting import GRACE, HOOKS_EVERY, MISSES, connected, secure_webhook
 from labelqueue.sync.publishing import PLAIN_SAMPLING, SAMPLING
-from labelqueue.sync.reading import FULL_EVERY
 
 OURS = {"model_version": LIVE_VERSION, "url": "http://lq:9090", "title": "labelqueue"}
 OTHER = {"model_version": "sam 2", "url": "http://lq:9090", "title": "labelqueue"}
@@ -23,18 +23,11 @@ class Remote:
     def __init__(self, project):
         created = datetime.fromtimestamp(project.ref.created, UTC).isoformat()
         self.values = {"id": 7, "created_at": created, "sampling": SAMPLING, "model_version": "r1 FreeSel"}
-        self.backends, self.webhooks, self.patches, self.secured = [OURS], 1, [], []
-        self.accepts = self.exists = True
+        self.backends, self.patches, self.secured = [OURS], [], []
+        self.webhooks, self.off = 1, 0
 
     def project(self, project):
-        if not self.exists:
-            raise NotFoundError("404", status=404)
         return dict(self.values)
-
-    def whoami(self):
-        if not self.accepts:
-            raise CredentialError("404 to everything")
-        return {}
 
     def ml_backends(self, project, *, skipped=None):
         return self.backends
@@ -45,7 +38,8 @@ class Remote:
 
     def secure_webhooks(self, project, url, headers, *, skipped=None):
         self.secured.append((project, url, headers))
-        return self.webhooks
+        off, self.off = self.off, 0
+        return Hooks(self.webhooks, off)
 
 
 @pytest.fixture
@@ -66,32 +60,6 @@ def delayed(project):
     """Return in how many seconds a look is asked for, None when none is."""
     at = project.store.zscore("lq:delayed", project.key)
     return None if at is None else at - time.time()
-
-
-class TestGone:
-    def test_a_project_that_exists_is_found(self, project, remote):
-        project.set(gone_since="5")
-        assert find_remote(project, remote) == remote.values
-        assert project.get("gone_since") == ""
-
-    def test_one_of_the_same_number_that_was_created_later_is_another(self, project, remote):
-        remote.values["created_at"] = datetime.fromtimestamp(project.ref.created + 60, UTC).isoformat()
-        assert find_remote(project, remote) is None
-        assert float(project.get("gone_since")) == pytest.approx(time.time(), abs=60)
-
-    def test_it_is_dropped_after_a_while_and_not_before(self, project, remote, store):
-        remote.exists = False
-        for since in (GONE_AFTER - 60, GONE_AFTER + 1):
-            assert Project.all(store)
-            project.set(gone_since=str(time.time() - since))
-            assert find_remote(project, remote) is None
-        assert Project.all(store) == [] and project.info() == {}
-
-    def test_a_denial_to_everything_is_not_believed(self, project, remote):
-        remote.exists = remote.accepts = False
-        with pytest.raises(CredentialError):
-            find_remote(project, remote)
-        assert project.get("gone_since") == ""
 
 
 class TestConnected:
@@ -143,12 +111,12 @@ class TestWebhook:
         project.set(backend_url="http://lq:9090")
         return lambda: secure_webhook(project, remote, lambda: None)
 
-    def test_it_gets_the_projects_secret_once_an_hour(self, project, remote, secure):
+    def test_it_gets_the_projects_secret_and_is_looked_at_each_minute(self, project, remote, secure):
         secure()
         secure()
         assert remote.secured == [(7, "http://lq:9090", {SECRET_HEADER: project.get("secret")})]
         assert len(project.get("secret")) > 20
-        project.set(webhook_secured_at=str(time.time() - FULL_EVERY - 1))
+        project.set(webhook_secured_at=str(time.time() - HOOKS_EVERY - 1))
         secure()
         assert len(remote.secured) == 2, "a person may have removed the header"
 
@@ -174,3 +142,12 @@ class TestWebhook:
         remote.webhooks = 1
         secure()
         assert project.get("webhook_misses") == "0"
+
+    def test_one_that_was_switched_off_is_on_again_counted_and_everything_is_read(self, project, remote, secure):
+        remote.off = 1
+        secure()
+        assert (project.get("webhook_revived"), project.get("want_full")) == ("1", "1")
+        assert float(project.get("webhook_revived_at")) == pytest.approx(time.time(), abs=60)
+        project.set(webhook_secured_at=str(time.time() - HOOKS_EVERY - 1), want_full="0")
+        secure()
+        assert (project.get("webhook_revived"), project.get("want_full")) == ("1", "0"), "it was on"

@@ -5,44 +5,49 @@ import time
 import pytest
 
 from desk import Desk
-from labelqueue.exceptions import CacheError, CredentialError, LabelStudioError, NotFoundError
+from labelqueue import admin
+from labelqueue.exceptions import CacheError, LabelStudioError, NotFoundError
 from labelqueue.jobs import shards
-from labelqueue.labels.annotations import UNLABELED
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED
 from labelqueue.learning.learner import train
 from labelqueue.ordering import campaign
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.project import Project, TaskRow
-from labelqueue.sync.connecting import GONE_AFTER
+from labelqueue.sync.presence import ASIDE, ASK_EVERY, BELIEVED_AFTER
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
+DENIED = NotFoundError("404", status=404)
+DENIED.proven = True
+
 
 class Denying:
-    """A server that does not know the project; answers 404 to a good key, or to any key."""
+    """A server that does not know the project, or a proxy that answers 404 while it restarts."""
 
-    def __init__(self, accepts: bool) -> None:
-        self.accepts = accepts
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def project(self, project: int) -> dict:
-        raise NotFoundError("404", status=404)
+        raise self.error
 
     def whoami(self) -> dict:
-        if not self.accepts:
-            raise CredentialError("404 to everything: a proxy, while Label Studio restarts", status=404)
         return {}
+
+    def projects(self) -> list:
+        return [{"id": 1, "created_at": "2026-01-01T00:00:00Z"}]
 
 
 @pytest.fixture
 def tend(project, deployment, monkeypatch):
-    """Tend the project against a server that denies it; call with whether it accepts our key."""
+    """Tend the project against a server that denies it."""
     project.put_tasks({1: TaskRow("/1.jpg", UNLABELED)})
     monkeypatch.setattr(tending, "get_current_job", lambda: None)
 
-    def run(accepts: bool = True, settings: Deployment = deployment) -> str:
+    def run(error: Exception = DENIED, settings: Deployment = deployment) -> str:
         runtime = Runtime(settings)
-        runtime.__dict__["client"] = Denying(accepts)
+        runtime.__dict__["client"] = Denying(error)
         install(runtime)
         return tending.tend_job(project.key)
 
@@ -51,28 +56,46 @@ def tend(project, deployment, monkeypatch):
 
 def test_one_denial_drops_nothing_and_is_shown(tend, project):
     assert tend() == "not found in Label Studio"
-    assert project.get("error") == "Label Studio does not know this project (any more)"
+    assert project.get("error").startswith("Label Studio does not know this project (any more)")
     assert project.tasks()
 
 
-def test_a_server_that_denies_everything_is_not_believed(tend, project):
-    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
-    tend(accepts=False)
-    assert project.tasks() and "restarts" in project.get("error")
+def test_the_page_of_a_proxy_is_an_error_like_any_other(tend, project):
+    assert "a page" in tend(NotFoundError("404: a page", status=404))
+    assert project.tasks() and project.get("denied_since") == "" and delayed(project) <= tending.RETRY_DELAY
 
 
-def test_after_a_while_nothing_is_left(tend, project, store):
-    tend()
-    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
+def test_set_aside_it_is_not_tended_and_forgotten_a_week_later(tend, project, store):
+    now = time.time()
+    project.set(denied_since=str(now - BELIEVED_AFTER - 60), denied_at=str(now - 60))
+    assert tend() == "set aside" and project.tasks()
+    assert tend(ZeroDivisionError()) == "set aside", "it is asked for each hour"
+    project.set(set_aside=str(now - ASIDE - 60), denied_at=str(now - 2 * ASK_EVERY))
     tend()
     assert Project.all(store) == []
     assert [key for key in store.scan_iter("*") if project.key.encode() in key] == []
 
 
+def test_a_look_that_forgets_a_project_leaves_nothing_even_if_it_writes_on(tend, project, store):
+    """`error`, `tending` and the lock are written after the look itself."""
+    project.store.zadd("lq:delayed", {project.key: 1.0})
+
+    def forgotten_meanwhile():
+        project.forget()
+        raise LabelStudioError("no answer", unanswered=True)
+
+    denying = Denying(DENIED)
+    denying.whoami = forgotten_meanwhile
+    tend()  # installs a runtime
+    tending.current().__dict__["client"] = denying
+    assert tending.tend_job(project.key) == "no answer"
+    assert list(store.scan_iter(f"lq:{project.key}:*")) == [] and project.get("error") == ""
+
+
 def test_a_project_of_another_label_studio_is_left_alone(tend, project, redis_home):
     other = {"LABELQUEUE_HOME": str(redis_home), "LABEL_STUDIO_URL": "http://staging.test"}
     assert "another Label Studio" in tend(settings=Deployment.from_environment(other))
-    assert project.tasks() and project.get("gone_since") == ""
+    assert project.tasks() and project.get("denied_since") == ""
 
 
 # -- a project at work
@@ -113,6 +136,26 @@ def test_events_are_kept_until_they_were_acted_on(desk, project, monkeypatch):
     assert delayed(project) <= tending.RETRY_DELAY, "it is tried again"
     assert tending.tend_job(project.key) == "the live order holds"
     assert len(journal) == 0 and project.get("error") == "" and project.annotators_at_work() == 1
+
+
+@pytest.mark.parametrize("error", [LabelStudioError("away", unanswered=True), LabelStudioError("502", status=502)])
+def test_after_label_studio_was_away_there_is_one_complete_reading(desk, project, monkeypatch, error):
+    """Killed in the middle of a submit, it kept an annotation and did not move the task's `updated_at`."""
+    tending.tend_job(project.key)
+    desk.server.label(3, "cat")
+    desk.server.rows[3]["updated_at"] = desk.server.rows[4]["updated_at"]
+    assert tending.tend_job(project.key) == "the live order holds"
+    assert project.task_rows([3])[3].state == UNLABELED, "nothing tells"
+    for call in ("project", "tasks", "import_predictions"):
+        project.set(want_full="0")
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.server, call, fail(error))
+            if call == "import_predictions":
+                admin.retrain(project)
+            assert tending.tend_job(project.key) == str(error)
+        assert project.get("want_full") == "1", call
+    tending.tend_job(project.key)
+    assert project.task_rows([3])[3].state == ANNOTATED and project.get("want_full") == "0"
 
 
 def test_a_label_config_without_an_image_is_told_and_waited_for(desk, project):
