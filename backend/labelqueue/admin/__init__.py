@@ -3,15 +3,21 @@
 Imports `jobs`, `state`, `ordering` and `labels`; a wish is written down here and fulfilled by a worker.
 """
 
+from .forgetting import find_any, forget, holdings, holdings_lines
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
 from .setting_changes import change_settings, project_settings, settings_lines
-from .status import project_list, project_status, status_lines
+from .status import list_lines, project_list, project_status, status_lines
 from .switches import pause, reconcile, resume, retrain, rollback, soon
 
 __all__ = [
     "audit_lines",
     "change_settings",
+    "find_any",
     "find_order",
+    "forget",
+    "holdings",
+    "holdings_lines",
+    "list_lines",
     "order_audit",
     "order_lines",
     "order_list",

@@ -6,19 +6,21 @@ What it says of labels, model and accuracy is worked out by each look, in `order
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..jobs import alive, in_flight
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
-from ..state import Journal, Orders, Project, Redis, summary_of
+from ..state import ASIDE, Journal, Orders, Project, Redis, summary_of
 from .lines import Record, fact, moment, shown
 
-__all__ = ["project_list", "project_status", "status_lines"]
+__all__ = ["list_lines", "project_list", "project_status", "status_lines"]
 
 ERRORS = ("error", "embedder_error", "image_error", "features_error")  # facts, the most urgent first
 
 FEW = 5  # of a kind that are named
+REMADE_TOLD = 7 * 24 * 3600.0  # seconds
 
 
 def project_status(project: Project) -> dict[str, Any]:
@@ -59,34 +61,52 @@ def project_status(project: Project) -> dict[str, Any]:
         "workers": len(alive(project.store)),
         "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
         "unreadable": _first(project.unreadable()),
+        "set_aside": _set_aside(info),
+        "remade": _remade(info, time.time()),
+        "webhook": _webhook(info),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
 
 def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
-    """Return the projects of a Label Studio server, each with its live version and why it stands still, by id."""
-    newest: dict[int, Project] = {}
-    for project in sorted(Project.all(store), key=lambda project: project.ref.created):
-        if project.ref.origin == origin:
-            newest[project.ref.id] = project
+    """Return the projects of a Label Studio server, each with its live version and why it stands still, by id.
+
+    Of several that had one id, the newest, and those that are set aside.
+    """
+    here = [project for project in Project.all(store) if project.ref.origin == origin]
+    newest = {project.ref.id: project for project in sorted(here, key=lambda project: project.ref.created)}
     rows = []
-    for number, project in sorted(newest.items()):
+    for project in sorted(here, key=lambda project: (project.ref.id, project.ref.created)):
         info, live = project.info(), Orders(project).live()
+        if project is not newest[project.ref.id] and not info.get("set_aside"):
+            continue
         rows.append(
             {
-                "project": number,
+                "project": project.ref.id,
                 "title": info.get("title", ""),
                 "version": live.version if live else None,
                 "paused": info.get("paused", ""),
                 "error": next((info[name] for name in ERRORS if info.get(name)), ""),
+                "set_aside": _set_aside(info),
             }
         )
     return rows
 
 
+def list_lines(listed: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield one line per project; see `project_list`."""
+    if not listed:
+        yield "no project is known here: connect this backend in Label Studio under Settings > Model"
+    for row in listed:
+        state = row["set_aside"] or row["error"] or (row["paused"] and f"paused: {row['paused']}")
+        yield f"  {row['project']:>6}  {row['title']:<24} {row['version'] or 'no order yet':<24} {state}".rstrip()
+
+
 def status_lines(status: Record) -> Iterator[str]:
     """Yield what `labelqueue status` prints; see `project_status`."""
     yield f"project {status['project']}: {status['title']}"
+    if status.get("set_aside"):
+        yield fact("set aside", status["set_aside"])
     yield fact("order", f"{status['version'] or 'none yet'} ({status['published']} tasks published and open)")
     yield fact("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
@@ -102,6 +122,9 @@ def status_lines(status: Record) -> Iterator[str]:
         if status[name]:
             way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
             yield fact(name, status[name] + way_out)
+    for name in ("remade", "webhook"):
+        if status.get(name):
+            yield fact(name, status[name])
     refused = status["refused_prelabels"]
     yield from _named_lines("pre-labels", refused, "tasks of the order go without one that Label Studio refuses")
     yield from _named_lines(
@@ -109,6 +132,36 @@ def status_lines(status: Record) -> Iterator[str]:
     )
     for task, reason in status["bad_images"].items():
         yield fact("bad image", f"task {task}: {reason}")
+
+
+def _set_aside(info: Mapping[str, str]) -> str:
+    """Return since when a project is set aside and what becomes of it; empty when it is not."""
+    if not info.get("set_aside"):
+        return ""
+    since, until = moment(float(info["denied_since"])), moment(float(info["set_aside"]) + ASIDE)
+    return (
+        f"deleted in Label Studio, seen first {since}; kept until {until} and removed then; when it shows up again it "
+        "goes on as before, `labelqueue forget` removes it now"
+    )
+
+
+def _remade(info: Mapping[str, str], now: float) -> str:
+    """Return which parts another version wrote in a form of its own; empty a week later."""
+    told = json.loads(info.get("remade") or "{}")
+    if now - told.get("at", 0.0) > REMADE_TOLD:
+        return ""
+    anew, kept = ", ".join(told.get("anew", ())), ", ".join(told.get("kept", ()))
+    parts = [f"{anew} made anew" if anew else "", f"{kept} read as far as they are known here" if kept else ""]
+    return f"{'; '.join(filter(None, parts))}: another version wrote them, {moment(told['at'])}"
+
+
+def _webhook(info: Mapping[str, str]) -> str:
+    """Return how often the webhook was off; empty when it never was."""
+    times = int(info.get("webhook_revived") or 0)
+    if not times:
+        return ""
+    last = moment(float(info["webhook_revived_at"]))
+    return f"was off and is switched on again, {times} times, last {last}: Label Studio does that after failed calls"
 
 
 def _first(found: Mapping[str, str]) -> dict[str, Any]:

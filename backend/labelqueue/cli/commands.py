@@ -6,11 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..exceptions import SettingError
 from ..settings import SETTINGS, Deployment
 
-__all__ = ["order", "orders", "serve", "set_settings", "setting_change", "settings", "status", "switch", "worker"]
+if TYPE_CHECKING:
+    from ..state import Project, Redis
+
+__all__ = [
+    "forget",
+    "order",
+    "orders",
+    "serve",
+    "set_settings",
+    "setting_change",
+    "settings",
+    "status",
+    "switch",
+    "worker",
+]
 
 OK = 0
 
@@ -31,9 +46,12 @@ def worker(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Show where a project stands."""
+    """Show where a project stands, or list the projects there are."""
     from .. import admin
 
+    if arguments.project is None:
+        deployment, store = _deployment()
+        return _show(arguments, admin.project_list(store, deployment.label_studio_url), admin.list_lines)
     return _show(arguments, admin.project_status(_project(arguments)), admin.status_lines)
 
 
@@ -93,6 +111,25 @@ def switch(name: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+def forget(arguments: argparse.Namespace) -> int:
+    """Remove everything that is kept of a project, after asking."""
+    from .. import admin
+
+    deployment, store = _deployment()
+    project = admin.find_any(store, deployment.label_studio_url, arguments.project)
+    kept = admin.holdings(project, deployment.home)
+    print("\n".join(admin.holdings_lines(kept)))
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise SettingError("nothing was removed: nobody can be asked here, add --yes to remove all of this")
+        print("Remove all of this? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was removed")
+            return OK
+    print(admin.forget(kept))
+    return OK
+
+
 def settings(arguments: argparse.Namespace) -> int:
     """List every setting there is."""
     if arguments.json:
@@ -111,11 +148,18 @@ def settings(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _project(arguments: argparse.Namespace) -> Any:
-    from ..state import Project, connect
+def _deployment() -> tuple[Deployment, Redis]:
+    from ..state import connect
 
     deployment = Deployment.from_environment()
-    return Project.find(connect(deployment), deployment.label_studio_url, arguments.project)
+    return deployment, connect(deployment)
+
+
+def _project(arguments: argparse.Namespace) -> Project:
+    from ..state import Project
+
+    deployment, store = _deployment()
+    return Project.find(store, deployment.label_studio_url, arguments.project)
 
 
 def _show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:

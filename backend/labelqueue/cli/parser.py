@@ -61,7 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     command("serve", commands.serve, "start web, worker and, without REDIS_URL, Redis; stop with Ctrl-C")
     command("worker", commands.worker, "start one more worker on the same Redis")
-    json_output(of_project("status", commands.status, "show where a project stands"))
+    stand = command("status", commands.status, "show where a project stands; without PROJECT, list those there are")
+    stand.add_argument(
+        "project", nargs="?", type=int, metavar="PROJECT", help="project id, as in Label Studio's address bar"
+    )
+    json_output(stand)
     order = of_project("order", commands.order, "show the tasks that come next, and why")
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")
     order.add_argument("--version", dest="of", metavar="ORDER", help="show all that is on record of this order instead")
@@ -97,6 +101,9 @@ def build_parser() -> argparse.ArgumentParser:
     of_project(
         "reconcile", commands.switch("reconcile"), "read everything again from Label Studio and repair every difference"
     )
+    gone = command("forget", commands.forget, "remove everything that is kept of a project here, files included")
+    gone.add_argument("project", metavar="PROJECT", help="project id, or its key where several had the id")
+    gone.add_argument("--yes", action="store_true", help="do not ask")
     json_output(command("settings", commands.settings, "list every setting, its default and where it is set"))
     choose = command("select", select.run, "choose the images of a folder to label first, without any Label Studio")
     select.add_arguments(choose)

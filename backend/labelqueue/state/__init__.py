@@ -11,6 +11,7 @@ from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
 from .project import (
+    ASIDE,
     FORGOTTEN,
     LIVE_VERSION,
     NOT_CONNECTED,
@@ -25,6 +26,7 @@ from .redis_server import EmbeddedRedis, socket_path
 from .snapshots import TaskColumns, read_columns, take_snapshot
 
 __all__ = [
+    "ASIDE",
     "FORGOTTEN",
     "LIVE_VERSION",
     "NOT_CONNECTED",

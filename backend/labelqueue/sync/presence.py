@@ -11,15 +11,14 @@ from typing import Any
 
 from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..labelstudio import LabelStudio
-from ..state import Journal, Project, ProjectRef
+from ..state import ASIDE, Journal, Project, ProjectRef
 
-__all__ = ["ASIDE", "BELIEVED_AFTER", "GAP", "find_remote", "noting_absence"]
+__all__ = ["BELIEVED_AFTER", "GAP", "find_remote", "noting_absence"]
 
 log = logging.getLogger(__name__)
 
 BELIEVED_AFTER = 24 * 3600.0  # seconds of proof, until a project counts as deleted
 GAP = 3 * 3600.0  # seconds without proof, after which the day begins anew
-ASIDE = 7 * 24 * 3600.0  # seconds that a deleted project's state is kept
 ASK_EVERY = 3600.0  # seconds between two questions for a project that is set aside
 
 

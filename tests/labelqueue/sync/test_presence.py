@@ -14,8 +14,8 @@ from labelqueue.exceptions import LabelStudioError, NotFoundError
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.state.journal import Event, Journal
-from labelqueue.state.project import Project, ProjectRef, TaskRow
-from labelqueue.sync.presence import ASIDE, ASK_EVERY, BELIEVED_AFTER, GAP, find_remote, noting_absence
+from labelqueue.state.project import ASIDE, Project, ProjectRef, TaskRow
+from labelqueue.sync.presence import ASK_EVERY, BELIEVED_AFTER, GAP, find_remote, noting_absence
 
 NOW = 1_900_000_000.0
 DENIAL = (404, {}, {"id": "5f", "status_code": 404, "version": "1.23.2", "detail": "Not found.", "exc_info": None})

@@ -14,8 +14,8 @@ from labelqueue.ordering import campaign
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
 from labelqueue.state.lock import ProjectLock
-from labelqueue.state.project import Project, TaskRow
-from labelqueue.sync.presence import ASIDE, ASK_EVERY, BELIEVED_AFTER
+from labelqueue.state.project import ASIDE, Project, TaskRow
+from labelqueue.sync.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
@@ -143,7 +143,7 @@ def test_after_label_studio_was_away_there_is_one_complete_reading(desk, project
     """Killed in the middle of a submit, it kept an annotation and did not move the task's `updated_at`."""
     tending.tend_job(project.key)
     desk.server.label(3, "cat")
-    desk.server.rows[3]["updated_at"] = desk.server.rows[4]["updated_at"]
+    desk.server.rows[3]["updated_at"] = "2026-11-20T00:00:00+00:00"
     assert tending.tend_job(project.key) == "the live order holds"
     assert project.task_rows([3])[3].state == UNLABELED, "nothing tells"
     for call in ("project", "tasks", "import_predictions"):
