@@ -42,7 +42,7 @@ def find_any(store: Redis, origin: str, name: str) -> Project:
     ProjectError
         When there is none, or several have the number.
     """
-    known = Project.all(store)
+    known = sorted(Project.all(store), key=lambda project: project.ref.created)
     here = [project for project in known if project.ref.origin == origin and str(project.ref.id) == name]
     found = here or [project for project in known if project.key == name]
     if len(found) == 1:

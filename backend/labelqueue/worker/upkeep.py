@@ -28,8 +28,8 @@ LEFT_BEHIND = 3600.0  # seconds after which an unfinished file is nobody's
 _SWEEP = """
 local due = redis.call('zscore', KEYS[2], ARGV[1])
 if redis.call('hexists', KEYS[1], ARGV[1]) == 1 or not due or tonumber(due) > tonumber(ARGV[2]) then return 0 end
-local removed = 0
-for i = 3, #KEYS do removed = removed + redis.call('unlink', KEYS[i]) end
+local removed = redis.call('zrem', KEYS[3], ARGV[1])
+for i = 4, #KEYS do removed = removed + redis.call('unlink', KEYS[i]) end
 return removed
 """
 _PROJECT = r"[0-9a-f]{8}-\d+-\d+"
@@ -49,10 +49,10 @@ def leaving_nothing(job: Callable[P, T]) -> Callable[P, T]:
 
 
 def sweep(store: Redis, key: str, now: float) -> int:
-    """Remove what is left under the name of a project that was forgotten; return how many keys that were."""
+    """Remove what is left of a project that was forgotten; return how much that was."""
     if store.zscore(FORGOTTEN, key) is None:
         return 0
-    keys = ["lq:projects", FORGOTTEN, *store.scan_iter(match=f"lq:{key}:*", count=1000)]
+    keys = ["lq:projects", FORGOTTEN, "lq:delayed", *store.scan_iter(match=f"lq:{key}:*", count=1000)]
     return int(store.eval(_SWEEP, len(keys), *keys, key, now))
 
 
