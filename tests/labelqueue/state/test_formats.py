@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
+import ast
 import gzip
 import json
 import logging
+import re
 import signal
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from labelqueue.learning.phase import Course
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.order import Order, Place
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.formats import PARTS, make_readable
+from labelqueue.state.formats import KEYS, PARTS, SHARED_KEYS, make_readable, matches
 from labelqueue.state.journal import Event, Journal
+from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import Project
+from labelqueue.state.project import PER_TASK, Project
 from labelqueue.worker.runtime import Runtime, install
 
 BEFORE = Path(__file__).parents[2] / "data" / "state-0.1.0.json.gz"
+SOURCE = Path(redis_dump.__file__).parents[1] / "backend" / "labelqueue"
 PIXELS_THEN = 2  # `PREPROCESSING` of 0.1.0
 
 
@@ -137,15 +140,54 @@ def test_with_other_pixels_a_generation_is_built_beside_and_serves_once_it_is_co
     assert set(state.trained_on) <= set(after.trained_on)
 
 
-def test_every_key_belongs_to_a_part(before, server, store):
+def described(key):
+    """Whether a row of the tables describes a key, be it one of a project or another one."""
+    start = re.match(r"lq:[0-9a-f]{8}-\d+-\d+:", key)
+    rows, name = (KEYS, key[start.end() :]) if start else (SHARED_KEYS, key)
+    return any(matches(row.name, name) for row in rows)
+
+
+def test_every_key_that_is_written_is_described(before, server, store):
+    project, rqs = Project.all(store)[0], re.compile(r"rq:(queues?|jobs?|results|wip|finished|failed|workers?|clean)")
     work(store, "tend")
     work(store, "embed")
-    project = Project.all(store)[0]
-    start = project.name("")
-    keys = {key.decode().removeprefix(start) for key in store.scan_iter(f"{start}*")}
-    patterns = [key for part in PARTS.values() for key in part.keys]
-    assert {key for key in keys if not any(fnmatch.fnmatch(key, pattern) for pattern in patterns)} == set()
-    assert len(keys) > 10
+    project.put_settings({"seed": 4}, "test")
+    project.take_extra_params({"horizon": 9})
+    project.note_unreadable("tasks", {"task 9": "no id"})
+    Journal(project).append(Event("TASKS_CREATED", (1,)))
+    store.hset(project.name("tries"), "3", "1")
+    with ProjectLock(project):
+        keys = {key.decode() for key in store.scan_iter("*")}
+    odd = {key for key in keys if not described(key) and not rqs.match(key)}
+    assert odd == set() and len([key for key in keys if key.startswith(project.name(""))]) > 15
+    assert not described(project.name("something")) and not described("lq:something") and not described("lq:worker:")
+
+
+def test_every_key_that_the_code_names_is_described_and_the_other_way_round():
+    """Such as `name("cache", generation, "rows")` or `"lq:worker:…"`; what differs becomes a `*`."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "name":
+                found.add(":".join(_shown(part) for part in node.args))
+            elif isinstance(node, ast.JoinedStr | ast.Constant) and _shown(node).startswith("lq:"):
+                found.add(re.sub(r"^lq:\*:", "", _shown(node)))
+    found = {name for name in found if re.fullmatch(r"[\w:-]+(\*:\w+|\*|\w)", name) and name.strip("*:") != "lq"}
+    assert found - {row.name for row in (*KEYS, *SHARED_KEYS)} == set(), "not in the table"
+    assert {row.name for row in (*KEYS, *SHARED_KEYS)} - found == set(PER_TASK) - found, "not in the code"
+    assert set(PER_TASK) < {row.name for row in KEYS}
+
+
+def _shown(node):
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_shown(part) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "*"
+
+
+def test_every_row_says_what_bounds_its_key_and_when_it_goes():
+    assert all(all(row[2:]) for row in (*KEYS, *SHARED_KEYS))
+    assert {row.part for row in KEYS} == PARTS.keys() and {row.part for row in SHARED_KEYS} == {""}
+    assert len({row.name for row in (*KEYS, *SHARED_KEYS)}) == len(KEYS) + len(SHARED_KEYS)
 
 
 @pytest.mark.parametrize("part", [name for name, part in PARTS.items() if part.facts])

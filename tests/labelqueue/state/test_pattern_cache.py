@@ -142,3 +142,63 @@ def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, 
     assert (load({1: "a"}), load({1: "a"}, other)) == ({}, {1: 10.0})
     assert cache.rows() == {} and spooled() == []
     assert list(project.store.scan_iter(project.name("cache", "g1", "*"))) == []
+
+
+class TestCompaction:
+    """Blocks are written anew once most of their rows belong to no task any more."""
+
+    def size(self, project, store):
+        return sum(len(data) for data in store.hvals(project.name("cache", "g1", "blocks")))
+
+    def test_dead_rows_go_and_living_ones_are_as_before(self, project, store, cache, load, spooled):
+        uris = {task: f"u{task}" for task in range(1, 61)}
+        for start in range(0, 60, 20):
+            cache.put(block({task: uris[task] for task in range(start + 1, start + 21)}, start))
+        before, size = load(uris), self.size(project, store)
+        assert cache.compact() == 0 and len(spooled()) == 3
+        cache.discard([*range(1, 21), *range(21, 61, 2)])
+        assert cache.compact() == 40
+        living = {task: uri for task, uri in uris.items() if task > 20 and not task % 2}
+        assert load(living) == {task: before[task] for task in living} and cache.rows().keys() == living.keys()
+        assert self.size(project, store) < 0.6 * size and len(store.hkeys(project.name("cache", "g1", "sums"))) == 2
+        assert cache.compact() == 0
+        cache.put(block({99: "u99"}, 500))
+        assert load({22: "u22", 99: "u99"}) == {22: before[22], 99: 500.0}
+
+    def test_of_several_rows_of_a_task_the_newest_stays(self, cache, load, project, store):
+        for start in (0, 10, 20):
+            cache.put(block({1: "a", 2: "b"}, start))
+        assert cache.compact() == 4 and load({1: "a", 2: "b"}) == {1: 20.0, 2: 21.0}
+        assert store.get(project.name("cache", "g1", "stored")) == b"2"
+
+    def test_the_row_of_a_replaced_image_goes(self, cache, load):
+        for uri in ("a", "b", "c"):
+            cache.put(block({1: uri}, ord(uri)))
+        assert cache.compact() == 2 and load({1: "c"}) == {1: ord("c")} and load({1: "a"}) == {}
+
+    def test_what_an_earlier_version_wrote_is_counted_first(self, cache, load, project, store):
+        cache.put(block({1: "a", 2: "b", 3: "c"}))
+        store.delete(project.name("cache", "g1", "stored"))
+        assert cache.compact() == 0 and store.get(project.name("cache", "g1", "stored")) == b"3"
+        cache.discard([1, 2])
+        store.delete(project.name("cache", "g1", "stored"))
+        assert cache.compact() == 2 and load({3: "c"}) == {3: 2.0}
+
+    def test_who_reads_meanwhile_reads_again(self, cache, load, project, store, tmp_path, monkeypatch):
+        other = PatternCache(project, "g1", tmp_path / "another machine")
+        for start in (0, 10, 20):
+            cache.put(block({1: "a", 2: "b"}, start))
+        read, compacted = other._read, []
+
+        def late(name, digest):
+            if not compacted:
+                compacted.append(cache.compact())
+            return read(name, digest)
+
+        monkeypatch.setattr(other, "_read", late)
+        assert load({1: "a", 2: "b"}, other) == {1: 20.0, 2: 21.0} and compacted == [4]
+
+    def test_nothing_left_is_nothing_stored(self, cache, load, project, store):
+        cache.put(block({1: "a"}))
+        cache.retain(np.array([5]))
+        assert cache.compact() == 1 and load({1: "a"}) == {} and self.size(project, store) == 0
