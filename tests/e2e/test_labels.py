@@ -219,7 +219,7 @@ def test_a_lost_book_is_read_again(store, api, reader):
     before = reader.values()
     LabelBook(reader.project).drop(reader.tasks)
     store.delete(reader.project.name("labels", FORMAT))
-    assert reader.project.get("watermark") and reader.values() == before == {reader.tasks[0]: "cat"}
+    assert reader.project.get("read_to") and reader.values() == before == {reader.tasks[0]: "cat"}
 
 
 def test_many_labels_are_read_in_few_requests(store, api, client, monkeypatch):

@@ -42,7 +42,7 @@ def request_tend(project: Project, *, delay: float = 0.0) -> None:
         return
     if store.set(project.name("queued"), "1", nx=True, ex=QUEUED_TTL):
         queue(store, TEND).enqueue(
-            "labelqueue.worker.look.tend_job",
+            "labelqueue.tending.tend_job",  # the name that a worker of the version before can import too
             project.key,
             job_timeout=TEND_TIMEOUT,
             result_ttl=60,

@@ -43,7 +43,7 @@ def enqueue_shards(project: Project) -> int:
 def _enqueue_shard(project: Project, ids: list[int]) -> None:
     embed = queue(project.store, EMBED)
     job = embed.create_job(
-        "labelqueue.worker.embedding.embed_job",
+        "labelqueue.embedding.embed_job",  # the name that a worker of the version before can import too
         args=(project.key, ids),
         timeout=TIMEOUT,
         result_ttl=60,

@@ -48,8 +48,10 @@ KEYS = (
     Key("labels:*", "labels", "what annotations say", "one field per annotated task", _TASK),
     Key("journal", "journal", "events not acted on", "about 100,000 events", "by the look that acted on them"),
     Key("annotators", "journal", "who annotated when", "people of one hour", "with the next annotation"),
-    Key("orders", "orders", "every order's record", "one field per order", "the oldest ones, as newer ones come"),
-    Key("campaign", "campaign", "model, guesses, phase", "labels and tasks of the project", _PROJECT),
+    Key("orders:*", "orders", "every order's record", "one field per order", "the oldest ones, as newer ones come"),
+    Key("orders", "orders", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
+    Key("campaign:*", "campaign", "model, guesses, phase", "labels and tasks of the project", _PROJECT),
+    Key("campaign", "campaign", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
     Key("cache:*:blocks", "embeddings", "vectors", "twice the tasks' rows", "when compacted, or with the generation"),
     Key("cache:*:sums", "embeddings", "a checksum per block", "one field per block", "with the block"),
     Key("cache:*:rows", "embeddings", "which images are in it", "one field per task", _TASK),
@@ -84,10 +86,13 @@ class Part:
     facts : mapping of str to str
         Facts that make the next look fill the part again when it was dropped. Empty: it cannot be filled again, and is
         read as well as can be.
+    reads : tuple of int
+        Other formats that are read here too.
     """
 
     format: int
     facts: Mapping[str, str]
+    reads: tuple[int, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -103,8 +108,8 @@ PARTS: Mapping[str, Part] = {
     "tasks": Part(1, READ_AGAIN),
     "labels": Part(2, READ_AGAIN),
     "journal": Part(1, READ_AGAIN),
-    "orders": Part(1, {"live": "", "hold": "", "refilling": ""}),
-    "campaign": Part(1, {"learned": "", "standing": "{}"}),
+    "orders": Part(2, {"live": "", "hold": "", "refilling": ""}, (1,)),
+    "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
     "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, READ_AGAIN),
 }
@@ -129,7 +134,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
     ),
     **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
     **dict.fromkeys(("standing", "refused_prelabels", "remade"), _object),
-    "watermark": datetime.fromisoformat,
+    "read_to": datetime.fromisoformat,
 }
 
 
@@ -158,7 +163,7 @@ def make_readable(project: Project) -> list[str]:
         return []
     dropped, kept = [], []
     for name, part in PARTS.items():
-        if theirs[name] == ours[name]:
+        if theirs[name] in (ours[name], *part.reads):
             continue
         if part.facts:
             there = project.drop(*part.keys)

@@ -10,6 +10,9 @@ from .project import Project
 
 __all__ = ["Orders"]
 
+# Of the hash. 0.1.0 cannot read a record with a field that it does not know: it keeps its own, which is read here too,
+# whether it ran before or runs beside.
+FORMAT = "2"
 log = logging.getLogger(__name__)
 
 
@@ -19,7 +22,7 @@ class Orders:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._store = project.store
-        self._key = project.name("orders")
+        self._key, self._before = project.name("orders", FORMAT), project.name("orders")
 
     def next_number(self) -> int:
         """Return a number no attempt used before: a version string must never be published twice."""
@@ -40,7 +43,7 @@ class Orders:
 
     def get(self, number: int) -> Order | None:
         """Return one order."""
-        raw = self._store.hget(self._key, str(number))
+        raw = self._store.hget(self._key, str(number)) or self._store.hget(self._before, str(number))
         return None if raw is None else self._load(raw)
 
     def _load(self, raw: bytes | str) -> Order | None:
@@ -56,5 +59,6 @@ class Orders:
 
     def all(self) -> list[Order]:
         """Return every order, oldest first."""
-        found = (self._load(raw) for raw in self._store.hvals(self._key))
+        rows = self._store.hgetall(self._before) | self._store.hgetall(self._key)
+        found = (self._load(raw) for raw in rows.values())
         return sorted((order for order in found if order is not None), key=lambda order: order.number)

@@ -117,7 +117,7 @@ def read_changes(
     annotated meanwhile (so its source says; on a busy machine one label of 76 was missed, and one deletion). The
     annotations themselves are the truth.
     """
-    watermark = project.get("watermark")
+    watermark = project.get("read_to")
     since = datetime.fromisoformat(watermark) - OVERLAP if watermark and not full else None
     started = time.time()
     fresh: dict[int, TaskRow] = {}
@@ -158,7 +158,7 @@ def read_changes(
         book.set_complete()
         project.set(want_full="0", full_at=str(started), image_field=target.image_field)
     if newest:
-        project.set(watermark=newest)
+        project.set(read_to=newest)
     return len(changed.keys() | relabeled) + len(gone)
 
 

@@ -43,7 +43,7 @@ def test_looks_come_before_images(store):
 def test_a_look_names_its_project_and_is_tried_again_when_its_worker_dies(project, store):
     jobs.request_tend(project)
     (job,) = jobs.queue(store, "tend").get_jobs()
-    assert (job.func_name, job.args) == ("labelqueue.worker.look.tend_job", [project.key])
+    assert (job.func_name, job.args) == ("labelqueue.tending.tend_job", [project.key])
     assert job.retries_left == 2
 
 

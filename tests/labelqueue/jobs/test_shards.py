@@ -39,7 +39,7 @@ def test_jobs_are_json_not_pickle(project, store):
     data = store.hget(f"rq:job:{job_id.decode()}", "data")
     import zlib
 
-    assert json.loads(zlib.decompress(data))[0] == "labelqueue.worker.embedding.embed_job"
+    assert json.loads(zlib.decompress(data))[0] == "labelqueue.embedding.embed_job"
 
 
 def test_the_images_of_a_dead_worker_wait_again(project, store):

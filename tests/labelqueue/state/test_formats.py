@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gzip
 import json
 import logging
 import re
@@ -15,8 +14,8 @@ from rq import SimpleWorker
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
-import redis_dump
-from desk import Server
+import labelqueue
+from before import PIXELS_THEN, its_server, restore, work
 from labelqueue.block import Block
 from labelqueue.images import embedder
 from labelqueue.jobs.queues import job_queues
@@ -30,22 +29,13 @@ from labelqueue.state.journal import Event, Journal
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import PER_TASK, Project
-from labelqueue.worker.runtime import Runtime, install
 
-BEFORE = Path(__file__).parents[2] / "data" / "state-0.1.0.json.gz"
-SOURCE = Path(redis_dump.__file__).parents[1] / "backend" / "labelqueue"
-PIXELS_THEN = 2  # `PREPROCESSING` of 0.1.0
+SOURCE = Path(labelqueue.__file__).parent
 
 
 @pytest.fixture
-def before(store, deployment):
-    """What 0.1.0 left: 60 embedded tasks, 38 labels, BAL's first cycle live, a look and a shard of 3 images waiting.
-
-    Written by that version's own code (`redis_dump.dump`), with what its Label Studio held at that moment.
-    """
-    document = json.loads(gzip.decompress(BEFORE.read_bytes()))
-    redis_dump.load(store, document["keys"])
-    return document
+def before(store):
+    return restore(store)
 
 
 @pytest.fixture
@@ -56,26 +46,7 @@ def same_pixels(monkeypatch):
 
 @pytest.fixture
 def server(before, store, deployment):
-    """That Label Studio again; it keeps what it is told."""
-    project = Project.all(store)[0]
-    found = Server(project, 0)
-    found.remote = before["label_studio"]["project"]
-    found.rows = {row["id"]: row for row in before["label_studio"]["tasks"]}
-    found.stored[before["was"]["version"]] = before["was"]["places"]
-    runtime = Runtime(deployment)
-    runtime.__dict__["client"] = found
-    install(runtime)
-    return found
-
-
-def work(store, name):
-    """Perform the jobs that wait in a queue, called by the names that they were enqueued with; return how many."""
-    (queue,) = [queue for queue in job_queues(store) if queue.name == name]
-    jobs = queue.get_jobs()
-    queue.empty()
-    for job in jobs:
-        job.perform()
-    return len(jobs)
+    return its_server(before, store, deployment)
 
 
 def test_a_version_later_it_goes_on_without_training_or_publishing(same_pixels, before, server, store):
@@ -235,7 +206,7 @@ class TestFields:
             orders.save(Order(number, f"r{number} FreeSel"))
         orders.go_live(Order(2, "r2 FreeSel"))
         row = json.loads(Order(2, "r2 FreeSel").dump()) | {"format": 2}
-        project.store.hset(project.name("orders"), "2", json.dumps(row))
+        project.store.hset(project.name("orders", "2"), "2", json.dumps(row))
         assert [order.number for order in orders.all()] == [1] and orders.live() is None
 
     def test_of_a_campaign(self):
@@ -250,7 +221,7 @@ class TestFields:
 
     def test_a_campaign_of_another_format_begins_anew(self, project, caplog):
         facts = json.loads(CampaignState(trainings=3).dump()["facts"]) | {"format": 2}
-        project.store.hset(project.name("campaign"), "facts", json.dumps(facts))
+        project.store.hset(project.name("campaign", "2"), "facts", json.dumps(facts))
         with caplog.at_level(logging.WARNING):
             assert load_campaign(project).trainings == 0
         assert "format 2" in caplog.text

@@ -224,7 +224,7 @@ def test_a_lost_book_is_read_again_at_once(store, project, table, read):
     table.annotate(2, "dog")
     read()
     store.delete(project.name("labels", FORMAT))
-    assert project.get("watermark") and wants_full(project, project.target())
+    assert project.get("read_to") and wants_full(project, project.target())
     assert read() == {1: "cat", 2: "dog"}
     assert not wants_full(project, project.target())
 
@@ -232,7 +232,7 @@ def test_a_lost_book_is_read_again_at_once(store, project, table, read):
 def test_a_lost_watermark_costs_no_second_reading_of_labels(store, project, table, read):
     table.annotate(1, "cat")
     read()
-    store.hdel(project.name("info"), "watermark")
+    store.hdel(project.name("info"), "read_to")
     table.read.clear()
     assert read() == {1: "cat"} and table.read == []
 
@@ -247,7 +247,7 @@ def test_lost_tasks_do_not_keep_the_labels_of_deleted_ones(store, project, table
 
 def test_a_reading_that_fails_is_made_up_for(project, table, read, monkeypatch):
     read()
-    before = project.get("watermark")
+    before = project.get("read_to")
     table.now += timedelta(minutes=5)
     table.annotate(1, "cat")
 
@@ -258,8 +258,8 @@ def test_a_reading_that_fails_is_made_up_for(project, table, read, monkeypatch):
         broken.setattr(table, "annotated", annotated)
         with pytest.raises(LabelStudioError):
             read()
-    assert project.get("watermark") == before
-    assert read() == {1: "cat"} and project.get("watermark") > before
+    assert project.get("read_to") == before
+    assert read() == {1: "cat"} and project.get("read_to") > before
 
 
 def test_an_interrupted_first_reading_is_not_complete(project, table, book, read, monkeypatch):
