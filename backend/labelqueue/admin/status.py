@@ -138,7 +138,7 @@ def _set_aside(info: Mapping[str, str]) -> str:
     """Return since when a project is set aside and what becomes of it; empty when it is not."""
     if not info.get("set_aside"):
         return ""
-    since, until = moment(float(info["denied_since"])), moment(float(info["set_aside"]) + ASIDE)
+    since, until = moment(float(info.get("denied_since") or 0)), moment(float(info["set_aside"]) + ASIDE)
     return (
         f"deleted in Label Studio, seen first {since}; kept until {until} and removed then; when it shows up again it "
         "goes on as before, `labelqueue forget` removes it now"

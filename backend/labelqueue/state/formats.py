@@ -72,6 +72,13 @@ SHARED_KEYS = (
     Key("lq:tended", "", "all projects were asked for", "one value", "after a minute"),
     Key("lq:tidied", "", "somebody tidied up", "one value", "after ten minutes"),
     Key("lq:worker:*", "", "a worker lives", "one key per worker", "15 s after its last sign"),
+    Key(
+        "rq:*",
+        "",
+        "RQ's queues, jobs and workers",
+        "what waits or ran lately",
+        "a minute after success, a day after failure",
+    ),
 )
 
 

@@ -119,7 +119,7 @@ def described(key):
 
 
 def test_every_key_that_is_written_is_described(before, server, store):
-    project, rqs = Project.all(store)[0], re.compile(r"rq:(queues?|jobs?|results|wip|finished|failed|workers?|clean)")
+    project = Project.all(store)[0]
     work(store, "tend")
     work(store, "embed")
     project.put_settings({"seed": 4}, "test")
@@ -129,7 +129,7 @@ def test_every_key_that_is_written_is_described(before, server, store):
     store.hset(project.name("tries"), "3", "1")
     with ProjectLock(project):
         keys = {key.decode() for key in store.scan_iter("*")}
-    odd = {key for key in keys if not described(key) and not rqs.match(key)}
+    odd = {key for key in keys if not described(key)}
     assert odd == set() and len([key for key in keys if key.startswith(project.name(""))]) > 15
     assert not described(project.name("something")) and not described("lq:something") and not described("lq:worker:")
 
@@ -145,7 +145,7 @@ def test_every_key_that_the_code_names_is_described_and_the_other_way_round():
                 found.add(re.sub(r"^lq:\*:", "", _shown(node)))
     found = {name for name in found if re.fullmatch(r"[\w:-]+(\*:\w+|\*|\w)", name) and name.strip("*:") != "lq"}
     assert found - {row.name for row in (*KEYS, *SHARED_KEYS)} == set(), "not in the table"
-    assert {row.name for row in (*KEYS, *SHARED_KEYS)} - found == set(PER_TASK) - found, "not in the code"
+    assert {row.name for row in (*KEYS, *SHARED_KEYS)} - found == {"rq:*", *PER_TASK} - found, "not in the code"
     assert set(PER_TASK) < {row.name for row in KEYS}
 
 
