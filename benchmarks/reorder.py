@@ -23,6 +23,7 @@ import numpy as np
 from labelqueue.block import Block, source_hash
 from labelqueue.labels.annotations import ANNOTATED, UNLABELED, read_annotation
 from labelqueue.labels.label_config import parse_label_config
+from labelqueue.labelstudio.client import Hooks
 from labelqueue.ordering.campaign import share_of
 from labelqueue.settings import Deployment
 from labelqueue.state.label_book import LabelBook
@@ -49,11 +50,11 @@ class Instant:
     def project(self, project: int) -> Json:
         return dict(self._project)
 
-    def ml_backends(self, project: int) -> list[Json]:
+    def ml_backends(self, project: int, **options: Any) -> list[Json]:
         return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
 
-    def secure_webhooks(self, *arguments: Any) -> int:
-        return 1
+    def secure_webhooks(self, *arguments: Any, **options: Any) -> Hooks:
+        return Hooks(1, 0)
 
     def model_versions(self, project: int) -> list[str]:
         return []
@@ -61,10 +62,14 @@ class Instant:
     def prediction_counts(self, project: int) -> dict[str, int]:
         return dict.fromkeys([str(self._project.get("model_version"))], self.published)
 
-    def tasks(self, project: int, *, since: datetime | None = None, fields: Sequence[str]) -> Iterator[Json]:
+    def tasks(
+        self, project: int, *, since: datetime | None = None, fields: Sequence[str], **options: Any
+    ) -> Iterator[Json]:
         return iter([{key: task[key] for key in task if key != "annotations"} for task in self.changed])
 
-    def annotated(self, project: int, tasks: Sequence[int], *, fields: Sequence[str]) -> Iterator[list[Json]]:
+    def annotated(
+        self, project: int, tasks: Sequence[int], *, fields: Sequence[str], **options: Any
+    ) -> Iterator[list[Json]]:
         yield [task for task in self.changed if task["id"] in set(tasks)]
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:

@@ -9,7 +9,7 @@ from desk import Desk
 from labelqueue import admin
 from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.labelstudio.client import LabelStudio
+from labelqueue.labelstudio.client import Hooks, LabelStudio
 from labelqueue.ordering.order import Order, Place, score
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
@@ -19,7 +19,7 @@ from labelqueue.worker.runtime import Runtime
 
 READS = {
     "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
-    "annotated", "predicted",
+    "annotated", "predicted", "projects",
 }  # fmt: skip
 WRITES = {"update_project", "import_predictions", "create_prediction", "secure_webhooks", "save_tab"}
 
@@ -82,7 +82,7 @@ class Remote:
 
     def secure_webhooks(self, *arguments, skipped=None):
         self.log.append("secure_webhooks")
-        return 1
+        return Hooks(1, 0)
 
 
 def unchecked(log):
