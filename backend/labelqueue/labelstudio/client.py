@@ -17,6 +17,7 @@ from .session import LabelStudioSession
 __all__ = ["LabelStudio"]
 
 PAGE = 1000
+PROJECTS_PAGE = 100  # the most that it lists at once
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
@@ -57,6 +58,22 @@ class LabelStudio:
     def whoami(self) -> Json:
         """Return the user our key belongs to."""
         return one_object(self._json("GET", "/api/current-user/whoami"), "user")
+
+    def projects(self) -> Iterator[Json]:
+        """Yield the projects that our key may see, newest first: `id`, `title` and `created_at` of each."""
+        page = 1
+        while True:
+            path = f"/api/projects?include=id,title,created_at&page_size={PROJECTS_PAGE}&page={page}"
+            try:
+                answer = one_object(self._json("GET", path), "list of projects", results=list)
+            except NotFoundError:
+                if page == 1:
+                    raise
+                return  # projects were deleted while we paged
+            yield from (row for row in answer["results"] if isinstance(row, dict))
+            if not answer.get("next"):
+                return
+            page += 1
 
     def project(self, project: int) -> Json:
         """Return one project."""

@@ -11,7 +11,7 @@ from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
 from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
-from .redis_connection import Redis, connect, text
+from .redis_connection import Redis, StoreFacts, connect, store_facts, text, why_refused
 from .redis_server import EmbeddedRedis, socket_path
 from .snapshots import TaskColumns, read_columns, take_snapshot
 
@@ -29,6 +29,7 @@ __all__ = [
     "ProjectLock",
     "ProjectRef",
     "Redis",
+    "StoreFacts",
     "TaskColumns",
     "TaskRow",
     "connect",
@@ -39,7 +40,9 @@ __all__ = [
     "save_campaign",
     "save_summary",
     "socket_path",
+    "store_facts",
     "summary_of",
     "take_snapshot",
     "text",
+    "why_refused",
 ]

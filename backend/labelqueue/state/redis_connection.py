@@ -1,7 +1,9 @@
-"""The connection to Redis, which keeps everything that we remember."""
+"""The connection to Redis, which keeps everything that we remember, and what its server says of itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -10,9 +12,24 @@ from ..exceptions import StoreError
 from ..settings import Deployment
 from .redis_server import socket_path
 
-__all__ = ["Redis", "connect", "text"]
+__all__ = ["Redis", "StoreFacts", "connect", "store_facts", "text", "why_refused"]
 
 Redis = redis.Redis
+
+AWAY = (redis.ConnectionError, redis.TimeoutError)
+PROBE = "lq:probe"  # written to see whether anything can be; it vanishes by itself
+NEARLY_FULL = 0.9  # share of maxmemory
+
+# What an answer begins with, or redis-py's name for it -> what is wrong, and the way out.
+REFUSALS = {
+    "MISCONF": ("Redis cannot write to its disk", "make room there; it tries again by itself every few seconds"),
+    "OutOfMemoryError": ("Redis is full", "raise `maxmemory`, or free memory in it"),
+    "ReadOnlyError": ("this Redis is a read-only replica", "point REDIS_URL at its master"),
+    "NOREPLICAS": ("Redis has too few replicas to write", "bring them back, or lower `min-replicas-to-write`"),
+    "MasterDownError": ("this Redis is a replica that lost its master", "point REDIS_URL at a master"),
+    "BusyLoadingError": ("Redis still reads its data from disk", "wait; it goes on by itself"),
+    "NoPermissionError": ("the user of REDIS_URL may not do this", "give it every command on the keys `lq:*` and `rq:*`"),
+}
 
 
 def text(raw: bytes | str) -> str:
@@ -34,15 +51,14 @@ def connect(deployment: Deployment) -> Redis:
         When nothing answers, or the server may evict keys (our state is not a cache of something cheaper).
     """
     if deployment.redis_url:
-        client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5, health_check_interval=30)
+        client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5)
         where, way_out = _without_password(deployment.redis_url), "check REDIS_URL and that the server runs"
     else:
         path = socket_path(deployment.home)
-        client = redis.Redis(unix_socket_path=str(path), socket_connect_timeout=5, health_check_interval=30)
+        client = redis.Redis(unix_socket_path=str(path), socket_connect_timeout=5)
         where, way_out = str(path), "start it with `labelqueue serve`, or set REDIS_URL"
     try:
-        client.ping()
-        memory = client.info("memory")
+        memory = client.info("memory")  # not PING, which a server that cannot write refuses
     except redis.RedisError as error:
         raise StoreError(f"Redis does not answer at {where}: {error}; {way_out}") from error
     if int(memory.get("maxmemory", 0)) and memory.get("maxmemory_policy") != "noeviction":
@@ -56,3 +72,104 @@ def connect(deployment: Deployment) -> Redis:
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+
+def why_refused(error: redis.RedisError) -> str:
+    """Return what is wrong with Redis and the way out, for people; never an address or a password."""
+    for sign, (what, way_out) in REFUSALS.items():
+        if type(error).__name__ == sign or str(error).startswith(sign):
+            return f"{what}: {way_out}"
+    return "Redis does not answer: see that it runs" if isinstance(error, AWAY) else "Redis failed: see its log"
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What a Redis server says of itself.
+
+    Attributes
+    ----------
+    version : str
+        Its version.
+    persistence : {'append-only file', 'snapshots', 'none', 'unknown'}
+        How it keeps data over a restart; unknown when it does not tell, as some managed servers do.
+    failed_write : str
+        What it could not write to its disk lately; empty when all is well.
+    used, limit : int
+        Bytes of memory, and how many it may use; 0 is no limit.
+    policy : str
+        `maxmemory-policy`.
+    refuses : str
+        Why it takes no writes right now, and the way out; empty when it takes them.
+    """
+
+    version: str
+    persistence: str
+    failed_write: str
+    used: int
+    limit: int
+    policy: str
+    refuses: str
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether little of the memory is left that it may use."""
+        return bool(self.limit) and self.used >= NEARLY_FULL * self.limit
+
+    @property
+    def unsafe(self) -> str:
+        """What a crash of the server costs, and the way out; empty when it is a second at most, or not known."""
+        way_out = "set `appendonly yes` (CONFIG SET and CONFIG REWRITE, or redis.conf)"
+        if self.persistence == "snapshots":
+            return f"Redis keeps snapshots only, and loses what came after the last one when it ends badly: {way_out}"
+        if self.persistence == "none":
+            return f"Redis writes nothing to disk, and loses everything when it ends: {way_out}"
+        return ""
+
+
+def store_facts(store: Redis) -> StoreFacts:
+    """Ask a Redis server how it is; also tries a write.
+
+    Raises
+    ------
+    redis.RedisError
+        When it does not answer.
+    """
+    info: dict[str, Any] = {}
+    for section in ("server", "memory", "persistence"):
+        info |= store.info(section)
+    try:
+        store.set(PROBE, "", px=1000)
+        refuses = ""
+    except redis.ResponseError as error:
+        refuses = why_refused(error)
+    except redis.ConnectionError as error:  # redis-py counts a server that loads its data among these
+        if not isinstance(error, redis.BusyLoadingError):
+            raise
+        refuses = why_refused(error)
+    # A server that writes no snapshots has the status of its last one for ever.
+    persistence = _persistence(store, info)
+    names = {"aof_last_write_status": "append-only file", "aof_last_bgrewrite_status": "rewrite of it"}
+    if persistence != "append-only file":
+        names = {"rdb_last_bgsave_status": "snapshot"}
+    failed = [name for field, name in names.items() if info.get(field, "ok") != "ok"]
+    return StoreFacts(
+        version=str(info.get("redis_version", "")),
+        persistence=persistence,
+        failed_write=", ".join(failed),
+        used=int(info.get("used_memory", 0)),
+        limit=int(info.get("maxmemory", 0)),
+        policy=str(info.get("maxmemory_policy", "")),
+        refuses=refuses,
+    )
+
+
+def _persistence(store: Redis, info: dict[str, Any]) -> str:
+    if info.get("aof_enabled"):
+        return "append-only file"
+    try:
+        found = store.config_get("save")
+    except redis.ResponseError:  # managed servers and users with few rights
+        return "unknown"
+    if "save" not in found:
+        return "unknown"
+    return "snapshots" if found["save"] else "none"

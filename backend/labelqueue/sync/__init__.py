@@ -5,6 +5,7 @@ Imports `jobs`, `state`, `labelstudio` and what is below; every write is precede
 
 from .connecting import connected, find_remote, secure_webhook
 from .execution import RefillError, carry_out
+from .finding import find_lost
 from .publishing import Publisher
 from .reading import read_project
 from .steering import steer
@@ -14,6 +15,7 @@ __all__ = [
     "RefillError",
     "carry_out",
     "connected",
+    "find_lost",
     "find_remote",
     "read_project",
     "secure_webhook",

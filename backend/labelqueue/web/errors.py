@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from ..exceptions import LabelQueueError, ProjectError
+from ..state import why_refused
 
 __all__ = ["bad_request", "gone", "http_error", "known_error", "lost_store"]
 
@@ -30,9 +31,9 @@ def known_error(error: LabelQueueError) -> tuple[Response, int]:
 
 
 def lost_store(error: RedisError) -> tuple[Response, int]:
-    """Answer while Redis is away; its address stays in the log."""
+    """Say why Redis did not do it; its address stays in the log."""
     log.error("%s %s: Redis failed: %s", request.method, request.path, error)
-    return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
+    return jsonify({"error": f"not available right now: {why_refused(error)}; labelqueue's log says why"}), 503
 
 
 def http_error(error: HTTPException) -> Response:

@@ -9,10 +9,10 @@ import time
 from redis.exceptions import RedisError
 
 from ..jobs import heartbeat, reclaim, release_due, request_tend
-from ..state import Project
+from ..state import Project, Redis, why_refused
 from .runtime import Runtime
 
-__all__ = ["Housekeeper"]
+__all__ = ["Housekeeper", "look_at_all"]
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,13 @@ class Housekeeper(threading.Thread):
 
     def run(self) -> None:
         """Work until `done` is set; a Redis that is away for a while is waited for."""
-        last_reclaim = 0.0
+        last_reclaim, failed = 0.0, False
         while True:
             try:
                 heartbeat(self._store, self._worker)
+                if failed:  # what was asked for meanwhile is lost, and so may be what Label Studio told
+                    look_at_all(self._store)
+                    failed = False
                 release_due(self._store)
                 if time.monotonic() - last_reclaim > RECLAIM_EVERY:
                     last_reclaim = time.monotonic()
@@ -54,8 +57,17 @@ class Housekeeper(threading.Thread):
                     for project in Project.all(self._store):
                         request_tend(project)
             except RedisError as error:
-                log.warning("housekeeping has to wait: %s", error)
+                if not failed:
+                    log.warning("housekeeping has to wait: %s (%s)", why_refused(error), error)
+                failed = True
             except Exception:  # without housekeeping this worker would look dead, and delayed work would never start
                 log.exception("housekeeping failed and goes on")
             if self.done.wait(BEAT):
                 return
+
+
+def look_at_all(store: Redis) -> None:
+    """Ask for a look at every project, whatever was asked for before: a request may have been lost with its job."""
+    for project in Project.all(store):
+        store.delete(project.name("queued"))
+        request_tend(project)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from ..exceptions import SettingError
+from ..exceptions import SettingError, StoreError
 from ..labelstudio import LabelStudio
 from ..process import start_child
 from ..settings import Deployment
@@ -25,7 +25,8 @@ __all__ = ["Child", "serve"]
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 20.0  # seconds a child gets to finish the job at hand
-MAX_BACKOFF = 30.0
+MAX_BACKOFF = 4.0  # seconds; whatever made a child die, work goes on within ten after it is over
+STEADY = 30.0  # seconds after which a child that ends does not count as one that keeps dying
 WEB_THREADS = 8
 
 
@@ -52,7 +53,7 @@ class Child:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            self._failures = 0 if now - self._started > MAX_BACKOFF else self._failures + 1
+            self._failures = 0 if now - self._started > STEADY else self._failures + 1
             wait = min(MAX_BACKOFF, 0.5 * 2**self._failures)
             log.error("%s ended with status %s; starting it again in %.1f s", self.name, self._process.poll(), wait)
             self._process, self._not_before = None, now + wait
@@ -130,7 +131,11 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
                 child.keep_up()
             if embedded is not None and not embedded.alive():
                 log.error("redis-server ended; starting it again")
-                embedded.start()
+                try:
+                    embedded.start()
+                except StoreError as error:  # a full disk, say: everything else stays, and it is tried again
+                    log.error("%s", error)
+                    done.wait(MAX_BACKOFF)
             done.wait(0.5)
     finally:
         announce("labelqueue stops")
