@@ -49,6 +49,8 @@ DOORS = {
 # Tests mirror packages and modules: `labelqueue/sync/reading.py` has `tests/labelqueue/sync/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
+    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
+    "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",

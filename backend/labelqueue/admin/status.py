@@ -12,6 +12,7 @@ from typing import Any
 from ..jobs import alive, in_flight
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
 from ..state import Journal, Orders, Project, Redis, summary_of
+from .doctor import store_findings
 from .lines import Record, fact, moment, shown
 
 __all__ = ["project_list", "project_status", "status_lines"]
@@ -57,6 +58,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "journal": len(Journal(project)),
         "annotators": project.annotators_at_work(),
         "workers": len(alive(project.store)),
+        "redis": store_findings(project.store),
         "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
         "unreadable": _first(project.unreadable()),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
@@ -95,6 +97,11 @@ def status_lines(status: Record) -> Iterator[str]:
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)
     yield fact("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
+    for finding in status["redis"]:
+        if finding["state"] != "well":
+            yield fact("redis", f"{finding['check']}: {finding['told']}; {finding['way_out']}")
+        elif finding["check"] == "persistence":
+            yield fact("redis", f"persistence: {finding['told']}")
     for name, origin in status["settings_from"].items():
         value = shown(status["settings"][name])
         yield fact("setting", f"{name} = {value} (from {origin['source']}, {moment(origin['at'])})")

@@ -10,7 +10,18 @@ from typing import Any
 
 from ..settings import SETTINGS, Deployment
 
-__all__ = ["order", "orders", "serve", "set_settings", "setting_change", "settings", "status", "switch", "worker"]
+__all__ = [
+    "doctor",
+    "order",
+    "orders",
+    "serve",
+    "set_settings",
+    "setting_change",
+    "settings",
+    "status",
+    "switch",
+    "worker",
+]
 
 OK = 0
 
@@ -35,6 +46,15 @@ def status(arguments: argparse.Namespace) -> int:
     from .. import admin
 
     return _show(arguments, admin.project_status(_project(arguments)), admin.status_lines)
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Look at everything that has to be well, and say what is not, why it matters and the way out."""
+    from .. import admin
+
+    diagnosis = admin.examine(admin.Scene(Deployment.from_environment(), arguments.project), fix=arguments.fix)
+    _show(arguments, diagnosis, admin.diagnosis_lines)
+    return admin.exit_status(diagnosis)
 
 
 def order(arguments: argparse.Namespace) -> int:

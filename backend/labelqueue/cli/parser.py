@@ -24,6 +24,7 @@ first steps:
   labelqueue select photos/ -n 20             the 20 images to label first, no Label Studio needed
   export LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=...
   labelqueue serve                            then connect http://localhost:9090 in Settings > Model
+  labelqueue doctor 1                         what is not as it should be, and the way out
   labelqueue order 1                          what the annotators of project 1 get next, and why
 
 switches, each done by a running worker within seconds (the REST calls are in /api/v1/openapi.json):
@@ -62,6 +63,15 @@ def build_parser() -> argparse.ArgumentParser:
     command("serve", commands.serve, "start web, worker and, without REDIS_URL, Redis; stop with Ctrl-C")
     command("worker", commands.worker, "start one more worker on the same Redis")
     json_output(of_project("status", commands.status, "show where a project stands"))
+    check = command(
+        "doctor", commands.doctor, "look at everything that has to be well, and say what is not and the way out"
+    )
+    check.add_argument("project", type=int, nargs="?", metavar="PROJECT", help="a project too (default: without)")
+    check.add_argument(
+        "--fix", action="store_true", help="repair what is safe to repair: webhook, queue, predictions, locks"
+    )
+    json_output(check)
+    check.epilog = "exit status: 0 nothing is wrong, 1 something is, 2 wrong usage, 3 not everything could be looked at"
     order = of_project("order", commands.order, "show the tasks that come next, and why")
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")
     order.add_argument("--version", dest="of", metavar="ORDER", help="show all that is on record of this order instead")

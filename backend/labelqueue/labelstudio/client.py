@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import requests
 
 from ..exceptions import LabelStudioError, NotFoundError
-from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
+from .records import Json, Skipped, TaskRecord, objects, one_object, parsed, records, task_records
 from .session import LabelStudioSession
 
 __all__ = ["LabelStudio"]
@@ -32,12 +34,14 @@ class LabelStudio:
         Origin, with a path prefix if there is one.
     api_key : str
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
+    **patience
+        `timeout` and `retries` of the session.
 
     See `LabelStudioSession` for what is sent, where, and which errors come back.
     """
 
-    def __init__(self, url: str, api_key: str) -> None:
-        self._session = LabelStudioSession(url, api_key)
+    def __init__(self, url: str, api_key: str, **patience: Any) -> None:
+        self._session = LabelStudioSession(url, api_key, **patience)
         self.origin = self._session.origin
         self._json = self._session.json
 
@@ -54,6 +58,23 @@ class LabelStudio:
         return self._session.request("GET", path, again=False, stream=True, timeout=timeout)
 
     # -- reading
+
+    def about(self) -> tuple[Json, float | None]:
+        """Return what the server says of its version, and by how many seconds its clock is ahead of ours; None when it
+        does not tell the time."""
+        answer = self._session.request("GET", "/api/version/")
+        now = time.time()
+        try:
+            ahead = parsedate_to_datetime(answer.headers["Date"]).timestamp() - now
+        except (KeyError, TypeError, ValueError):
+            ahead = None
+        try:
+            return one_object(parsed(answer.content), "version"), ahead
+        except ValueError as error:
+            raise LabelStudioError(
+                f"{self.origin}/api/version/ answered without JSON: is LABEL_STUDIO_URL a Label Studio?",
+                status=answer.status_code,
+            ) from error
 
     def whoami(self) -> Json:
         """Return the user our key belongs to."""
@@ -241,6 +262,10 @@ class LabelStudio:
             shown = True
             yield rows
 
+    def webhooks(self, project: int, *, skipped: Skipped | None = None) -> list[Json]:
+        """Return the project's webhooks; those that cannot be read go to `skipped`."""
+        return objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
+
     # -- writing
 
     def update_project(self, project: int, **values: Any) -> Json:
@@ -264,8 +289,7 @@ class LabelStudio:
     ) -> int:
         """Give our webhooks of a project these headers; return how many of ours exist there."""
         ours = 0
-        hooks = objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
-        for hook in hooks:
+        for hook in self.webhooks(project, skipped=skipped):
             if hook["url"].rstrip("/") != f"{backend_url.rstrip('/')}/webhook":
                 continue
             ours += 1

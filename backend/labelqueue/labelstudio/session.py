@@ -57,6 +57,8 @@ class LabelStudioSession:
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
     timeout : (float, float), optional
         Seconds to connect and to wait for more of an answer.
+    retries : int, default 3
+        How often a GET or PATCH is sent again when the server is busy or the connection breaks.
 
     Attributes
     ----------
@@ -73,7 +75,7 @@ class LabelStudioSession:
     The key goes to this origin only: redirects are never followed.
     """
 
-    def __init__(self, url: str, api_key: str, *, timeout: tuple[float, float] = TIMEOUT) -> None:
+    def __init__(self, url: str, api_key: str, *, timeout: tuple[float, float] = TIMEOUT, retries: int = 3) -> None:
         if not api_key:
             raise CredentialError(
                 "LABEL_STUDIO_API_KEY is empty: copy an access token from Label Studio's Account & Settings page"
@@ -86,7 +88,7 @@ class LabelStudioSession:
         for session in (self._patient, self._once):
             session.trust_env = False  # a .netrc entry or a proxy must not see or replace the key
         retry = Retry(
-            total=3,
+            total=retries,
             backoff_factor=0.5,
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=("GET", "PATCH"),

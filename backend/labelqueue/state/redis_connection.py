@@ -28,7 +28,10 @@ REFUSALS = {
     "NOREPLICAS": ("Redis has too few replicas to write", "bring them back, or lower `min-replicas-to-write`"),
     "MasterDownError": ("this Redis is a replica that lost its master", "point REDIS_URL at a master"),
     "BusyLoadingError": ("Redis still reads its data from disk", "wait; it goes on by itself"),
-    "NoPermissionError": ("the user of REDIS_URL may not do this", "give it every command on the keys `lq:*` and `rq:*`"),
+    "NoPermissionError": (
+        "the user of REDIS_URL lacks rights",
+        "give it all commands on the keys `lq:*` and `rq:*`",
+    ),
 }
 
 

@@ -125,17 +125,17 @@ def _not_started(directory: Path, program: str, said: str) -> str:
     damaged = re.search(r"Bad file format reading the append only file (\S+?):? ", said)
     if damaged and ".base." not in damaged[1]:  # only the last file can be cut
         return (
-            f"the append-only file {data / damaged[1]} is damaged, and redis-server does not start on it. Copy its folder "
-            f"first: `{copy}`. Then cut it off at the damage: `{_repair(program, data / 'appendonly.aof.manifest')}`, "
-            "and start again. What was written after the damage is lost; labels are read again from Label Studio"
+            f"the append-only file {data / damaged[1]} is damaged, and redis-server does not start on it. Copy its "
+            f"folder first: `{copy}`. Then cut it off at the damage: "
+            f"`{_repair(program, data / 'appendonly.aof.manifest')}`, and start again. What was written after the damage is lost; labels are read again from Label Studio"
         )
     warned = [line.partition(" # ")[2] for line in said.splitlines() if " # " in line]
     if DAMAGED.search(" ".join(warned)):
         return (
             f"the data in {data} is damaged, and redis-server does not start on it "
             f"({warned[-1]}). Put a copy of yours in its place, or move it away, "
-            f"`{shlex.join(['mv', str(data), f'{data}.damaged'])}`, and start again: projects and labels are read again "
-            "from Label Studio, and settings, orders and what was learned begin anew"
+            f"`{shlex.join(['mv', str(data), f'{data}.damaged'])}`, and start again: projects and labels are read "
+            "again from Label Studio, and settings, orders and what was learned begin anew"
         )
     room = "; make room on that disk" if "No space left" in said else ""
     return f"redis-server did not start in {directory}: {' | '.join(said.splitlines()[-5:]) or 'no log'}{room}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..exceptions import LabelStudioError, ProjectError
-from ..jobs import request_tend
 from ..labelstudio import LabelStudio, Skipped
 from ..state import LIVE_VERSION, Project, ProjectRef, Redis, text
 
@@ -18,11 +18,15 @@ log = logging.getLogger(__name__)
 STRANGERS = "lq:strangers"  # project key -> when it was seen to have no connection to this backend
 RUN = "run"  # field beside them: which run of the Redis server they belong to
 STRANGER_FOR = 900.0  # seconds; a new connection calls /setup anyway
+CONNECTED = "CO"  # Label Studio's word for a backend that answered
 ENOUGH = 45.0  # seconds for one search; the next one goes on with the rest
 
 
 def find_lost(store: Redis, client: LabelStudio) -> list[Project]:
-    """Register the projects that are connected to this backend in Label Studio and not known here.
+    """Have Label Studio call our ``/setup`` for the projects that are connected to this backend and not known here.
+
+    Label Studio does so whenever it lists a project's connections, and ``/setup`` registers the project. Nothing else
+    is proof: another labelqueue on the same Label Studio has its own projects, and its answers look like ours.
 
     Only projects that are not known are asked for their connections, each once in a while: what has no connection is
     remembered, until Redis starts anew and may have lost what it knew. A project that is known is left as it is, also
@@ -33,12 +37,12 @@ def find_lost(store: Redis, client: LabelStudio) -> list[Project]:
     store : Redis
         Connection.
     client : LabelStudio
-        Of the server whose projects are meant. Label Studio calls this backend's ``/setup`` for each connection.
+        Of the server whose projects are meant.
 
     Returns
     -------
     list of Project
-        Those that were found; a look at each is asked for.
+        Those that are known now; `/setup` asked for a look at each.
 
     Raises
     ------
@@ -62,18 +66,19 @@ def find_lost(store: Redis, client: LabelStudio) -> list[Project]:
             if error.status is None:  # no answer: the others would wait as long
                 raise
             continue  # deleted meanwhile, or it fails today
-        if any(backend.get("model_version") == LIVE_VERSION for backend in backends):
-            _register(project, row)
+        if store.hexists("lq:projects", project.key):
+            log.warning(
+                "project %d was not known here, and Label Studio has it connected: it is read anew", project.ref.id
+            )
             found.append(project)
-        else:
+        elif not any(_may_be_ours(backend) for backend in backends):
             store.hset(STRANGERS, project.key, str(time.time()))
     return found
 
 
-def _register(project: Project, row: dict[str, Any]) -> None:
-    log.warning("project %d is connected in Label Studio and was not known here: it is read anew", project.ref.id)
-    project.register(title=str(row.get("title") or ""), want_full="1")
-    request_tend(project)
+def _may_be_ours(backend: Mapping[str, Any]) -> bool:
+    """Tell whether a connection may be to our web process, which did not answer just now."""
+    return backend.get("model_version") == LIVE_VERSION and backend.get("state") != CONNECTED
 
 
 def _strangers(store: Redis) -> dict[str, float]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest
 
 from .. import admin
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError, StoreError
 from ..state import Project
 from .context import context
 
@@ -59,6 +61,16 @@ def projects() -> Answer:
 def status(number: int) -> Answer:
     """Tell where a project stands."""
     return jsonify(admin.project_status(context().project(number)))
+
+
+@api.get("/projects/<int:number>/doctor")
+def doctor(number: int) -> Answer:
+    """Look at everything that has to be well; what cannot be asked is told, not waited for."""
+    here = context()
+    scene = admin.Scene(here.deployment, number, store=lambda: here.store)
+    with suppress(StoreError, RedisError):  # that it is away is for the doctor to say
+        scene.project  # noqa: B018  # raises when there is none of this number
+    return jsonify(admin.examine(scene))
 
 
 @api.get("/projects/<int:number>/settings")

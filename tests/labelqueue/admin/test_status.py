@@ -33,6 +33,7 @@ STATUS = {
     "accuracy": None,
     "workers": 1,
     "annotators": 1,
+    "redis": [],
     "settings": {},
     "settings_from": {},
     "paused": "",
@@ -72,6 +73,14 @@ def test_nothing_is_said_of_what_is_in_order():
         (
             {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
             "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
+        ),
+        (
+            {"redis": [{"check": "persistence", "state": "well", "told": "append-only file", "way_out": ""}]},
+            "redis          persistence: append-only file",
+        ),
+        (
+            {"redis": [{"check": "writes", "state": "wrong", "told": "nothing is taken", "way_out": "make room"}]},
+            "redis          writes: nothing is taken; make room",
         ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),

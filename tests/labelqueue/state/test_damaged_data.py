@@ -90,7 +90,7 @@ def test_what_no_command_repairs_is_moved_away_or_replaced_by_a_copy(home, name)
 
 def test_a_missing_part_is_named(home):
     tail_file(home).unlink()
-    with pytest.raises(StoreError, match="is damaged.*incr.aof"):
+    with pytest.raises(StoreError, match=r"is damaged.*incr\.aof"):
         kept(home)
 
 

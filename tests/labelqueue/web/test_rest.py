@@ -13,6 +13,7 @@ import redis
 
 import labelqueue
 from conftest import CONFIG, ORIGIN
+from healthy import healthy
 from labelqueue.labels.annotations import SKIPPED, UNLABELED
 from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import PROJECT, Deployment
@@ -294,6 +295,22 @@ def test_a_missing_redis_is_a_503_whose_reason_only_the_log_gets(client, project
 def test_a_redis_that_goes_away_is_a_503(client, app, project):
     app.extensions["labelqueue"].__dict__["store"] = redis.Redis(unix_socket_path="/nonexistent")
     assert "log says why" in checked(client, "get", HERE, 503)["error"]
+
+
+def test_the_doctor_tells_what_is_away_instead_of_failing(client, app, ordered):
+    found = {row["check"]: row for row in checked(client, "get", f"{HERE}/doctor")["findings"]}
+    assert found["Redis"]["state"] == "well" and found["Label Studio"]["state"] == "wrong"
+    app.extensions["labelqueue"].__dict__["store"] = redis.Redis(unix_socket_path="/nonexistent")
+    found = {row["check"]: row for row in checked(client, "get", f"{HERE}/doctor")["findings"]}
+    assert found["Redis"]["state"] == "wrong" and "/nonexistent" not in str(found)
+
+
+def test_the_doctor_of_a_healthy_project_is_content(store, deployment):
+    with healthy(store, deployment) as installation:
+        web = create_app(installation.deployment).test_client()
+        diagnosis = checked(web, "get", f"{HERE}/doctor")
+        assert diagnosis["state"] == "well" and diagnosis["unseen"] == 0 and diagnosis["project"] == 7
+        checked(web, "get", "/api/v1/projects/99/doctor", 404)
 
 
 @pytest.mark.parametrize(
