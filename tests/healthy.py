@@ -28,7 +28,7 @@ class Healthy:
     Attributes
     ----------
     answers : dict
-        Path, without its question, to what Label Studio answers: JSON, or a status.
+        Path, without its question, to what Label Studio answers: JSON, a status, or what returns one of these.
     calls : list
         What Label Studio was asked.
     """
@@ -78,6 +78,7 @@ def healthy(store: Redis, deployment: Deployment) -> Iterator[Healthy]:
 
     def answer(method: str, path: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], Any]:
         said = answers.get(path.split("?")[0], 404)
+        said = said() if callable(said) else said
         return (said, {}, {"detail": "no"}) if isinstance(said, int) else (200, {}, said)
 
     with serving(answer) as (url, calls):

@@ -41,6 +41,7 @@ def examine(scene: Scene, *, fix: bool = False) -> dict[str, Any]:
         try:
             seen = check.look(scene)
         except (LabelQueueError, RedisError) as error:
+            scene.note(error)
             seen = unknown(*_unseen(error))
             unseen += not isinstance(error, NotFoundError)
         fixed = _fixed(check, scene) if fix and seen.state == "wrong" else ""

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..exceptions import NotFoundError, ProjectError
+from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import alive, job_queues, request_tend
 from ..state import SECRET_HEADER, Orders, text
 from ..sync import SAMPLING
@@ -43,6 +43,10 @@ def _connection(scene: Scene) -> Seen:
         ours = scene.ours
     except NotFoundError:
         return wrong("Label Studio does not know this project, or our key may not see it", "see `token`")
+    except LabelStudioError as error:
+        if not error.timed_out:
+            raise
+        return wrong("Label Studio waits in vain for an answer of one of its ML backends", PRIVATE)
     if not ours:
         others = ", ".join(str(backend["url"]) for backend in scene.backends) or "none"
         return wrong(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..exceptions import LabelQueueError, LabelStudioError
 from ..labelstudio import LabelStudio, Skipped
@@ -17,14 +19,15 @@ __all__ = ["Scene"]
 T = TypeVar("T")
 Json = dict[str, Any]
 
-TIMEOUT = (2.0, 5.0)  # seconds to connect and to read: a person waits, and tries again
+AWAY = (RedisConnectionError, RedisTimeoutError)
+TIMEOUT = (2.0, 8.0)  # seconds to connect and to read: a person waits, and tries again
 
 
 class Scene:
     """An installation and perhaps one of its projects, looked at without changing anything.
 
-    Each property is asked for once. What it raised it raises again; once Label Studio gave no answer, nothing more is
-    asked of it.
+    Each property is asked for once. What it raised it raises again; once Redis or Label Studio gave no answer, nothing
+    more is asked of it.
 
     Parameters
     ----------
@@ -45,6 +48,12 @@ class Scene:
         self._seen: dict[str, Any] = {}
         self._failed: dict[str, Exception] = {}
         self._away: LabelStudioError | None = None
+        self._lost: RedisError | None = None
+
+    def note(self, error: Exception) -> None:
+        """Remember that Redis does not answer, if this error says so: each further try would take its time."""
+        if isinstance(error, AWAY):
+            self._lost = error
 
     def _once(self, name: str, ask: Callable[[], T]) -> T:
         if name in self._failed:
@@ -54,6 +63,7 @@ class Scene:
                 self._seen[name] = ask()
             except (LabelQueueError, RedisError) as error:
                 self._failed[name] = error
+                self.note(error)
                 raise
         found: T = self._seen[name]
         return found
@@ -64,33 +74,38 @@ class Scene:
         try:
             return self._once(name, lambda: call(self.client))
         except LabelStudioError as error:
-            if error.status is None and name != "client":
+            if error.status is None and name not in ("client", "backends"):
                 self._away = error
             raise
 
     # -- Redis
 
+    def _of_store(self, name: str, ask: Callable[[], T]) -> T:
+        if self._lost is not None:
+            raise self._lost
+        return self._once(name, ask)
+
     @property
     def store(self) -> Redis:
         """Connection to Redis."""
-        return self._once("store", self._connect)
+        return self._of_store("store", self._connect)
 
     @property
     def facts(self) -> StoreFacts:
         """What Redis says of itself."""
-        return self._once("facts", lambda: store_facts(self.store))
+        return self._of_store("facts", lambda: store_facts(self.store))
 
     @property
     def project(self) -> Project:
         """The project as it is known here."""
         assert self.number is not None
         number = self.number
-        return self._once("project", lambda: Project.find(self.store, self.deployment.label_studio_url, number))
+        return self._of_store("project", lambda: Project.find(self.store, self.deployment.label_studio_url, number))
 
     @property
     def info(self) -> dict[str, str]:
         """The project's facts."""
-        return self._once("info", lambda: self.project.info())
+        return self._of_store("info", lambda: self.project.info())
 
     # -- Label Studio
 
@@ -117,7 +132,7 @@ class Scene:
 
     @property
     def backends(self) -> list[Json]:
-        """The project's ML backends."""
+        """The project's ML backends. Label Studio asks each how it is before it answers: silence may be theirs."""
         return self._ask("backends", lambda client: client.ml_backends(self._number(), skipped=Skipped()))
 
     @property

@@ -95,7 +95,7 @@ class LabelStudioSession:
             raise_on_status=False,
             redirect=0,
         )
-        for scheme in ("http://", "https://"):
+        for scheme in ("http://", "https://") if retries else ():
             self._patient.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def __enter__(self) -> LabelStudioSession:

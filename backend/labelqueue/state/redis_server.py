@@ -127,7 +127,8 @@ def _not_started(directory: Path, program: str, said: str) -> str:
         return (
             f"the append-only file {data / damaged[1]} is damaged, and redis-server does not start on it. Copy its "
             f"folder first: `{copy}`. Then cut it off at the damage: "
-            f"`{_repair(program, data / 'appendonly.aof.manifest')}`, and start again. What was written after the damage is lost; labels are read again from Label Studio"
+            f"`{_repair(program, data / 'appendonly.aof.manifest')}`, and start again. What was written "
+            "after the damage is lost; labels are read again from Label Studio"
         )
     warned = [line.partition(" # ")[2] for line in said.splitlines() if " # " in line]
     if DAMAGED.search(" ".join(warned)):

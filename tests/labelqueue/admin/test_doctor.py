@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
+import redis
 
 from healthy import NUMBER, healthy
 from http_stub import serving
@@ -105,6 +106,24 @@ def test_while_redis_is_away_the_rest_is_looked_at(well):
     assert "s3cret" not in json.dumps(diagnosis) and "127.0.0.1:1/" not in json.dumps(diagnosis)
 
 
+def test_a_redis_that_goes_away_meanwhile_is_tried_once(well, monkeypatch):
+    tries = []
+
+    def lost(*_, **__):
+        tries.append(1)
+        raise redis.ConnectionError("gone")
+
+    away = redis.Redis(unix_socket_path="/nonexistent")
+    monkeypatch.setattr(away, "execute_command", lost)
+    diagnosis = examine(Scene(well.deployment, NUMBER, store=lambda: away))
+    assert states(diagnosis)["Redis"] == "wrong" and len(tries) == 1 and exit_status(diagnosis) == 3
+    scene = well.scene()
+    assert scene.project and scene.info and scene.facts  # and then it goes
+    monkeypatch.setattr(scene.store, "execute_command", lost)
+    tries.clear()
+    assert states(examine(scene))["locks"] == "unknown" and len(tries) == 1
+
+
 def test_while_label_studio_is_away_the_rest_is_looked_at_and_it_is_asked_once(well):
     begin = time.monotonic()
     diagnosis = examine(Scene(replace(well.deployment, label_studio_url=NOWHERE), NUMBER, store=lambda: well.store))
@@ -124,6 +143,15 @@ def test_a_silent_label_studio_is_not_waited_for_again_and_again(store, deployme
     with serving(silent) as (url, calls):
         diagnosis = examine(Scene(replace(deployment, label_studio_url=url), NUMBER))
     assert states(diagnosis)["Label Studio"] == "wrong" and len(calls) == 1
+
+
+def test_a_label_studio_that_waits_for_a_backend_is_not_away(well, monkeypatch):
+    monkeypatch.setattr("labelqueue.admin.scene.TIMEOUT", (0.3, 0.3))
+
+    well.answers["/api/ml"] = lambda: time.sleep(1) or 504
+    found = {row["check"]: row for row in examine(well.scene())["findings"]}
+    assert found["connection"]["state"] == "wrong" and "waits in vain" in found["connection"]["told"]
+    assert found["queue"]["state"] == found["overlap"]["state"] == "well"
 
 
 def test_a_key_that_is_not_accepted_is_told_once_and_clearly(well):

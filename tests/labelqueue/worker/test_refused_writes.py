@@ -86,6 +86,7 @@ class Installation:
         mended = time.monotonic()
         until(lambda: self.event().status_code == 201, SOON, "an acknowledgement")
         until(lambda: self.looks() > before, SOON - (time.monotonic() - mended), "a look")
+        print(f"work goes on {time.monotonic() - mended:.1f} s after it is mended")
         (writes,) = [row for row in self.status().json()["redis"] if row["check"] == "writes"]
         assert writes["state"] == "well"
 
