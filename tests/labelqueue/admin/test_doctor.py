@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import redis
 
+import redis_dump
 from healthy import NUMBER, healthy
 from http_stub import serving
 from labelqueue.admin.doctor import diagnosis_lines, examine, exit_status
@@ -17,6 +18,7 @@ from labelqueue.admin.project_checks import PROJECT
 from labelqueue.admin.scene import Scene
 from labelqueue.cli import main
 from labelqueue.state.project import SECRET_HEADER
+from labelqueue.state.redis_connection import PROBE
 
 NOWHERE = "http://127.0.0.1:1"
 AWAY = "redis://:s3cret@127.0.0.1:1/0"
@@ -67,9 +69,7 @@ def test_every_check_has_a_name_of_its_own_and_says_why_it_matters():
 
 def test_it_changes_nothing_by_itself(well):
     def everything():
-        return {
-            key: well.store.dump(key) for key in well.store.keys("lq:*") if key not in (b"lq:worker:w1", b"lq:probe")
-        }
+        return {key: value for key, value in redis_dump.dump(well.store).items() if key not in ("lq:worker:w1", PROBE)}
 
     well.hook["headers"] = {}
     well.remote["sampling"] = "Uniform sampling"
