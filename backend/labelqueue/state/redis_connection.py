@@ -53,6 +53,8 @@ def connect(deployment: Deployment) -> Redis:
     StoreError
         When nothing answers, or the server may evict keys (our state is not a cache of something cheaper).
     """
+    # No health checks: they PING, and a server that cannot write refuses that, though it may be read. A connection that
+    # broke is made anew anyway.
     if deployment.redis_url:
         client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5)
         where, way_out = _without_password(deployment.redis_url), "check REDIS_URL and that the server runs"
@@ -61,7 +63,7 @@ def connect(deployment: Deployment) -> Redis:
         client = redis.Redis(unix_socket_path=str(path), socket_connect_timeout=5)
         where, way_out = str(path), "start it with `labelqueue serve`, or set REDIS_URL"
     try:
-        memory = client.info("memory")  # not PING, which a server that cannot write refuses
+        memory = client.info("memory")
     except redis.RedisError as error:
         raise StoreError(f"Redis does not answer at {where}: {error}; {way_out}") from error
     if int(memory.get("maxmemory", 0)) and memory.get("maxmemory_policy") != "noeviction":

@@ -151,3 +151,37 @@ def test_many_tasks_that_cannot_be_shown_are_not_all_looked_for(monkeypatch):
         rows = list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=skipped))
     assert [row["id"] for row in rows] == list(range(100)) and len(skipped.found) == 900
     assert len(calls) < 20 + 30
+
+
+def test_projects_are_listed_page_by_page_with_little_of_each_and_survive_deletion_while_paging():
+    def answer(method, path, headers, body):
+        page = int(parse_qs(urlsplit(path).query)["page"][0])
+        if page == 3:
+            return 404, {}, {"detail": "Invalid page."}
+        return 200, {}, {"results": [{"id": page}, "odd"], "next": "somewhere else"}
+
+    with serving(answer) as (url, calls):
+        assert [row["id"] for row in LabelStudio(url, LEGACY).projects()] == [1, 2]
+    assert parse_qs(urlsplit(calls[0][1]).query)["include"] == ["id,title,created_at"]
+    with serving(lambda *_: (404, {}, {})) as (url, _), pytest.raises(LabelStudioError):
+        list(LabelStudio(url, LEGACY).projects())
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_a_server_that_does_not_tell_the_time(date):
+    with serving(lambda *_: (200, {"Date": date}, {"release": "1.23.2"})) as (url, _):
+        about, ahead = LabelStudio(url, LEGACY).about()
+    assert about == {"release": "1.23.2"} and (ahead is None or abs(ahead) < 5)
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"5", b""])
+def test_what_is_no_label_studio_is_an_error(content):
+    with serving(lambda *_: (200, {}, content)) as (url, _), pytest.raises(LabelStudioError):
+        LabelStudio(url, LEGACY).about()
+
+
+def test_a_client_that_does_not_wait_asks_once():
+    with serving(lambda *_: (503, {}, b"busy")) as (url, calls):
+        with pytest.raises(LabelStudioError):
+            LabelStudio(url, LEGACY, timeout=(1.0, 1.0), retries=0).whoami()
+        assert len(calls) == 1

@@ -127,3 +127,20 @@ def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, pro
         if every:
             assert reclaims == []
     assert set(reclaims) == {project.key}
+
+
+def test_once_redis_takes_writes_again_everything_is_looked_at(deployment, store, project, monkeypatch, caplog):
+    """What was asked for meanwhile is lost, with its job or without it, and so is what Label Studio told."""
+    monkeypatch.setattr(housekeeping, "BEAT", 0.01)
+    housekeeper = Housekeeper(Runtime(deployment), "w1")
+    housekeeper.start()
+    until(lambda: queued(store) == [project.key])
+    store.delete("rq:queue:tend")  # the flag stays, its job is lost
+    store.config_set("maxmemory", "1")
+    until(lambda: "Redis is full" in caplog.text)
+    time.sleep(0.1)
+    store.config_set("maxmemory", "0")
+    until(lambda: queued(store) == [project.key])
+    housekeeper.done.set()
+    housekeeper.join(timeout=10)
+    assert caplog.text.count("Redis is full") == 1, "it is said once"

@@ -95,6 +95,27 @@ def test_children_come_back_and_ctrl_c_leaves_nothing(served):
     assert [one for one in everyone if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
 
 
+def test_a_redis_that_does_not_come_back_at_once_takes_nothing_along(served, home):
+    process, port = served
+    wait_until(lambda: is_up(port) and child(process.pid, "worker"), what="everything up")
+    web = child(process.pid, "gunicorn").pid
+    manifest = home / "redis" / "appendonlydir" / "appendonly.aof.manifest"
+    kept = manifest.read_bytes()
+    manifest.write_bytes(b"as on a full disk\n")
+    child(process.pid, "redis-server").kill()
+    time.sleep(6)
+    assert process.poll() is None and is_up(port) and child(process.pid, "gunicorn").pid == web
+    setup = {"project": "7.1800000000", "schema": "<View/>"}
+    assert requests.post(f"http://127.0.0.1:{port}/setup", json=setup, timeout=60).status_code == 503
+    manifest.write_bytes(kept)
+    mended = time.monotonic()
+    wait_until(
+        lambda: requests.post(f"http://127.0.0.1:{port}/setup", json=setup, timeout=60).status_code == 200,
+        seconds=10 - (time.monotonic() - mended),
+        what="an acknowledgement",
+    )
+
+
 def test_a_killed_supervisor_takes_its_children_along(served):
     process, port = served
     wait_until(lambda: is_up(port) and child(process.pid, "worker"), what="everything up")

@@ -1,5 +1,8 @@
 """A worker process: it looks at everything once, keeps house while it works, and leaves no sign of life behind."""
 
+import threading
+import time
+
 import pytest
 
 from conftest import ORIGIN
@@ -42,3 +45,27 @@ def test_a_workers_life(store, project, deployment, monkeypatch, how):
     assert [one.get("want_full") for one in (project, other)] == ["1", "1"]
     assert store.llen("rq:queue:tend") == 2
     assert not housekeepers[0].is_alive() and queues.alive(store) == set()
+
+
+def test_a_worker_waits_for_a_redis_that_takes_nothing(store, project, deployment, monkeypatch, caplog):
+    """A process that ended would have to load everything again."""
+    worked = []
+
+    class Worker:
+        def __init__(self, queues, **options):
+            pass
+
+        def work(self, **options):
+            worked.append(store.llen("rq:queue:tend"))
+
+    monkeypatch.setattr(module, "SimpleWorker", Worker)
+    monkeypatch.setattr(module, "ASK_AGAIN", 0.05)
+    store.set(project.name("queued"), "1")  # of a job that was lost
+    store.config_set("maxmemory", "1")
+    thread = threading.Thread(target=module.run_worker, args=(Runtime(deployment),))
+    thread.start()
+    time.sleep(0.3)
+    assert worked == [] and thread.is_alive() and caplog.text.count("Redis is full") == 1
+    store.config_set("maxmemory", "0")
+    thread.join(timeout=10)
+    assert worked == [1]
