@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import alive, job_queues, request_tend
+from ..labelstudio import SAMPLING
 from ..state import SECRET_HEADER, Orders, text
-from ..sync import SAMPLING
 from .findings import Check, Seen, unknown, warning, well, wrong
 from .scene import Scene
 from .switches import reconcile, soon

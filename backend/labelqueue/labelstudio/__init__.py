@@ -3,8 +3,8 @@
 Imports only leaves.
 """
 
-from .client import LabelStudio
+from .client import SAMPLING, LabelStudio
 from .records import Skipped, TaskRecord
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]
+__all__ = ["SAMPLING", "LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]

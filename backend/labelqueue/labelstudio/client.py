@@ -16,7 +16,9 @@ from ..exceptions import LabelStudioError, NotFoundError
 from .records import Json, Skipped, TaskRecord, objects, one_object, parsed, records, task_records
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio"]
+__all__ = ["SAMPLING", "LabelStudio"]
+
+SAMPLING = "Uncertainty sampling"  # of a project that serves low prediction scores first
 
 PAGE = 1000
 PROJECTS_PAGE = 100  # the most that it lists at once

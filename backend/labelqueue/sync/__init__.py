@@ -6,12 +6,11 @@ Imports `jobs`, `state`, `labelstudio` and what is below; every write is precede
 from .connecting import connected, find_remote, secure_webhook
 from .execution import RefillError, carry_out
 from .finding import find_lost
-from .publishing import SAMPLING, Publisher
+from .publishing import Publisher
 from .reading import read_project
 from .steering import steer
 
 __all__ = [
-    "SAMPLING",
     "Publisher",
     "RefillError",
     "carry_out",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import LabelStudioError, PublishError
 from ..labels import Target
-from ..labelstudio import LabelStudio, Skipped
+from ..labelstudio import SAMPLING, LabelStudio, Skipped
 from ..ordering import Order, Place
 from ..state import Orders, Project
 from .reading import note_skipped
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SAMPLING = "Uncertainty sampling"
 PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
 TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
