@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from ..exceptions import LabelQueueError, LabelStudioError, NotFoundError, StoreError
+from ..exceptions import CredentialError, LabelQueueError, LabelStudioError, NotFoundError, StoreError
 from ..state import Redis, store_facts
 from .findings import Check, Seen, finding_lines, unknown, worst
 from .installation_checks import INSTALLATION, STORE
@@ -16,6 +17,8 @@ from .project_checks import PROJECT
 from .scene import Scene
 
 __all__ = ["diagnosis_lines", "examine", "exit_status", "store_findings"]
+
+log = logging.getLogger(__name__)
 
 WELL, WRONG, UNSEEN = 0, 1, 3  # exit statuses; 2 is wrong usage
 
@@ -44,6 +47,10 @@ def examine(scene: Scene, *, fix: bool = False) -> dict[str, Any]:
             scene.note(error)
             seen = unknown(*_unseen(error))
             unseen += not isinstance(error, NotFoundError)
+        except Exception as error:  # one thing that nobody thought of must not hide the others
+            log.exception("the check of %s failed", check.name)
+            seen = unknown(f"unexpected {type(error).__name__}: {error}", "the log has the details")
+            unseen += 1
         fixed = _fixed(check, scene) if fix and seen.state == "wrong" else ""
         findings.append(_record(check.name, check.why, seen, fixed))
     return {"project": scene.number, "state": worst(findings), "unseen": unseen, "findings": findings}
@@ -61,8 +68,11 @@ def _record(name: str, why: str, seen: Seen, fixed: str = "") -> dict[str, Any]:
 
 def _unseen(error: Exception) -> tuple[str, str]:
     """Return why something cannot be seen, and which check tells more."""
+    if isinstance(error, CredentialError):
+        return "Label Studio does not accept our key", "see `token`"
     if isinstance(error, LabelStudioError):
-        return ("Label Studio does not answer", "see `Label Studio`") if error.status is None else (str(error), "")
+        told = str(error) if error.status else "Label Studio does not answer"
+        return told, "see `Label Studio`, and its log"
     if isinstance(error, RedisError | StoreError):
         return "Redis cannot be asked", "see `Redis`"
     return "the project is not known here", "see `project`"

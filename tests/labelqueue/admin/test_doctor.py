@@ -159,8 +159,18 @@ def test_a_key_that_is_not_accepted_is_told_once_and_clearly(well):
         well.answers[path] = 401
     seen = {finding["check"]: finding for finding in examine(well.scene())["findings"]}
     assert seen["token"]["state"] == "wrong" and "Account & Settings" in seen["token"]["way_out"]
-    assert seen["connection"]["state"] == "unknown"
-    assert examine(well.scene(label_studio_api_key=""))["state"] == "wrong"
+    for installation in (well.scene(), well.scene(label_studio_api_key="")):
+        seen = {finding["check"]: finding for finding in examine(installation)["findings"]}
+        assert seen["token"]["state"] == "wrong" and seen["connection"]["state"] == "unknown"
+        assert "our key" in seen["connection"]["told"] and seen["connection"]["way_out"] == "see `token`"
+
+
+def test_one_thing_that_nobody_thought_of_does_not_hide_the_others(well, caplog):
+    well.project.set(live="no number")
+    diagnosis = examine(well.scene())
+    seen = states(diagnosis)
+    assert seen["queue"] == seen["predictions"] == "unknown" and seen["webhook"] == seen["locks"] == "well"
+    assert diagnosis["unseen"] == 2 and "check of queue failed" in caplog.text
 
 
 def test_a_project_that_is_not_known_here_is_still_looked_at_in_label_studio(well):

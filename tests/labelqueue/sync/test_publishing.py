@@ -17,7 +17,7 @@ from labelqueue.sync.connecting import connected, secure_webhook
 from labelqueue.sync.publishing import HIDDEN, PLAIN_SAMPLING, SAMPLING, TAB_DATA, Publisher
 from labelqueue.worker.runtime import Runtime
 
-READS = {
+READS = {"about", "projects", "webhooks",
     "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
     "annotated", "predicted",
 }  # fmt: skip
