@@ -43,6 +43,7 @@ def test_a_redis_that_lost_everything_is_filled_again_while_nobody_opens_a_page(
         while not ((now := facts(backend, project)) and now["version"] and now["labeled"] == 5):
             assert time.monotonic() - began < 60, now
             time.sleep(0.5)
+        print(f"all there again after {time.monotonic() - began:.1f} s")
         assert now["version"] != before["version"]
         remote = api.project(project)
         assert remote["sampling"] == UNCERTAINTY and remote["model_version"] == now["version"]

@@ -198,6 +198,7 @@ def test_a_snapshot_that_cannot_be_written(home, installed):
             until(lambda: store.info("persistence")["rdb_last_bgsave_status"] == "ok", 20, "a snapshot")
 
         running.check(fail, succeed, "cannot write to its disk")
+        assert "writes nothing to disk, and loses everything" in running.log.read_text(), "said when it started"
 
 
 def test_a_full_disk(home, installed):
