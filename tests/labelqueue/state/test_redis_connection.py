@@ -200,6 +200,7 @@ def test_a_second_server_is_not_started_on_data_whose_server_cannot_write(home):
         client.ping()
     with pytest.raises(StoreError, match="another `labelqueue serve`"):
         EmbeddedRedis(home).start()
+    client.config_set("save", "")  # else it would not end before its snapshot is written
     client.close()
     first.stop()
 

@@ -111,7 +111,7 @@ def test_a_redis_that_does_not_come_back_at_once_takes_nothing_along(served, hom
     mended = time.monotonic()
     wait_until(
         lambda: requests.post(f"http://127.0.0.1:{port}/setup", json=setup, timeout=60).status_code == 200,
-        seconds=10 - (time.monotonic() - mended),
+        seconds=20 - (time.monotonic() - mended),
         what="an acknowledgement",
     )
 
