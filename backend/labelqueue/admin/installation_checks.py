@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from .scene import Scene
 
 __all__ = ["INSTALLATION", "STORE"]
 
+log = logging.getLogger(__name__)
+
 OLDEST = (6, 2)  # Redis that has every command we use
 RIGHTS = ("projects.view", "projects.change", "tasks.view", "annotations.view", "predictions.any", "models.view",
           "webhooks.view", "webhooks.change", "views.view", "views.create", "views.change")  # fmt: skip
@@ -28,12 +31,12 @@ ROOM, LITTLE_ROOM = 100 * 2**20, 2**30  # bytes of disk without which nothing go
 def _redis(scene: Scene) -> Seen:
     try:
         facts = scene.facts
-    except StoreError as error:
-        if not isinstance(error.__cause__, RedisError):
+    except (StoreError, RedisError) as error:
+        log.warning("%s", error)
+        cause = error if isinstance(error, RedisError) else error.__cause__
+        if not isinstance(cause, RedisError):
             return wrong("it may drop what we keep", "set `maxmemory-policy noeviction` in Redis")
-        return wrong(why_refused(error.__cause__), AWAY)
-    except RedisError as error:
-        return wrong(why_refused(error), AWAY)
+        return wrong(why_refused(cause), AWAY)
     numbers = tuple(int(part) for part in re.findall(r"\d+", facts.version)[:2])
     if numbers and numbers < OLDEST:
         return wrong(f"version {facts.version}", "take Redis 6.2 or newer; `docker-compose.yml` has 8.2")
