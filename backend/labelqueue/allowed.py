@@ -52,7 +52,7 @@ def number(kind: type, low: float, high: float, *, low_open: bool = False) -> Ca
             raise ValueError(expected)
         try:
             number = float(raw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(expected) from None
         if not (low < number if low_open else low <= number) or not number <= high or (kind is int and number % 1):
             raise ValueError(expected)
@@ -115,7 +115,7 @@ def label_map(raw: Any) -> dict[str, str]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raw = None
     if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
         raise ValueError('expected an object of texts, such as {"car": "vehicle"}')
@@ -127,6 +127,8 @@ def origin(raw: Any) -> str:
     parts = urlsplit(text(raw).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected a URL such as http://localhost:8080")
+    if "@" in parts.netloc:
+        raise ValueError("a user and a password in it would take the place of LABEL_STUDIO_API_KEY: leave them out")
     if "_" in parts.hostname:
         raise ValueError(
             "a host name cannot hold an underscore, Label Studio answers 400 to it: name the host otherwise, such as "
@@ -137,8 +139,17 @@ def origin(raw: Any) -> str:
 
 def redis_url(raw: Any) -> str:
     """Allow an address of a Redis."""
-    if urlsplit(text(raw)).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("expected a URL such as redis://localhost:6379/0")
+    expected = "expected a URL such as redis://localhost:6379/0"
+    parts = urlsplit(text(raw))
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(expected)
+    try:
+        broken = parts.port == 0
+    except ValueError:
+        broken = True
+    # A slash or # in a password ends the address in its middle: the rest would be taken for a host or a database.
+    if parts.scheme != "unix" and (broken or ("@" in raw and "@" not in parts.netloc)):
+        raise ValueError(f"{expected}; write /, # and ? in a password as %2F, %23 and %3F")
     return str(raw)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,33 @@ from typing import Any, Literal
 from . import allowed
 from .exceptions import SettingError
 
-__all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings", "settings_table"]
+__all__ = [
+    "DEPLOYMENT",
+    "PROJECT",
+    "SETTINGS",
+    "Deployment",
+    "Setting",
+    "brief",
+    "parse_project_settings",
+    "settings_table",
+]
 
 Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
 WARM = ("bal", "margin", "least_confidence", "entropy", "random")
+SHOWN = 200  # characters of a value in an error
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
+
+
+SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
+
+
+def brief(raw: Any) -> str:
+    """Return a value for an error: not more of it than people read, and no password of an address."""
+    try:
+        return re.sub(r"//[^/]*@", "//…@", repr(raw))[:SHOWN]
+    except RecursionError:
+        return "nested too deep"
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,8 @@ class Setting:
         try:
             return self.parse(raw)
         except (ValueError, TypeError) as error:
-            raise SettingError(f"setting {self.name!r} has value {raw!r}: {error}") from error
+            value = "a value that is not shown" if self.name in SECRETS else f"value {brief(raw)}"
+            raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
 
 
 def _default_home() -> Path:
@@ -253,7 +276,7 @@ def parse_project_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = sorted(set(raw) - set(PROJECT))
     if unknown:
-        raise SettingError(f"unknown setting {unknown[0]!r}; known are {', '.join(PROJECT)}")
+        raise SettingError(f"unknown setting {brief(unknown[0])}; known are {', '.join(PROJECT)}")
     return {key: PROJECT[key].value(value) for key, value in raw.items()}
 
 

@@ -37,9 +37,13 @@ def find_order(project: Project, order: str | int) -> Order:
     orders = Orders(project)
     name = str(order).strip()
     number = name.removeprefix("r")
-    found = orders.get(int(number)) if number.isascii() and number.isdigit() else orders.by_version(name)
+    found = (
+        orders.get(int(number))
+        if number.isascii() and number.isdigit() and len(number) < 19
+        else orders.by_version(name)
+    )
     if found is None:
-        raise ProjectError(f"project {project.ref.id} has no order {name!r}; {known_orders(orders)}")
+        raise ProjectError(f"project {project.ref.id} has no order {name[:80]!r}; {known_orders(orders)}")
     return found
 
 

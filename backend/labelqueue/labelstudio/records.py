@@ -101,7 +101,7 @@ def one_object(raw: Any, what: str, **needed: type) -> Json:
     """
     if not isinstance(raw, dict) or any(not _is(raw.get(name), kind) for name, kind in needed.items()):
         fields = f" with {', '.join(needed)}" if needed else ""
-        raise LabelStudioError(f"Label Studio's answer is no {what}{fields}: {json.dumps(raw)[:200]}")
+        raise LabelStudioError(f"Label Studio's answer is no {what}{fields}, but {_form(raw)}")
     return raw
 
 
@@ -118,7 +118,7 @@ def objects(raw: Any, what: str, skipped: Skipped) -> list[Json]:
         Gets the others.
     """
     if not isinstance(raw, list):
-        raise LabelStudioError(f"Label Studio's answer is no list of {what}s: {json.dumps(raw)[:200]}")
+        raise LabelStudioError(f"Label Studio's answer is no list of {what}s, but {_form(raw)}")
     rows = []
     for place, row in enumerate(raw, 1):
         if not isinstance(row, dict):
@@ -208,6 +208,12 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
 
 def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def _form(raw: Any) -> str:
+    """Say what an answer is, without anything that it says."""
+    words = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return words.get(type(raw), "a number")
 
 
 def _is_id(value: Any) -> bool:

@@ -20,14 +20,31 @@ __all__ = ["LabelStudioSession", "said"]
 
 TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
 SEEN, SAID = 20_000, 200  # bytes of a refusal that are looked at, characters of it that are told
+# Servers repeat what they were sent. What stands behind a name that says so:
+NAMED_SECRET = re.compile(
+    r"""(?ix)((?:pass(?:word|wd|phrase)?|pwd|secret|token|key|signature|credentials?|cookie|csrf|authorization)\w*
+    ["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|token)\s+)?[^\s"',;{}[\]]+"""
+)
+# And what gives itself away: a user in an address, a query, and words as no language has them.
+ODD_WORD = re.compile(
+    r"""(?x)(?<=//)[^/\s@]*(?=@) | (?<=[?&])[^?&=\s]+=[^&\s]+ | (?<=Basic\s)(?=\S*[A-Z0-9=])\S{6,}
+    | [\w.+/~%=-]{32,} | (?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[\w+~%=-]{16,}"""
+)
 ACCESS_LIFETIME = 240.0  # seconds; Label Studio's access tokens live 300
 LEGACY_TOKEN = re.compile(r"^[0-9a-f]{40}$")
 
 
-def said(content: bytes) -> str:
+def said(content: bytes, *known: str) -> str:
     """Return what a refusal says, for people: its detail, a page's title, or its first sentence.
 
-    Never markup, nor anything that may be a token: what stands in an error is seen in status and in logs.
+    Never markup, nor anything that may be a secret: what stands in an error is seen in status and in logs.
+
+    Parameters
+    ----------
+    content : bytes
+        The answer.
+    *known : str
+        Secrets that were sent.
     """
     text = content[:SEEN].decode(errors="replace")
     try:
@@ -41,9 +58,18 @@ def said(content: bytes) -> str:
         text = title[1]
     elif "<" in text:
         text = re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>?", " ", text, flags=re.I | re.S)
-    plain = " ".join(re.sub(r"[\w.+/-]{32,}", "…", html.unescape(text)).split())
+    text = html.unescape(text)
+    for secret in filter(None, known):
+        text = text.replace(secret, "…")
+    plain = " ".join(ODD_WORD.sub("…", NAMED_SECRET.sub(r"…", text)).split())
     first = re.match(r".*?[.!?](?=\s|$)", plain)
     return (first[0] if first and not isinstance(found, dict) else plain)[:SAID]
+
+
+def _place(url: str) -> str:
+    """Return an address without what may be secret in it."""
+    plain = re.split(r"[?#]", url, maxsplit=1)[0]
+    return re.sub(r"(?<=//)[^/]*@", "…@", plain)[:SAID]
 
 
 class LabelStudioSession:
@@ -142,7 +168,9 @@ class LabelStudioSession:
             answer = self._send(method, path, headers={"Authorization": self._authorization(renew=True)}, **send)
         if answer.status_code < 400:
             return answer
-        what = f"{method} {path}: {answer.status_code} {said(answer.content)}".rstrip()
+        access = self._access[0] if self._access else ""
+        where = path.partition("?")[0]  # a query may hold a signature
+        what = f"{method} {where}: {answer.status_code} {said(answer.content, self._key, access)}".rstrip()
         answer.close()
         if answer.status_code == 401:
             raise CredentialError(
@@ -164,7 +192,7 @@ class LabelStudioSession:
         answer = self.request(method, path, **options)
         if answer.status_code >= 300:
             raise LabelStudioError(
-                f"{self.origin}{path} redirects to {answer.headers.get('Location', 'nowhere')}: "
+                f"{self.origin}{path} redirects to {_place(answer.headers.get('Location', 'nowhere'))}: "
                 "set LABEL_STUDIO_URL to the address that Label Studio itself answers at",
                 status=answer.status_code,
             )

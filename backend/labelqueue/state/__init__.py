@@ -5,17 +5,18 @@ Imports `ordering`, `learning` and `labels`, whose values it keeps.
 
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
 from .formats import make_readable
-from .journal import Event, Journal, read_event
+from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
 from .orders import Orders
 from .pattern_cache import PatternCache
-from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
+from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow, is_id
 from .redis_connection import Redis, connect, text
 from .redis_server import EmbeddedRedis, socket_path
 from .snapshots import TaskColumns, read_columns, take_snapshot
 
 __all__ = [
+    "ACTIONS",
     "LIVE_VERSION",
     "NOT_CONNECTED",
     "SECRET_HEADER",
@@ -32,6 +33,7 @@ __all__ = [
     "TaskColumns",
     "TaskRow",
     "connect",
+    "is_id",
     "make_readable",
     "predictions_of",
     "read_columns",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .project import Project
+from .project import Project, is_id
 
 __all__ = ["ACTIONS", "Event", "Journal", "read_event"]
 
@@ -56,7 +56,7 @@ def read_event(payload: Mapping[str, Any]) -> Event | None:
     return Event(
         action,
         tuple(_ids(rows)),
-        tuple(sorted({int(row["completed_by"]) for row in rows if isinstance(row.get("completed_by"), int)})),
+        tuple(sorted({row["completed_by"] for row in rows if is_id(row.get("completed_by"))})),
         tuple(sorted(set(_ids(_rows(payload.get("task")))))),
     )
 
@@ -67,7 +67,7 @@ def _rows(items: Any) -> list[Mapping[str, Any]]:
 
 
 def _ids(rows: list[Mapping[str, Any]]) -> list[int]:
-    return [row["id"] for row in rows if isinstance(row.get("id"), int)]
+    return [row["id"] for row in rows if is_id(row.get("id"))]
 
 
 class Journal:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
@@ -17,7 +18,7 @@ from ..records import known_fields
 from .redis_connection import Redis, text
 from .setting_choices import Choice, ProjectSettings
 
-__all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
+__all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow", "is_id"]
 
 # What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
 # prediction of one version would upset the order.
@@ -25,8 +26,15 @@ LIVE_VERSION = "labelqueue live"
 NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
+# An id or a time. '²' is a digit for `isdigit` alone, and a number of thousands of digits is none that `int` takes.
+_DIGITS = re.compile("[0-9]{1,18}")
 
 _SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
+
+
+def is_id(value: Any) -> TypeGuard[int]:
+    """Tell whether a value can be the id of something in Label Studio: a database column holds 63 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,19 @@ class ProjectRef:
     def from_setup(cls, origin: str, name: str) -> ProjectRef:
         """Parse the ``<id>.<created>`` that Label Studio sends in /setup and /predict."""
         head, _, tail = name.partition(".")
-        if not head.isdigit() or not tail.isdigit():
-            raise ProjectError(f"project is {name!r}; expected <id>.<creation time> as Label Studio sends it")
+        if not _DIGITS.fullmatch(head) or not _DIGITS.fullmatch(tail):
+            raise ProjectError(f"project is {name[:80]!r}; expected <id>.<creation time> as Label Studio sends it")
         return cls(origin, int(head), int(tail))
 
     @classmethod
     def from_api(cls, origin: str, project: Mapping[str, Any]) -> ProjectRef:
         """Take the identity from a project as the API and webhooks show it."""
         try:
-            created = datetime.fromisoformat(str(project["created_at"]))
-            return cls(origin, int(project["id"]), int(created.timestamp()))
+            number = project["id"]
+            if isinstance(number, bool) or not _DIGITS.fullmatch(str(number)):  # neither true nor 1.5 is a project
+                raise ValueError(f"id is {str(number)[:80]!r}")
+            created = datetime.fromisoformat(str(project["created_at"])[:80])
+            return cls(origin, int(number), int(created.timestamp()))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProjectError(f"not a Label Studio project (id and created_at are needed): {error}") from error
 
@@ -163,6 +174,14 @@ class Project:
     def all(cls, store: Redis) -> list[Project]:
         """Return every registered project."""
         return [cls(store, ProjectRef.load(raw)) for raw in store.hvals("lq:projects")]
+
+    @classmethod
+    def secrets(cls, store: Redis) -> set[str]:
+        """Return what the webhooks of all registered projects send, so that no stranger can call as one."""
+        pipe = store.pipeline(transaction=False)
+        for project in cls.all(store):
+            pipe.hget(project._info, "secret")
+        return {text(raw) for raw in pipe.execute() if raw}
 
     def register(self, **info: str) -> bool:
         """Remember the project with these facts; return True when it is new here."""

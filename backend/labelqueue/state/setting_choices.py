@@ -12,7 +12,7 @@ from redis.client import Pipeline
 
 from ..exceptions import SettingError
 from ..records import known_fields
-from ..settings import PROJECT, parse_project_settings
+from ..settings import PROJECT, brief, parse_project_settings
 from .redis_connection import Redis, text
 
 __all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings"]
@@ -167,8 +167,8 @@ def _as_mapping(raw: Any) -> Mapping[str, Any]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SettingError(f'{raw[:80]!r} is not JSON; write an object such as {{"seed": 1}}') from None
     if not isinstance(raw, Mapping):
-        raise SettingError(f'{raw!r} is not an object; write one such as {{"seed": 1}}')
+        raise SettingError(f'{brief(raw)} is not an object; write one such as {{"seed": 1}}')
     return {str(key): value for key, value in raw.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from flask import Response, jsonify, request
 from redis.exceptions import RedisError
@@ -11,7 +10,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, 
 
 from ..exceptions import LabelQueueError, ProjectError
 
-__all__ = ["bad_request", "gone", "http_error", "known_error", "lost_store"]
+__all__ = ["bad_request", "http_error", "known_error", "lost_store"]
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,3 @@ def http_error(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed):
         answer.allow.update(error.valid_methods or ())
     return answer
-
-
-def gone(**values: Any) -> tuple[Response, int]:
-    """Answer label-studio-ml's routes that mean nothing here."""
-    return jsonify({"error": f"{request.path} is not part of this backend"}), 404

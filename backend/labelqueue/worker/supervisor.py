@@ -7,11 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 from ..exceptions import SettingError
@@ -26,7 +24,6 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 20.0  # seconds a child gets to finish the job at hand
 MAX_BACKOFF = 30.0
-WEB_THREADS = 8
 
 
 class Child:
@@ -117,9 +114,7 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
     try:
         connect(deployment).close()
         host = f"[{deployment.host}]" if ":" in deployment.host else deployment.host
-        web = ["-m", "gunicorn", "--bind", f"{host}:{deployment.port}", "--threads", str(WEB_THREADS)]
-        web += ["--worker-tmp-dir", _worker_tmp(), "--log-level", "warning", "labelqueue.web.app:create_app()"]
-        children.append(Child("web", [sys.executable, *web]))
+        children.append(Child("web", [sys.executable, "-m", "labelqueue.web"]))
         for number in range(deployment.workers):
             children.append(Child(f"worker {number + 1}", [sys.executable, "-m", "labelqueue", "worker"]))
         announce(
@@ -139,8 +134,3 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
         if embedded is not None:
             embedded.stop()
     return 0
-
-
-def _worker_tmp() -> str:
-    """Return a folder in memory if there is one: gunicorn's heartbeat file on a slow disk stalls requests."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()
