@@ -28,6 +28,8 @@ DOORS = {
     "flask": {
         f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
     },
+    "uvicorn": {"labelqueue.web.server"},
+    "h11": {"labelqueue.web.server"},
     "rq": {
         "labelqueue.jobs.queues",
         "labelqueue.jobs.shards",
@@ -61,6 +63,7 @@ COVERED_BY = {
     "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.web.gate": "tests/labelqueue/web/test_server.py",
     "labelqueue.web.errors": "tests/labelqueue/web/test_rest.py",
     "labelqueue.web.webhook": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.worker.runtime": "tests/labelqueue/worker/test_look.py",
@@ -166,7 +169,7 @@ def test_packages_are_entered_through_their_door():
         assert not unused or f"labelqueue.{package}" in used, f"{package} exports {unused}, which nobody uses"
 
 
-# What the package index, gunicorn, RQ or `getattr` reach by name.
+# What the package index, WSGI servers, RQ or `getattr` reach by name.
 CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job"}
 
 

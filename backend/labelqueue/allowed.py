@@ -107,6 +107,10 @@ def text(raw: Any) -> str:
     """Allow a text."""
     if not isinstance(raw, str):
         raise ValueError("expected text")
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate) cannot be stored") from None
     return raw
 
 
@@ -119,7 +123,7 @@ def label_map(raw: Any) -> dict[str, str]:
             raw = None
     if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
         raise ValueError('expected an object of texts, such as {"car": "vehicle"}')
-    return {str(before): str(now) for before, now in raw.items()}
+    return {text(before): text(now) for before, now in raw.items()}
 
 
 def origin(raw: Any) -> str:

@@ -88,7 +88,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     context = app.extensions[NAME] = Context(deployment)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     # Its own routes would answer too, and be named in `Allow`: /train, /metrics, POST /versions.
-    app.url_map = Map(converters={**app.url_map.converters, "id": IdConverter})
+    app.url_map = Map(converters={**app.url_map.converters, "id": IdConverter}, merge_slashes=False)
     app.view_functions.clear()
     app.error_handler_spec.clear()
     app.blueprints.clear()

@@ -7,6 +7,7 @@ no thread; a server with a thread per connection stands still after as many of t
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from typing import Any
@@ -23,16 +24,26 @@ __all__ = ["run"]
 
 HEAD_SECONDS = 20.0  # from connecting, or from the answer before, to the end of a request's headers
 KEEP_ALIVE = 5  # seconds
+FAREWELL_SECONDS = 1.0  # until a line is cut on which no HTTP came
 MAX_HEAD = 64 * 2**10  # bytes
 MAX_CONNECTIONS = 800  # open files are limited to 1,024 on many systems
 STOP_SECONDS = 8  # for what is being answered when the process is stopped
 SWITCH_INTERVAL = 0.0005  # seconds; acknowledgements change threads a dozen times, each waiting so long for a busy one
+OPTIONS: dict[str, Any] = {
+    "lifespan": "off",
+    "ws": "none",
+    "proxy_headers": False,  # a header must not make a caller local
+    "server_header": False,
+    "access_log": False,
+    "log_config": None,
+}
 
 
 class PatientProtocol(H11Protocol):
     """Connection that must show a whole request head in time, and gives way when there are too many."""
 
     _waiting_since = 0.0
+    _refused = False
     _clock: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -50,6 +61,11 @@ class PatientProtocol(H11Protocol):
             self._clock.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Go on with the request; nothing more is read of what is no HTTP."""
+        if not self._refused:
+            super().data_received(data)
+
     def on_response_complete(self) -> None:
         """Start the clock for the next request."""
         self._waiting_since = self.loop.time()
@@ -63,9 +79,12 @@ class PatientProtocol(H11Protocol):
         try:
             events = (h11.Response(status_code=hint, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage())
             self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
+            self.transport.write_eof()
         except h11.LocalProtocolError:  # in the middle of another answer
-            pass
-        self.transport.close()
+            self.transport.close()
+        # A line that is cut while its other end is still sending may take the answer along.
+        self._refused = True
+        self.loop.call_later(FAREWELL_SECONDS, self.transport.close)
 
     def _waits(self) -> bool:
         """Tell whether no request is being answered."""
@@ -91,19 +110,12 @@ def run(deployment: Deployment) -> None:
     deployment : Deployment
         `host` and `port` say where.
     """
+    app = create_app(deployment)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.freeze()  # what is loaded by now stays: looking through it again would stop every thread for some milliseconds
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # strangers could fill the log with what they send
-    options: dict[str, Any] = {
-        "lifespan": "off",
-        "ws": "none",
-        "proxy_headers": False,  # a header must not make a caller local
-        "server_header": False,
-        "access_log": False,
-        "log_config": None,
-        "log_level": None,
-    }
     uvicorn.run(
-        Gate(create_app(deployment)),
+        Gate(app),
         host=deployment.host,
         port=deployment.port,
         http=PatientProtocol,
@@ -111,5 +123,5 @@ def run(deployment: Deployment) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=STOP_SECONDS,
         h11_max_incomplete_event_size=MAX_HEAD,
-        **options,
+        **OPTIONS,
     )

@@ -81,7 +81,7 @@ def child(pid: int, word: str) -> psutil.Process | None:
 def test_children_come_back_and_ctrl_c_leaves_nothing(served):
     process, port = served
     wait_until(lambda: is_up(port), what="web up")
-    for word in ("worker", "gunicorn", "redis-server"):
+    for word in ("labelqueue worker", "labelqueue.web", "redis-server"):
         victim = wait_until(lambda w=word: child(process.pid, w), what=word)
         victim.kill()
         wait_until(
