@@ -34,9 +34,9 @@ SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passw
 
 
 def brief(raw: Any) -> str:
-    """Return a value for an error: not more of it than people read, and no password of an address."""
+    """Return a value for an error, and not more of it than people read."""
     try:
-        return re.sub(r"//[^/]*@", "//…@", repr(raw))[:SHOWN]
+        return repr(raw)[:SHOWN]
     except RecursionError:
         return "nested too deep"
 
@@ -71,8 +71,16 @@ class Setting:
         try:
             return self.parse(raw)
         except (ValueError, TypeError) as error:
-            value = "a value that is not shown" if self.name in SECRETS else f"value {brief(raw)}"
+            value = "a value that is not shown" if self.name in SECRETS else f"value {self._told(raw)}"
             raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
+
+    def _told(self, raw: Any) -> str:
+        """Return a value for an error; of an address neither user nor query, where passwords and keys stand."""
+        told = brief(raw)
+        if self.scope == "deployment":
+            told = re.sub(r"[^/@\"']*@", "…@", told)
+            told = re.sub(r"\?.+(?=[\"'])", "?…", told)
+        return told
 
 
 def _default_home() -> Path:

@@ -38,9 +38,9 @@ def transient(status: int) -> bool:
 def name_url(url: str) -> str:
     """Return a URL for messages: without credentials and query, which may hold signatures."""
     plain = url.partition("?")[0].partition("#")[0]
-    scheme, colon, rest = plain.partition("://")
+    scheme, slashes, rest = plain.partition("//")
     host, slash, path = rest.partition("/")
-    return (f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if colon else plain)[:200]
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"[:200]
 
 
 def is_public(address: str) -> bool:

@@ -129,7 +129,7 @@ class ImageFetcher:
     def _file_path(self, uri: str) -> str:
         if not uri.startswith("/") or uri.startswith("//"):
             raise ImageError(
-                f"{uri[:200]!r} is not an image address: expected /data/…, http(s)://, "
+                f"{name_url(uri)!r} is not an image address: expected /data/…, http(s)://, "
                 f"{'://, '.join(CLOUD_SCHEMES)}:// or data:"
             )
         path = self._strip_prefix(uri)

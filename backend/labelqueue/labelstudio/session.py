@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
 import time
 from types import TracebackType
@@ -23,7 +24,7 @@ SEEN, SAID = 20_000, 200  # bytes of a refusal that are looked at, characters of
 # Servers repeat what they were sent. What stands behind a name that says so:
 NAMED_SECRET = re.compile(
     r"""(?ix)((?:pass(?:word|wd|phrase)?|pwd|secret|token|key|signature|credentials?|cookie|csrf|authorization)\w*
-    ["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|token)\s+)?[^\s"',;{}[\]]+"""
+    ["']?\s*[:=]\s*[\["']*)(?:(?:basic|bearer|token)\s+)?[^\s"',;{}\[\]]+"""
 )
 # And what gives itself away: a user in an address, a query, and words as no language has them.
 ODD_WORD = re.compile(
@@ -104,6 +105,8 @@ class LabelStudioSession:
             raise CredentialError(
                 "LABEL_STUDIO_API_KEY is empty: copy an access token from Label Studio's Account & Settings page"
             )
+        # Its debug lines show whole addresses, and in a query may stand a signature.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
         self.origin = url.rstrip("/")
         self._key = api_key
         self._timeout = timeout

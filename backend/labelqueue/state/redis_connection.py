@@ -34,17 +34,20 @@ def connect(deployment: Deployment) -> Redis:
         When nothing answers, or the server may evict keys (our state is not a cache of something cheaper).
     """
     if deployment.redis_url:
-        client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5, health_check_interval=30)
         where, way_out = _without_password(deployment.redis_url), "check REDIS_URL and that the server runs"
     else:
-        path = socket_path(deployment.home)
-        client = redis.Redis(unix_socket_path=str(path), socket_connect_timeout=5, health_check_interval=30)
-        where, way_out = str(path), "start it with `labelqueue serve`, or set REDIS_URL"
+        where, way_out = str(socket_path(deployment.home)), "start it with `labelqueue serve`, or set REDIS_URL"
     try:
+        if deployment.redis_url:
+            client = redis.Redis.from_url(deployment.redis_url, socket_connect_timeout=5, health_check_interval=30)
+        else:
+            client = redis.Redis(unix_socket_path=where, socket_connect_timeout=5, health_check_interval=30)
         client.ping()
         memory = client.info("memory")
     except redis.RedisError as error:
         raise StoreError(f"Redis does not answer at {where}: {error}; {way_out}") from error
+    except (ValueError, TypeError):  # whose words repeat what stands in the address
+        raise StoreError(f"REDIS_URL names {where} with options that Redis' client does not know") from None
     if int(memory.get("maxmemory", 0)) and memory.get("maxmemory_policy") != "noeviction":
         raise StoreError(
             f"Redis at {where} has maxmemory-policy {memory.get('maxmemory_policy')!r} and would drop our data: "
