@@ -14,8 +14,10 @@ import redis
 import labelqueue
 from conftest import CONFIG, ORIGIN
 from labelqueue.labels.annotations import SKIPPED, UNLABELED
+from labelqueue.ordering.accuracy import ControlRecord, report
 from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import PROJECT, Deployment
+from labelqueue.state.campaigns import save_summary
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
 from labelqueue.web.app import create_app
@@ -237,6 +239,21 @@ def test_settings_show_where_they_come_from(client, project):
 def test_wrong_settings_change_nothing_and_name_the_way_out(client, project, options, word):
     assert word in checked(client, "patch", f"{HERE}/settings", 400, **options)["error"]
     assert project.setting_choices() == {}
+
+
+def test_what_a_look_worked_out_is_told_as_described(client, ordered):
+    records = [ControlRecord(task, 1, 1, 10, "cat" if task % 3 else None) for task in range(80)]
+    told = report(records, dict.fromkeys(range(70), "cat"), {75}, classes=("cat", "dog"))
+    learning = {
+        "phase": "warm", "reason": "r", "waits_for": [], "cycle": 1, "labels": 70, "labels_per_class": {"cat": 70},
+        "trained_on": 60, "unlearned": 10, "retrain_every": 10, "trust": 0.9, "model": "f", "regularization": 1.0,
+        "prelabels": True, "dropped_labels": {}, "without_label": {},
+    }  # fmt: skip
+    accuracy = {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
+    save_summary(ordered, {"learning": learning, "accuracy": accuracy})
+    now = checked(client, "get", HERE)["accuracy"]
+    assert now["overall"]["interval"] and now["classes"] and now["models"]
+    assert told.as_dict()["recent"]["name"] == now["recent"]["name"]
 
 
 # -- switches
