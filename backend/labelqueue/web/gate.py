@@ -150,7 +150,7 @@ def _environ(scope: Scope) -> Environ:
     }
     for raw, value in scope["headers"]:
         name = raw.decode("latin-1").upper().replace("-", "_")
-        key = name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
+        key = name if raw in (b"content-type", b"content-length") else f"HTTP_{name}"
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     environ.pop("HTTP_TRANSFER_ENCODING", None)  # the app sees a body of known length

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import sys
 from typing import Any
 
@@ -26,7 +27,7 @@ HEAD_SECONDS = 20.0  # from connecting, or from the answer before, to the end of
 KEEP_ALIVE = 5  # seconds
 FAREWELL_SECONDS = 1.0  # until a line is cut on which no HTTP came
 MAX_HEAD = 64 * 2**10  # bytes
-MAX_CONNECTIONS = 800  # open files are limited to 1,024 on many systems
+MAX_CONNECTIONS, OTHER_FILES = 800, 200
 STOP_SECONDS = 8  # for what is being answered when the process is stopped
 SWITCH_INTERVAL = 0.0005  # seconds; acknowledgements change threads a dozen times, each waiting so long for a busy one
 OPTIONS: dict[str, Any] = {
@@ -52,8 +53,8 @@ class PatientProtocol(H11Protocol):
         self._waiting_since = self.loop.time()
         self._watch()
         if len(self.connections) > MAX_CONNECTIONS:
-            waiting = [one for one in self.connections if isinstance(one, PatientProtocol) and one._waits()]
-            min(waiting, key=lambda one: one._waiting_since, default=self)._hang_up()
+            slow = [one for one in self.connections if isinstance(one, PatientProtocol) and one._lacks_something()]
+            min(slow, key=lambda one: one._waiting_since, default=self)._hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -90,6 +91,10 @@ class PatientProtocol(H11Protocol):
         """Tell whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
 
+    def _lacks_something(self) -> bool:
+        """Tell whether the other end has not sent a whole request."""
+        return self._waits() or bool(self.cycle.more_body)
+
     def _watch(self) -> None:
         left = self._waiting_since + HEAD_SECONDS - self.loop.time() if self._waits() else HEAD_SECONDS
         if left <= 0:
@@ -102,6 +107,16 @@ class PatientProtocol(H11Protocol):
         self.transport.abort()
 
 
+def _allow_open_files() -> None:
+    """Raise this process' limit of open files where connections alone would reach it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
+
+
 def run(deployment: Deployment) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -111,6 +126,7 @@ def run(deployment: Deployment) -> None:
         `host` and `port` say where.
     """
     app = create_app(deployment)
+    _allow_open_files()
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # what is loaded by now stays: looking through it again would stop every thread for some milliseconds
     logging.getLogger("uvicorn").setLevel(logging.ERROR)  # strangers could fill the log with what they send

@@ -292,9 +292,21 @@ def test_headers_that_never_end_are_hung_up_on_and_a_body_that_never_ends_is_tol
     assert time.monotonic() - began < 20
 
 
-def test_when_there_are_too_many_the_one_that_waited_longest_gives_way(clocked):
-    with slow_callers(clocked, heads=0, bodies=0, idle=0):
-        lines = [socket.create_connection(("127.0.0.1", clocked), timeout=30) for _ in range(25)]
-        assert call(clocked, "GET", "/")[0] == 200
-        for line in lines:
-            line.close()
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX: ", head("/", "Content-Length: 9") + b"{"])
+def test_when_there_are_too_many_the_slowest_gives_way(clocked, monkeypatch, sent):
+    monkeypatch.setattr(server, "HEAD_SECONDS", 60.0)
+    monkeypatch.setattr("labelqueue.web.gate.BODY_SECONDS", 60.0)
+    with contextlib.ExitStack() as lines:
+        for _ in range(30):
+            lines.enter_context(socket.create_connection(("127.0.0.1", clocked), timeout=30)).sendall(sent)
+        assert all(call(clocked, "GET", "/") == (200, {}) for _ in range(30))
+
+
+def test_open_files_are_enough_for_all_connections(redis_home):
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2048));"
+        "from labelqueue.web import server; server._allow_open_files();"
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert done.stdout.split() == ["1000", "2048"], done.stderr
