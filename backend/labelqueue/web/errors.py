@@ -22,7 +22,7 @@ def bad_request(error: BadRequest) -> tuple[Response, int]:
 
 def known_error(error: LabelQueueError) -> tuple[Response, int]:
     """Turn an error of ours into an answer."""
-    log.warning("%s %s: %s", request.method, request.path, error)
+    log.warning("%s %r: %s", request.method, request.path, error)
     if isinstance(error, ProjectError):
         return jsonify({"error": str(error)}), 400
     return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
@@ -30,7 +30,7 @@ def known_error(error: LabelQueueError) -> tuple[Response, int]:
 
 def lost_store(error: RedisError) -> tuple[Response, int]:
     """Answer while Redis is away; its address stays in the log."""
-    log.error("%s %s: Redis failed: %s", request.method, request.path, error)
+    log.error("%s %r: Redis failed: %s", request.method, request.path, error)
     return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
 
 

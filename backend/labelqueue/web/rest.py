@@ -135,7 +135,7 @@ def reconcile(number: int) -> Answer:
 @api.errorhandler(LabelQueueError)
 def known_error(error: LabelQueueError) -> Answer:
     """Answer with what is wrong and the way out; what only the log may know stays there."""
-    log.warning("%s %s: %s", request.method, request.path, error)
+    log.warning("%s %r: %s", request.method, request.path, error)
     for kind, code in STATUS:
         if isinstance(error, kind):
             return jsonify({"error": str(error)}), code

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 
+import labelqueue
 from e2e.harness import free_port
 
 
@@ -40,6 +41,7 @@ def environment(home: Path, port: int, **more: str) -> dict[str, str]:
     }
 
 
+BACKEND = Path(labelqueue.__file__).parent.parent
 COMMAND = [sys.executable, "-m", "labelqueue", "serve"]
 
 
@@ -126,3 +128,24 @@ def test_wrong_settings_end_it_with_one_clear_line(home, wrong, word):
     done = subprocess.run(COMMAND, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert word in done.stderr and "Traceback" not in done.stderr
+
+
+def test_label_studio_ml_starts_it(home):
+    port, bin_folder = free_port(), Path(sys.executable).parent
+    env = environment(home, port, PATH=f"{bin_folder}:{os.environ['PATH']}")
+    command = [sys.executable, bin_folder / "label-studio-ml", "start", BACKEND, "-p", str(port)]
+    process = subprocess.Popen(command, env={**env, "PORT": "1"}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    everyone = []
+    try:
+        wait_until(lambda: is_up(port), what="web up")
+        everyone = psutil.Process(process.pid).children(recursive=True)
+        (serving,) = [one for one in everyone if "_wsgi.py" in " ".join(one.cmdline()) and one.name() != "sh"]
+        serving.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        gone, alive = psutil.wait_procs(everyone, timeout=60)
+        assert alive == [] and len(gone) >= 3
+    finally:
+        for one in [process, *everyone]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
