@@ -39,10 +39,11 @@ while True:
 
 # Connections to the port that is given: 200 drip headers, 50 drip a body, 200 say something now and then.
 SLOW_CALLERS = """
-import asyncio, sys
+import asyncio, random, sys
 port = int(sys.argv[1])
 HEAD = b"POST /webhook HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n"
 async def hold(sent, drip):
+    await asyncio.sleep(3 * random.random())  # not all at the same moment
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -146,7 +147,7 @@ def main() -> None:
             wait_until_up(url)
             up = time.perf_counter() - began
             loads = [subprocess.Popen([sys.executable, "-c", code, str(port)], **quiet) for code in beside]
-            time.sleep(3 if arguments.idle else 15)  # the model is loaded and at work
+            time.sleep(6 if arguments.idle else 15)  # the model is loaded and at work
             count = int(arguments.rate * arguments.seconds)
             start = time.perf_counter() + 0.5
             with ThreadPoolExecutor(32) as pool:
