@@ -186,10 +186,12 @@ class Project:
     def register(self, **info: str) -> bool:
         """Remember the project with these facts; return True when it is new here."""
         row = json.dumps({"origin": self.ref.origin, "id": self.ref.id, "created": self.ref.created})
-        new = bool(self.store.hset("lq:projects", self.key, row))
+        pipe = self.store.pipeline()  # one way there and back: a webhook waits for it
+        pipe.hset("lq:projects", self.key, row)
+        pipe.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
         if info:
-            self.set(**info)
-        self.store.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
+            pipe.hset(self._info, mapping=info)  # type: ignore[arg-type]
+        new = bool(pipe.execute()[0])
         return new
 
     def forget(self) -> None:

@@ -1,19 +1,21 @@
 """The door for what callers send: a JSON object that can be read, stored and sent on, or an error that says why not.
 
-A member that is a list is read entry by entry. The interpreter's JSON reader lets no other thread run until it is done,
-and an event of 5,000 tasks must not hold up the acknowledgements of others.
+A member that is a list is read entry by entry, with pauses. The interpreter's JSON reader lets no other thread run until
+it is done, and an event of 5,000 tasks must not hold up the acknowledgements of others.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "parsed_object"]
 
 MAX_DEPTH = 100  # levels of lists and objects; the deepest that Label Studio sends has a dozen
+TURN, PAUSE = 100, 0.001  # entries of a list after which other threads get a turn, and seconds of it
 _SPACE = re.compile(r"[ \t\n\r]*")
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -76,9 +78,13 @@ def _entries(text: str, at: int, close: str, read: Reader, take: Callable[[Any],
     at = _space(text, at + 1)
     if text.startswith(close, at):
         return at + 1
+    number = 0
     while True:
         entry, at = read(text, at)
         take(entry)
+        number += 1
+        if number % TURN == 0:
+            time.sleep(PAUSE)
         at = _space(text, at)
         if text.startswith(close, at):
             return at + 1

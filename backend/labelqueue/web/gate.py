@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 MAX_BODY = 64 * 2**20  # bytes; 5,000 new tasks are 2.6 MB
 SMALL = 64 * 2**10  # bytes that are taken in before anybody asked who sends them
 LARGE = 256 * 2**10  # bytes from which on bodies are worked on one after another
-IN_MEMORY = 2**20  # bytes of a body that is still coming in; the rest waits in a file
+IN_MEMORY = 4 * 2**20  # bytes of a body that is still coming in; the rest waits in a file
 BODY_SECONDS = 60.0  # Label Studio itself gives up after 1 s (webhook) to 100 s (predict)
 LINGER_SECONDS = 10.0  # a refused caller that is still sending may read why
 THREADS = 16
@@ -71,7 +71,7 @@ class Gate:
 
     A small body is taken in and the app called. With a larger one, or one of unknown length, the app is called first
     with the body left outside: what it refuses by the headers alone (no credentials, no such path) is answered there
-    and then. Only when it asks for the body is that taken in, beyond a megabyte into a file, and the app called again.
+    and then. Only when it asks for the body is that taken in, beyond some megabytes into a file, and the app called again.
 
     Parameters
     ----------
