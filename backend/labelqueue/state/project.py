@@ -191,8 +191,7 @@ class Project:
         pipe.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
         if info:
             pipe.hset(self._info, mapping=info)  # type: ignore[arg-type]
-        new = bool(pipe.execute()[0])
-        return new
+        return bool(pipe.execute()[0])
 
     def forget(self) -> None:
         """Drop everything kept of this project (it was deleted in Label Studio)."""

@@ -1,7 +1,7 @@
 """The door for what callers send: a JSON object that can be read, stored and sent on, or an error that says why not.
 
-A member that is a list is read entry by entry, with pauses. The interpreter's JSON reader lets no other thread run until
-it is done, and an event of 5,000 tasks must not hold up the acknowledgements of others.
+A member that is a list is read entry by entry, with pauses. The interpreter's JSON reader lets no other thread run
+until it is done, and an event of 5,000 tasks must not hold up the acknowledgements of others.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ class Gate:
 
     A small body is taken in and the app called. With a larger one, or one of unknown length, the app is called first
     with the body left outside: what it refuses by the headers alone (no credentials, no such path) is answered there
-    and then. Only when it asks for the body is that taken in, beyond some megabytes into a file, and the app called again.
+    and then. Only when it asks for the body is that taken in, beyond some megabytes into a file, and the app called
+    again.
 
     Parameters
     ----------
