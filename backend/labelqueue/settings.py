@@ -140,10 +140,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "horizon",
-        100,
+        None,
         "project",
-        allowed.number(int, 10, 5_000),
-        "tasks in the head of the published order; twice as many follow as a spare tail",
+        allowed.optional(allowed.number(int, 10, 5_000)),
+        "tasks in the head of the published order, with twice as many as a spare tail; auto: what a cycle, the "
+        "annotators at work and ten minutes without us need",
     ),
     Setting(
         "n_patterns",

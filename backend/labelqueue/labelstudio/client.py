@@ -130,15 +130,7 @@ class LabelStudio:
 
     def predicted(self, project: int, version: str) -> set[int]:
         """Return the tasks that have a prediction of a version, or of one whose name contains it."""
-        # Of several names, only a list is looked at: a text would be taken letter by letter.
-        held = {
-            "filter": "filter:tasks:predictions_model_versions",
-            "operator": "contains",
-            "type": "List",
-            "value": [version],
-        }
-        query = {"filters": {"conjunction": "and", "items": [held]}, "ordering": ["tasks:id"]}
-        parameters = {"project": project, "page_size": PAGE, "include": "id", "query": json.dumps(query)}
+        parameters = {"project": project, "page_size": PAGE, "include": "id", "query": _having(version)}
         found: set[int] = set()
         page = 1
         while True:
@@ -147,6 +139,29 @@ class LabelStudio:
             if page * PAGE >= total:
                 return found
             page += 1
+
+    def predictions_of(self, project: int, version: str, limit: int) -> list[int]:
+        """Return the ids of some predictions of a version, at most `limit` of them; none when there are none.
+
+        Notes
+        -----
+        Label Studio lists predictions of one version by their tasks only. `review` keeps it from computing every
+        column of the Data Manager.
+        """
+        options = {"include": "id,predictions,model_version", "fields": "all", "review": "true"}
+        parameters = {"project": project, "page_size": limit, "query": _having(version), **options}
+        found: list[int] = []
+        page = 1
+        while len(found) < limit:
+            rows, total = self._page({**parameters, "page": page})
+            for task in rows:
+                said = task.get("predictions") if isinstance(task, dict) else None
+                mine = [one for one in said or () if isinstance(one, dict) and one.get("model_version") == version]
+                found += [one["id"] for one in mine if isinstance(one.get("id"), int)]
+            if page * limit >= total:
+                break
+            page += 1
+        return found[:limit]
 
     def annotated(
         self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
@@ -242,6 +257,10 @@ class LabelStudio:
         """Create one prediction; its cost does not depend on the project's size."""
         self._json("POST", "/api/predictions/", json=prediction)
 
+    def delete_prediction(self, prediction: int) -> None:
+        """Delete one prediction; `NotFoundError` when it is gone."""
+        self._json("DELETE", f"/api/predictions/{prediction}/")
+
     def secure_webhooks(
         self, project: int, backend_url: str, headers: dict[str, str], *, skipped: Skipped | None = None
     ) -> int:
@@ -272,3 +291,15 @@ class LabelStudio:
                     self._json("PATCH", f"/api/dm/views/{tab['id']}/?project={project}", json=body)
                 return int(tab["id"])
         return int(one_object(self._json("POST", path, json=body), "tab", id=int)["id"])
+
+
+def _having(version: str) -> str:
+    """Return the query for the tasks that have a prediction of a version, or of one whose name contains it."""
+    # Of several names, only a list is looked at: a text would be taken letter by letter.
+    held = {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "List",
+        "value": [version],
+    }
+    return json.dumps({"filters": {"conjunction": "and", "items": [held]}, "ordering": ["tasks:id"]})

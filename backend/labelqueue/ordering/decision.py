@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..exceptions import LabelQueueError
-from .campaign import Campaign
+from .campaign import Campaign, share_of
 from .campaign_state import CampaignState
 from .due import Due, due
 from .order import Order, Place
-from .order_size import open_places, runs_low, size_of
+from .order_size import OrderSize, open_places, order_size, runs_low
 from .snapshot import Snapshot
 from .summary import accuracy_summary, learning_summary
 
@@ -73,8 +73,8 @@ def decide(snapshot: Snapshot) -> Decision:
         If the embeddings cannot be read; then nothing was learned.
     """
     settings, live, tasks, labels = snapshot.settings, snapshot.live, snapshot.tasks, snapshot.labels.by_task
-    horizon, annotators = settings["horizon"], snapshot.annotators
-    low = runs_low(live, tasks, horizon=horizon, annotators=annotators)
+    annotators, size = snapshot.annotators, _size(snapshot)
+    low = runs_low(live, tasks, size.low)
 
     campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
     if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
@@ -103,8 +103,7 @@ def decide(snapshot: Snapshot) -> Decision:
         arriving=snapshot.arriving,
         recipe=recipe,
         generation=snapshot.generation,
-        horizon=horizon,
-        annotators=annotators,
+        low=size.low,
         hold=snapshot.hold,
         cut_short=snapshot.cut_short,
         lost=snapshot.lost,
@@ -128,6 +127,13 @@ def decide(snapshot: Snapshot) -> Decision:
     return Decision(what, campaign.state, learned, summary, order, order.places[kept:])
 
 
+def _size(snapshot: Snapshot) -> OrderSize:
+    """Return how many tasks are published now."""
+    settings = snapshot.settings
+    cycle = settings["retrain_every"] or share_of(len(snapshot.labels))
+    return order_size(settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
+
+
 def _draft(campaign: Campaign, snapshot: Snapshot, what: Due) -> Order:
     """Return the order that follows from what is due.
 
@@ -147,7 +153,7 @@ def _draft(campaign: Campaign, snapshot: Snapshot, what: Due) -> Order:
     """
     live, tasks, rows = snapshot.live, snapshot.tasks, snapshot.rows
     features = snapshot.features if campaign.recipe().features != "vit" else None
-    size = size_of(snapshot.settings["horizon"], snapshot.annotators)
+    size = _size(snapshot).full
     if what.action == "refill" and live is not None:
         more = campaign.rank(
             rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..exceptions import CacheError
@@ -69,7 +69,7 @@ class Order:
     number : int
         Counts every attempt to publish in this project, from 1.
     version : str
-        Label Studio's `model_version`, such as ``r1 FreeSel`` or ``r12 BAL cycle 3``.
+        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` or ``r12·k7f BAL cycle 3``; see `versions`.
     strategy : str
         Name of the query strategy.
     parameters : dict
@@ -98,6 +98,10 @@ class Order:
         Trust in it at that time.
     centroids : str
         Digest of the centroids of BAL's clusters, and why they were fitted; empty for other strategies.
+    again : int
+        Number of the order that this one is again, published anew for a rollback; 0 for an order of its own.
+    forgotten : int
+        Places that are no longer on record: with any, this is a summary.
     """
 
     number: int
@@ -116,6 +120,17 @@ class Order:
     labels: int = 0
     trust: float = 0.0
     centroids: str = ""
+    again: int = 0
+    forgotten: int = 0
+
+    @property
+    def origin(self) -> int:
+        """Number of the order that this one is: its own, or that of the order that was published again."""
+        return self.again or self.number
+
+    def summary(self) -> Order:
+        """Return the record without its places."""
+        return replace(self, places=(), forgotten=len(self.places))
 
     def dump(self) -> str:
         """Return the JSON form."""

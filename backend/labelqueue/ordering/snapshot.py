@@ -212,6 +212,8 @@ class Snapshot:
         Whether images still wait to be embedded.
     annotators : int
         People who annotated within the last hour.
+    pace : int
+        Tasks that are labeled per hour.
     prelabels : bool
         Whether Label Studio shows pre-labels in this project.
     hold : bool
@@ -243,6 +245,7 @@ class Snapshot:
     arrivals: int = 0
     arriving: bool = False
     annotators: int = 0
+    pace: int = 0
     prelabels: bool = True
     hold: bool = False
     cut_short: bool = False

@@ -8,7 +8,7 @@ from .formats import make_readable
 from .journal import Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
-from .orders import Orders
+from .orders import WHOLE, Orders
 from .pattern_cache import PatternCache
 from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
 from .redis_connection import Redis, connect, text
@@ -19,6 +19,7 @@ __all__ = [
     "LIVE_VERSION",
     "NOT_CONNECTED",
     "SECRET_HEADER",
+    "WHOLE",
     "EmbeddedRedis",
     "Event",
     "Journal",

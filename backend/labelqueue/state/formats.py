@@ -44,7 +44,7 @@ PARTS: Mapping[str, Part] = {
     "settings": Part(1, ("settings", "extra_params"), {}),
     "tasks": Part(1, ("tasks",), READ_AGAIN),
     "labels": Part(2, ("labels:*",), READ_AGAIN),
-    "journal": Part(1, ("journal", "annotators"), READ_AGAIN),
+    "journal": Part(1, ("journal", "annotators", "pace"), READ_AGAIN),
     "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),
     "campaign": Part(1, ("campaign",), {"learned": "", "standing": "{}"}),
     "embeddings": Part(1, ("cache:*",), {"generation": "", "rotation_generation": ""}),

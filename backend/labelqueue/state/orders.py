@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Sequence
 
 from ..exceptions import CacheError
 from ..ordering import Order
 from .project import Project
 
-__all__ = ["Orders"]
+__all__ = ["KEPT", "WHOLE", "Orders"]
 
 log = logging.getLogger(__name__)
+
+KEPT = 3  # orders whose predictions stay in Label Studio: the live one, and the two that were live before it
+WHOLE = 50  # newest orders that stay on record with their places; of older ones there is a summary
 
 
 class Orders:
@@ -25,13 +30,46 @@ class Orders:
         """Return a number no attempt used before: a version string must never be published twice."""
         return self._project.count("order_number")
 
+    def last_number(self) -> int:
+        """Return the number that was given last, 0 before the first."""
+        return int(self._project.get("order_number") or 0)
+
     def save(self, order: Order) -> None:
         """Keep an order's record."""
         self._store.hset(self._key, str(order.number), order.dump())
 
     def go_live(self, order: Order) -> None:
         """Remember that Label Studio now serves this order."""
-        self._project.set(live=str(order.number))
+        served = [order.number, *(number for number in self._served() if number != order.number)]
+        self._project.set(live=str(order.number), served=json.dumps(served[:KEPT]))
+
+    def kept(self) -> list[Order]:
+        """Return the orders whose predictions stay in Label Studio, the one that went live last first."""
+        return [order for number in self._served() if (order := self.get(number)) is not None]
+
+    def _served(self) -> list[int]:
+        """Return the orders that went live last, the newest first."""
+        raw = self._project.get("served")
+        if raw:
+            return [int(number) for number in json.loads(raw)]
+        # Version 0.1.0 did not write it down: the newest ones come next to it.
+        live = self._project.get("live")
+        newest = sorted(self._numbers(), reverse=True)[:KEPT]
+        return list(dict.fromkeys([*([int(live)] if live else []), *newest]))[:KEPT]
+
+    def summarize_old(self) -> None:
+        """Keep only a summary of orders that are neither among the newest nor among those kept in Label Studio."""
+        numbers = sorted(self._numbers(), reverse=True)
+        whole = {*numbers[:WHOLE], *self._served()}
+        old = [number for number in numbers if number not in whole]
+        for order in (self.get(number) for number in old):
+            if order is not None and order.places:
+                self.save(order.summary())
+        if old:
+            self._store.hdel(self._project.name("order_inputs"), *(str(number) for number in old))
+
+    def _numbers(self) -> Sequence[int]:
+        return [int(raw) for raw in self._store.hkeys(self._key)]
 
     def live(self) -> Order | None:
         """Return the order Label Studio serves, or None before the first."""

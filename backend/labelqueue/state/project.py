@@ -25,6 +25,7 @@ LIVE_VERSION = "labelqueue live"
 NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
+LATELY = 600.0  # seconds, over which a pace that has just risen shows
 
 _SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
 
@@ -286,6 +287,25 @@ class Project:
     def annotators_at_work(self) -> int:
         """Return how many people annotated within the last hour."""
         return int(self.store.zcount(self.name("annotators"), time.time() - HOUR, "+inf"))
+
+    def note_labeled(self, at: Mapping[int, float]) -> None:
+        """Remember when tasks were labeled or skipped, as far as it was within the last hour (task to Unix time)."""
+        now = time.time()
+        key, lately = self.name("pace"), {str(task): min(when, now) for task, when in at.items() if when > now - HOUR}
+        if lately:
+            self.store.zadd(key, lately)
+        self.store.zremrangebyscore(key, 0, now - HOUR)
+
+    def pace(self) -> int:
+        """Return how many tasks are labeled per hour: within the last one, or at the speed of the last ten minutes."""
+        now, key = time.time(), self.name("pace")
+        lately = self.store.zcount(key, now - LATELY, "+inf")
+        return int(max(self.store.zcount(key, now - HOUR, "+inf"), lately * HOUR / LATELY))
+
+    def last_labeled(self) -> float:
+        """Return when somebody labeled or skipped last, as far as it was within the last hour; else 0."""
+        ends = [self.store.zrange(self.name(key), -1, -1, withscores=True) for key in ("pace", "annotators")]
+        return max((float(row[1]) for rows in ends for row in rows), default=0.0)
 
     # -- records that cannot be read
 

@@ -132,6 +132,7 @@ def take_snapshot(
         arrivals=int(facts.get("arrivals", "0")),
         arriving=arriving,
         annotators=project.annotators_at_work(),
+        pace=project.pace(),
         prelabels=prelabels,
         hold=bool(facts.get("hold")),
         cut_short=live is not None and facts.get("refilling") == live.version,

@@ -8,6 +8,7 @@ from .execution import RefillError, carry_out
 from .publishing import Publisher
 from .reading import read_project
 from .steering import steer
+from .tidying import tidy
 
 __all__ = [
     "Publisher",
@@ -18,4 +19,5 @@ __all__ = [
     "read_project",
     "secure_webhook",
     "steer",
+    "tidy",
 ]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..exceptions import LabelStudioError, PublishError
-from ..labels import Target
-from ..labelstudio import LabelStudio, Skipped
+from ..labels import ANNOTATED, Target
+from ..labelstudio import LabelStudio
 from ..ordering import Order, Place
 from ..state import Orders, Project
-from .reading import note_skipped
+from ..versions import highest_number, new_tag, tag_of, version_string
 from .sending import Sender
+from .tab import save_tab
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 
@@ -30,10 +27,8 @@ T = TypeVar("T")
 
 SAMPLING = "Uncertainty sampling"
 PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
-TAB = "Order: don't label here"  # people who label "as displayed" there would all get the same task
 ATTEMPTS = 3
 COUNT_EVERY = 50.0  # seconds between two looks at how many predictions there are
-VERSION = re.compile(r"r(\d+) ")  # how our version strings begin
 NAMED = 5  # tasks whose pre-label is refused, by name
 
 
@@ -69,7 +64,7 @@ class Publisher:
         self._seen = _queue_settings(seen)
         self._orders = Orders(project)
 
-    def publish(self, order: Order) -> Order:
+    def publish(self, order: Order, *, hold: str = "") -> Order:
         """Publish a new order and switch the queue to it.
 
         Until the PATCH at the end the previous order stands. Every attempt has a version string of its own, since two
@@ -79,6 +74,8 @@ class Publisher:
         ----------
         order : Order
             Its number and version are replaced by fresh ones.
+        hold : str
+            Why it is kept from now on; empty for an order that gives way to the next.
 
         Returns
         -------
@@ -90,11 +87,11 @@ class Publisher:
         PublishError
             When Label Studio did not take it.
         """
-        name = order.version
-        self._first_number()
+        name, tag = order.version, self._tag()
+        self._project.set(tidied="")
         for _ in range(ATTEMPTS):
             number = self._orders.next_number()
-            order = replace(order, number=number, version=f"r{number} {name}", created_at=time.time())
+            order = replace(order, number=number, version=version_string(number, tag, name), created_at=time.time())
             sender = self._sender(order)
             try:
                 complete = sender.send(0, order.places)
@@ -118,31 +115,105 @@ class Publisher:
         self._seen = _queue_settings(remote)
         self._orders.save(order)  # before the switch: its echo must find a version we know
         self.switch(order)
-        self._project.set(hold="", refilling="", counted_at=str(time.time()))
+        self._project.set(hold=hold, refilling="", behind="", counted_at=str(time.time()))
         self._note_withheld(order, sender.withheld)
-        self._save_tab()
+        self._orders.summarize_old()
+        save_tab(self._project, self._client, self.check)
         return order
 
-    def lost(self, known: NDArray[np.int64]) -> str:
-        """Return what Label Studio no longer has of the live order, for people; empty while it has everything.
+    def restore(self, order: Order, how: str, *, hold: bool = True) -> Order | None:
+        """Make an order live again exactly as it was.
 
-        A person may delete predictions (Data Manager > Delete predictions): nothing tells, `model_version` stays, and
-        Label Studio then serves at random.
+        While Label Studio has all its predictions, that is one PATCH. Else it is published again, under a version of
+        its own, for the tasks that are left to label.
 
         Parameters
         ----------
-        known : ndarray of shape (n,), int64
-            Tasks that exist; with a task its predictions go.
+        order : Order
+            With its places.
+        how : str
+            By whose choice, for people.
+        hold : bool
+            Whether it is kept from now on.
+
+        Returns
+        -------
+        Order or None
+            The one that is live now; None when no task of it is left to label.
         """
+        if self._is_whole(order) and self.serve(order):
+            self._project.set(hold=f"{order.version!r} {how}" if hold else "")
+            return order
+        rows = self._project.task_rows([place.task for place in order.places])
+        places = tuple(place for place in order.places if place.task in rows and rows[place.task].state != ANNOTATED)
+        if not places:
+            return None
+        again = replace(
+            order,
+            version=f"back to r{order.origin}",
+            places=places,
+            labeled=order.labeled + len(order.places) - len(places),
+            why=f"{order.version!r} {how}, and Label Studio no longer had all of its predictions",
+            again=order.origin,
+        )
+        kept = f"{order.version!r} {how} and is published again" if hold else ""
+        return self.publish(again, hold=kept)
+
+    def _is_whole(self, order: Order) -> bool:
+        """Tell whether Label Studio has every prediction of an order; with a task its predictions go."""
+        stored = self._client.prediction_counts(self._project.ref.id).get(order.version, 0)
+        return 0 < stored >= self._expected(order)
+
+    def _expected(self, order: Order) -> int:
+        return len(self._project.task_rows([place.task for place in order.places]))
+
+    def serve(self, order: Order) -> bool:
+        """Switch to an order and tell whether Label Studio has predictions of it."""
+        try:
+            self.switch(order)
+        except LabelStudioError as error:
+            if error.status != 400:
+                raise
+            return False
+        return True
+
+    def lost(self) -> str:
+        """Return what Label Studio no longer has of the live order, or we of Label Studio's, for people; empty while
+        both have everything.
+
+        A person may delete predictions (Data Manager > Delete predictions): nothing tells, `model_version` stays, and
+        Label Studio then serves at random. And what is stored here may have lost its end, with refills and orders
+        that Label Studio has: publishing goes on from what is there, never under a version that was used.
+        """
+        if behind := self._project.get("behind"):
+            return behind
         live = self._orders.live()
         if live is None or time.time() - float(self._project.get("counted_at") or 0) < COUNT_EVERY:
             return ""
-        expected = int(np.isin([place.task for place in live.places], known).sum())
-        stored = self._client.prediction_counts(self._project.ref.id).get(live.version, 0)
+        counts, last = self._client.prediction_counts(self._project.ref.id), self._orders.last_number()
         self._project.set(counted_at=str(time.time()))
+        stored, expected = counts.get(live.version, 0), self._expected(live)
+        if (there := highest_number(counts)) > last:
+            return self.fall_behind(
+                f"Label Studio has orders up to r{there}, and only those up to r{last} are on record"
+            )
+        if stored > len(live.places):
+            return self._unrecorded(live, stored, len(live.places))
         if stored >= expected:
             return ""
         return f"{expected - stored} of {expected} predictions of {live.version!r} are gone from Label Studio"
+
+    def fall_behind(self, reason: str) -> str:
+        """Note that what is stored here is older than what Label Studio has, and return why: the next order gets
+        another tag, and everything is read again."""
+        log.warning("project %d: %s; a new order follows", self._project.ref.id, reason)
+        self._project.set(behind=reason, tag="", want_full="1")
+        return reason
+
+    def _unrecorded(self, order: Order, stored: int, recorded: int) -> str:
+        return self.fall_behind(
+            f"Label Studio has {stored} predictions of {order.version!r}, and only {recorded} are on record"
+        )
 
     def switch(self, order: Order) -> None:
         """Make Label Studio serve an order whose predictions it has."""
@@ -175,6 +246,7 @@ class Publisher:
             When Label Studio did not take all of them; a new order then has to follow.
         """
         self.check()
+        self._check_record(order, places)
         # If this job ends half-way, nobody knows which predictions were stored: a new order must follow, not a second
         # refill, which would give tasks two predictions of one version.
         self._project.set(refilling=order.version)
@@ -189,6 +261,15 @@ class Publisher:
         self._note_withheld(order, sender.withheld)
         self._project.set(refilling="")
         return order
+
+    def _check_record(self, order: Order, more: Sequence[Place]) -> None:
+        """Raise PublishError when a task would get a second prediction of the live order's version."""
+        stored = self._client.prediction_counts(self._project.ref.id).get(order.version, 0)
+        recorded = self._expected(order) - self._expected(replace(order, places=tuple(more)))
+        if stored > recorded:
+            there = self._client.predicted(self._project.ref.id, order.version)
+            if not there.isdisjoint(place.task for place in more):
+                raise PublishError(self._unrecorded(order, stored, recorded))
 
     def _sender(self, order: Order) -> Sender:
         return Sender(self._project, self._client, self.check, self._target, order.version)
@@ -210,62 +291,17 @@ class Publisher:
         self.check()
         return call(*arguments, **options)
 
-    def _first_number(self) -> None:
-        """Start above every version that the project has: after a loss of our state none may be published twice."""
-        if not self._project.get("order_number"):
-            used = [VERSION.match(version) for version in self._client.model_versions(self._project.ref.id)]
-            self._project.set(order_number=str(max((int(match[1]) for match in used if match), default=0)))
-
-    def _save_tab(self) -> None:
-        """Keep the shared tab that shows the order to people."""
-        try:
-            skipped = Skipped()
-            self._write(self._client.save_tab, self._project.ref.id, TAB, TAB_DATA, skipped=skipped)
-            note_skipped(self._project, "tabs", skipped)
-        except LabelStudioError as error:
-            log.warning("the tab that shows the order could not be saved: %s", error)
+    def _tag(self) -> str:
+        """Return the tag of our version strings, a new one when what is stored is missing or older than Label Studio's
+        predictions; numbers go on above the highest there."""
+        versions = self._client.model_versions(self._project.ref.id)
+        tag, used = self._project.get("tag"), self._project.get("tags").split()
+        there, last = highest_number(versions), self._orders.last_number()
+        if not tag or there > last:
+            tag = new_tag({*used, *map(tag_of, versions)})
+            self._project.set(tag=tag, tags=" ".join([*used, tag]), order_number=str(max(there, last)))
+        return tag
 
 
 def _queue_settings(remote: Mapping[str, Any]) -> tuple[str, str]:
     return str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
-
-
-HIDDEN = [
-    f"tasks:{column}"
-    for column in (
-        "completed_at",
-        "cancelled_annotations",
-        "total_predictions",
-        "annotators",
-        "annotations_results",
-        "annotations_ids",
-        "file_upload",
-        "storage_filename",
-        "created_at",
-        "updated_at",
-        "updated_by",
-        "avg_lead_time",
-        "draft_exists",
-        "ground_truth",
-        "predictions_results",
-        "inner_id",
-        "reviewers",
-    )
-]
-
-
-def _filter(column: str, operator: str, value: int) -> dict[str, str | int]:
-    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
-
-
-TAB_DATA = {
-    "type": "list",
-    "target": "tasks",
-    "ordering": ["tasks:predictions_score"],
-    "filters": {
-        "conjunction": "and",
-        # Only predictions of the live version count here, and their scores are positive.
-        "items": [_filter("predictions_score", "greater", 0), _filter("total_annotations", "equal", 0)],
-    },
-    "hiddenColumns": {"explore": HIDDEN, "labeling": HIDDEN},
-}

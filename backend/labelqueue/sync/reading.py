@@ -143,6 +143,10 @@ def read_changes(
     known |= project.task_rows(sorted(fresh.keys() - known.keys()))
     changed = {task: row for task, row in fresh.items() if known.get(task) != row}
     project.put_tasks(changed)
+    # Of tasks with annotations, that is when somebody labeled them last.
+    project.note_labeled(
+        {task: _moment(marks[task]) for task in relabeled & marks.keys() if fresh[task].state != UNLABELED}
+    )
     gone = sorted((set(known) | book.tasks()) - set(fresh)) if full else []
     if gone:  # tasks deleted while we paged shift the pages, so that a living one can be missed
         existing = client.existing(project.ref.id, gone) if len(gone) <= CONFIRM else set()
@@ -198,6 +202,11 @@ def _named(project: Project, book: LabelBook, events: Sequence[Event]) -> set[in
 
 def _mark(task: Mapping[str, Any]) -> str:
     return " ".join(str(task.get(field)) for field in MARK)
+
+
+def _moment(mark: str) -> float:
+    """Return the Unix time at which a task's annotations moved."""
+    return datetime.fromisoformat(mark.split()[0]).timestamp()
 
 
 def _read_labels(

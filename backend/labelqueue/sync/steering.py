@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..exceptions import LabelStudioError
 from ..ordering import Order
 from ..state import Orders, Project
+from ..versions import number_of, tag_of
 from .publishing import SAMPLING, Publisher
 
 __all__ = ["steer"]
 
 log = logging.getLogger(__name__)
+
+ANOTHER = 600.0  # seconds within which a second unknown tag is no loss of ours: somebody else publishes
 
 
 def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> None:
@@ -21,7 +24,8 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
 
     Wishes are the facts that `admin` writes. In Label Studio another `sampling` or a version that is not ours pauses us
     until it is put back; one of our other orders becomes the live one and stays; an empty version, or the backend's
-    title, is restored to the live order.
+    title, is restored to the live order. A version of ours that is not on record is no person's doing: what is stored
+    here was lost, and a new order follows.
     """
     if project.get("rollback_wanted") and _rolled_back(project, publisher):
         return
@@ -30,9 +34,9 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
     orders = Orders(project)
     live = orders.live()
     if project.get("resume_wanted"):
+        project.set(paused="", hold="", stranger_at="")
         if live is not None:
             _serve(project, publisher, live)
-        project.set(paused="", hold="")
         project.settle("resume_wanted", "1")
         return
     if live is None:
@@ -44,17 +48,55 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
         return
     if version == live.version:
         project.set(paused="")
+        if project.get("hold") and (lost := publisher.lost()):
+            log.warning("project %d: %s; it is published again", project.ref.id, lost)
+            _keep(project, publisher, live)
         return
     if version in ("", project.get("backend_title")):
         project.set(paused="")
         _serve(project, publisher, live)
         return
     chosen = orders.by_version(version)
-    if chosen is None:
+    if chosen is not None:
+        _follow(project, publisher, chosen, live)
+    elif number_of(version) is None:
         _pause(project, f"the model version was changed to {version!r} in Label Studio; choose one of ours to go on")
+    else:
+        _catch_up(project, publisher, version)
+
+
+def _follow(project: Project, publisher: Publisher, chosen: Order, live: Order) -> None:
+    """Keep the order that a person chose in Label Studio, or say why that cannot be."""
+    project.set(paused="")
+    if chosen.forgotten:
+        what = f"{chosen.version!r} was chosen in Label Studio, and its tasks are no longer on record"
+    elif publisher.restore(chosen, "was chosen in Label Studio", hold=_is_older(Orders(project), chosen)):
+        project.set(rollback_error="")
         return
-    orders.go_live(chosen)
-    project.set(paused="", hold=_hold(orders, chosen, "was chosen in Label Studio"))
+    else:
+        what = f"{chosen.version!r} was chosen in Label Studio, and all of its tasks are labeled or deleted"
+    _refuse(project, what, live)
+    _serve(project, publisher, live)
+
+
+def _catch_up(project: Project, publisher: Publisher, version: str) -> None:
+    """Go on from a version of ours that is not on record: the end of what is stored here was lost.
+
+    A tag that was never used here may be a loss too. When there is a second one soon after, another installation
+    publishes to this project, and the two would replace each other's orders for ever.
+    """
+    tag, known = tag_of(version), project.get("tags").split()
+    if tag and tag not in known:
+        if time.time() - float(project.get("stranger_at") or 0) < ANOTHER:
+            _pause(
+                project,
+                f"another labelqueue publishes to this project ({version!r} is not ours): remove one of the two in "
+                f"Label Studio under Settings > Model, then `labelqueue resume {project.ref.id}`",
+            )
+            return
+        project.set(stranger_at=str(time.time()))
+    project.set(paused="")
+    publisher.fall_behind(f"{version!r} is live in Label Studio and not on record")
 
 
 def _stands_still(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> bool:
@@ -82,41 +124,50 @@ def _stands_still(project: Project, publisher: Publisher, remote: Mapping[str, A
 def _rolled_back(project: Project, publisher: Publisher) -> bool:
     """Make the order that a command asked for the live one and keep it, which ends a pause; or say why not."""
     orders, wish, pause = Orders(project), project.get("rollback_wanted"), project.get("pause_wanted")
-    chosen, live = orders.get(int(wish)), orders.live()
-    if chosen is not None and _switched(publisher, chosen):
-        project.set(paused="", hold=_hold(orders, chosen, "was chosen by a rollback"), rollback_error="")
+    chosen = orders.get(int(wish))
+    if chosen is None:
+        what = f"order {wish} is gone"
+    elif chosen.forgotten:
+        what = f"the tasks of {chosen.version!r} are no longer on record"
+    elif publisher.restore(chosen, "was chosen by a rollback", hold=_is_older(orders, chosen)):
+        project.set(paused="", rollback_error="")
         project.settle("pause_wanted", pause)
         project.settle("rollback_wanted", wish)
         return True
-    what = f"the predictions of {chosen.version!r} were deleted in Label Studio" if chosen else f"order {wish} is gone"
-    stands = f"{live.version!r} stays live" if live else "a new order follows"
-    log.warning("project %d: no rollback: %s; %s", project.ref.id, what, stands)
-    project.set(rollback_error=f"{what}; {stands}")
+    else:
+        what = f"all tasks of {chosen.version!r} are labeled or deleted"
+    _refuse(project, what, orders.live())
     project.settle("rollback_wanted", wish)
     return False
 
 
+def _refuse(project: Project, what: str, live: Order | None) -> None:
+    """Say why there is no rollback."""
+    stands = f"{live.version!r} stays live" if live else "a new order follows"
+    log.warning("project %d: no rollback: %s; %s", project.ref.id, what, stands)
+    project.set(rollback_error=f"{what}; {stands}")
+
+
 def _serve(project: Project, publisher: Publisher, live: Order) -> None:
-    """Let Label Studio serve the live order again; when its predictions were deleted, only a new order helps."""
-    if not _switched(publisher, live):
+    """Let Label Studio serve the live order again; when its predictions were deleted, it is published again if it is
+    held, and gives way to a new order if not."""
+    if not publisher.serve(live):
         log.info("%s has no predictions any more", live.version)
-        project.set(live="")
+        if project.get("hold"):
+            _keep(project, publisher, live)
+        else:
+            project.set(live="")
 
 
-def _switched(publisher: Publisher, order: Order) -> bool:
-    """Switch to an order and tell whether Label Studio has its predictions."""
-    try:
-        publisher.switch(order)
-    except LabelStudioError as error:
-        if error.status != 400:
-            raise
-        return False
-    return True
+def _keep(project: Project, publisher: Publisher, live: Order) -> None:
+    """Publish the held order again, or let a new one follow when nothing of it is left to label."""
+    if publisher.restore(live, "is kept") is None:
+        project.set(live="", hold="")
 
 
-def _hold(orders: Orders, chosen: Order, how: str) -> str:
-    newest = max(order.number for order in orders.all())
-    return "" if chosen.number == newest else f"{chosen.version!r} {how}"
+def _is_older(orders: Orders, chosen: Order) -> bool:
+    """Tell whether an order is none that would be live by itself."""
+    return chosen.origin != max(order.origin for order in orders.all())
 
 
 def _pause(project: Project, reason: str) -> None:

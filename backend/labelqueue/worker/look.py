@@ -12,7 +12,7 @@ from ..exceptions import LabelQueueError, ProjectError
 from ..jobs import request_tend
 from ..ordering import Snapshot, decide
 from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
-from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
+from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer, tidy
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
 from .runtime import Runtime, current
@@ -95,12 +95,13 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
             serving.cache,
             arriving=bool(serving.arriving),
             prelabels=bool(remote.get("show_collab_predictions", True)),
-            lost=publisher.lost(columns.ids),
+            lost=publisher.lost(),
             open_cache=partial(runtime.cache, project),
         )
         outcome = act_on(snapshot, project, publisher)
     journal.clear(mark)
     project.set(error="")
+    tidy(project, client, lock.check)
     return outcome
 
 
