@@ -63,5 +63,5 @@ def store(deployment: Deployment) -> Iterator[Redis]:
 def project(store: Redis) -> Project:
     """A registered project with a classification config."""
     found = Project(store, ProjectRef(ORIGIN, 7, 1_800_000_000))
-    found.register(label_config=CONFIG, title="animals")
+    found.register(label_config=CONFIG, title="animals", tag="k7f", tags="k7f")
     return found

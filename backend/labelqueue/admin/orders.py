@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 NAMED = 10  # orders that an error lists
+COUNTS = ("again", "forgotten")  # 0 in most orders
 NUMBER = re.compile(r"r?([0-9]{1,18})(?:\N{MIDDLE DOT}[0-9a-z]+)?")  # what people call an order besides its version
 
 
@@ -102,14 +103,11 @@ def order_audit(project: Project, order: Order) -> dict[str, Any]:
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:
-    left_out = ("places", "forgotten")
-    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name not in left_out}
+    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name != "places"}
     return {
         **record,
-        "again": order.again or None,
         "parameters": dict(order.parameters),
         "published": len(order.places) + order.forgotten,
-        "recorded": not order.forgotten,
         "live": str(order.number) == live,
     }
 
@@ -126,7 +124,7 @@ def order_list_lines(listed: Record) -> Iterator[str]:
     """Yield one line per order, newest first; see `order_list`."""
     yield f"project {listed['project']}: {len(listed['orders'])} orders, newest first"
     for order in listed["orders"]:
-        mark = "live" if order["live"] else "" if order["recorded"] else "summary"
+        mark = "live" if order["live"] else "summary" if order["forgotten"] else ""
         when, published = moment(order["created_at"]), order["published"]
         yield f"  {order['version']:<24} {when}  {published:>5} tasks  {mark:<7}  {order['why']}".rstrip()
 
@@ -137,9 +135,11 @@ def audit_lines(order: Record) -> Iterator[str]:
     for name, value in order.items():
         if name == "created_at":
             yield fact("created", moment(value))
-        elif name not in ("project", "version", "live", "tasks", "recorded") and value not in ("", None):
+        elif name not in ("project", "version", "live", "tasks", *COUNTS) and value not in ("", None):
             yield fact(name, shown(value))
-    if not order["recorded"]:
+    if order["again"]:
+        yield fact("again", f"r{order['again']}, published again")
+    if order["forgotten"]:
         yield fact("tasks", f"no longer on record: only those of the newest {WHOLE} orders are")
     yield from _places(order["tasks"])
 

@@ -18,7 +18,7 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
-from labelqueue.ordering.order_size import refill_threshold, size_of
+from labelqueue.ordering.order_size import order_size
 from labelqueue.ordering.random_controls import is_control
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
@@ -27,7 +27,7 @@ CLASSES = ("cat", "dog")
 SETTINGS = {name: setting.default for name, setting in PROJECT.items()} | {
     "trials": 1, "horizon": 10, "strategy": "freesel", "prelabel": "off", "control_share": 0.2,
 }  # fmt: skip
-SIZE, LOW = size_of(10, 0), refill_threshold(10, 0)
+SIZE, LOW = order_size(10, annotators=0).full, order_size(10, annotators=0).low
 
 
 def answer(task):
@@ -175,7 +175,7 @@ def test_many_annotators_are_refilled_earlier_and_with_more():
     snapshot = first()
     assert decide(snapshot).due.action == "none"
     decision = decide(replace(snapshot, annotators=10))
-    assert decision.due.action == "refill" and len(decision.order.places) == size_of(10, 10) > SIZE
+    assert decision.due.action == "refill" and len(decision.order.places) == order_size(10, annotators=10).full > SIZE
 
 
 def test_positions_are_counted_from_the_first_label_on_whatever_was_refilled():

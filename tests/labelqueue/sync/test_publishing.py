@@ -1,6 +1,7 @@
 """Publishing: all or nothing, never over a person's choice, and never without the lock."""
 
-import operator
+import time
+from collections import Counter
 
 import pytest
 
@@ -8,20 +9,32 @@ from conftest import CONFIG
 from desk import Desk
 from labelqueue import admin
 from labelqueue.exceptions import LabelStudioError, PublishError
+from labelqueue.labels.annotations import UNLABELED
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.ordering.order import Order, Place, score
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
+from labelqueue.state.project import TaskRow
+from labelqueue.sync import tidying
 from labelqueue.sync.connecting import connected, secure_webhook
-from labelqueue.sync.publishing import HIDDEN, PLAIN_SAMPLING, SAMPLING, TAB_DATA, Publisher
+from labelqueue.sync.publishing import PLAIN_SAMPLING, SAMPLING, Publisher
+from labelqueue.sync.tidying import tidy
+from labelqueue.versions import tag_of
 from labelqueue.worker.runtime import Runtime
 
 READS = {
     "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
-    "annotated", "predicted",
+    "annotated", "predicted", "predictions_of",
 }  # fmt: skip
-WRITES = {"update_project", "import_predictions", "create_prediction", "secure_webhooks", "save_tab"}
+WRITES = {
+    "update_project",
+    "import_predictions",
+    "create_prediction",
+    "delete_prediction",
+    "secure_webhooks",
+    "save_tab",
+}
 
 
 class Remote:
@@ -47,6 +60,23 @@ class Remote:
     def model_versions(self, project):
         self.log.append("model_versions")
         return self.versions
+
+    def prediction_counts(self, project):
+        self.log.append("prediction_counts")
+        return Counter(row["model_version"] for row in self.predictions if row)
+
+    def predicted(self, project, version):
+        self.log.append("predicted")
+        return {row["task"] for row in self.predictions if row["model_version"] == version}
+
+    def predictions_of(self, project, version, limit):
+        self.log.append("predictions_of")
+        rows = enumerate(self.predictions)
+        return [number for number, row in rows if row.get("model_version") == version][:limit]
+
+    def delete_prediction(self, number):
+        self.log.append("delete_prediction")
+        self.predictions[number] = {}
 
     def existing(self, project, tasks):
         self.log.append("existing")
@@ -93,6 +123,7 @@ def unchecked(log):
 @pytest.fixture
 def remote(project):
     project.set(single_seconds="0.1", bulk_seconds="0.01")  # so that every import is one in bulk
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in range(1, 31)})
     return Remote(range(1, 31))
 
 
@@ -110,11 +141,11 @@ def order(*tasks, **options):
 
 def test_an_order_is_published_with_its_scores_and_switched_to(project, remote, publisher):
     live = publisher().publish(order(3, 1, 2))
-    assert (live.number, live.version) == (1, "r1 FreeSel") and Orders(project).live() == live
+    assert (live.number, live.version) == (1, "r1·k7f FreeSel") and Orders(project).live() == live
     assert [(row["task"], row["score"], row["model_version"]) for row in remote.predictions] == [
-        (task, score(rank), "r1 FreeSel") for rank, task in enumerate((3, 1, 2))
+        (task, score(rank), "r1·k7f FreeSel") for rank, task in enumerate((3, 1, 2))
     ]
-    assert (remote.values["sampling"], remote.values["model_version"]) == (SAMPLING, "r1 FreeSel")
+    assert (remote.values["sampling"], remote.values["model_version"]) == (SAMPLING, "r1·k7f FreeSel")
     assert project.get("sampling_before") == PLAIN_SAMPLING
 
 
@@ -130,15 +161,15 @@ def test_predictions_that_label_studio_did_not_store_are_noticed(project, remote
         publisher().publish(order(1, 2, 3))
     assert Orders(project).live() is None and "update_project" not in remote.log
     versions = {row["model_version"] for row in remote.predictions}
-    assert versions == {"r1 FreeSel", "r2 FreeSel", "r3 FreeSel"}, "no version twice"
+    assert versions == {"r1·k7f FreeSel", "r2·k7f FreeSel", "r3·k7f FreeSel"}, "no version twice"
 
 
 def test_a_second_attempt_has_a_version_of_its_own(project, remote, publisher):
     remote.stores = 2
     remote.meanwhile = lambda: setattr(remote, "stores", None)
     live = publisher().publish(order(1, 2, 3))
-    assert live.version == remote.values["model_version"] == "r2 FreeSel"
-    assert [row["task"] for row in remote.predictions if row["model_version"] == "r2 FreeSel"] == [1, 2, 3]
+    assert live.version == remote.values["model_version"] == "r2·k7f FreeSel"
+    assert [row["task"] for row in remote.predictions if row["model_version"] == "r2·k7f FreeSel"] == [1, 2, 3]
 
 
 def test_tasks_that_were_deleted_meanwhile_are_left_out(remote, publisher):
@@ -182,14 +213,64 @@ def test_one_publisher_knows_its_own_changes(remote, publisher):
     one.publish(order(1, 2))
     one.give_back()
     assert remote.values["sampling"] == PLAIN_SAMPLING
-    assert one.publish(order(2, 1)).version == remote.values["model_version"] == "r2 FreeSel"
+    assert one.publish(order(2, 1)).version == remote.values["model_version"] == "r2·k7f FreeSel"
 
 
-def test_numbers_go_on_above_every_version_that_the_project_has(remote, publisher):
-    """After a loss of our state: two predictions of one version on one task would upset the order."""
-    remote.versions = ["r7 FreeSel", "r12 BAL cycle 1", "r9", "mine", "r99x"]
-    assert publisher().publish(order(1)).version == "r13 FreeSel"
-    assert publisher().publish(order(1)).version == "r14 FreeSel"
+class TestVersions:
+    """After a loss of our state none is used twice: two predictions of one version on one task upset the order."""
+
+    def test_numbers_go_on_above_every_one_that_the_project_has(self, project, remote, publisher):
+        remote.versions = ["r7·k7f FreeSel", "r12 BAL cycle 1", "r9", "mine", "r99x", "r2026 resnet"]
+        one, two = publisher().publish(order(1)), publisher().publish(order(1))
+        assert (one.number, two.number) == (13, 14) and tag_of(one.version) == tag_of(two.version) != "k7f"
+        assert project.get("tags").split() == ["k7f", tag_of(one.version)]
+
+    @pytest.mark.parametrize("lost", [{"tag": ""}, {"order_number": "1"}, {"order_number": "", "tag": "", "tags": ""}])
+    def test_what_is_missing_or_older_than_label_studios_renews_the_tag(self, project, remote, publisher, lost):
+        for _ in range(2):
+            publisher().publish(order(1, 2))
+        remote.versions = ["r1·k7f FreeSel", "r2·k7f FreeSel"]
+        project.set(**lost)
+        live = publisher().publish(order(1, 2))
+        assert live.number == 3 and tag_of(live.version) != "k7f"
+
+    def test_without_a_loss_the_tag_stays(self, remote, publisher):
+        for number in (1, 2, 3):
+            assert publisher().publish(order(1)).version == f"r{number}·k7f FreeSel"
+            remote.versions.append(f"r{number}·k7f FreeSel")
+
+
+class TestWhatIsNotOnRecord:
+    """The end of what is stored here was lost: Label Studio has more than we know of."""
+
+    def test_an_order_is_noticed_when_predictions_are_counted(self, project, remote, publisher):
+        publisher().publish(order(1, 2))
+        remote.predictions += [{"task": 1, "model_version": "r2·k7f FreeSel"}]
+        assert publisher().lost() == "", "counted a moment ago"
+        project.set(counted_at="")
+        assert publisher().lost() == "Label Studio has orders up to r2, and only those up to r1 are on record"
+        assert project.get("tag") == "" and project.get("want_full") == "1"
+
+    def test_a_refill_is_noticed_when_predictions_are_counted(self, project, remote, publisher):
+        publisher().publish(order(1, 2))
+        remote.predictions += [{"task": 3, "model_version": "r1·k7f FreeSel"}]
+        project.set(counted_at="")
+        assert "3 predictions of 'r1·k7f FreeSel', and only 2 are on record" in publisher().lost()
+        assert publisher().publish(order(1, 2, 3)).number == 2 and publisher().lost() == ""
+
+    def test_a_refill_is_not_repeated(self, project, remote, publisher):
+        live = publisher().publish(order(1, 2))
+        remote.predictions += [{"task": 3, "model_version": "r1·k7f FreeSel"}]
+        before, more = list(remote.predictions), (Place(3, "why"), Place(4, "why"))
+        with pytest.raises(PublishError, match="only 2 are on record"):
+            publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
+        assert remote.predictions == before and Orders(project).live() == live
+
+    def test_predictions_of_tasks_that_nobody_refills_stop_no_refill(self, remote, publisher):
+        live = publisher().publish(order(1, 2))
+        remote.predictions += [{"task": 9, "model_version": "r1·k7f FreeSel"}]
+        more = (Place(3, "why"),)
+        publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
 
 
 def test_a_tab_that_cannot_be_saved_stops_nothing(project, remote, publisher):
@@ -200,7 +281,7 @@ def test_a_tab_that_cannot_be_saved_stops_nothing(project, remote, publisher):
 
 
 def test_a_new_order_ends_a_hold_and_a_half_refill(project, publisher):
-    project.set(hold="'r1' was chosen", refilling="r1 FreeSel")
+    project.set(hold="'r1' was chosen", refilling="r1·k7f FreeSel")
     publisher().publish(order(1))
     assert project.get("hold") == project.get("refilling") == ""
 
@@ -214,8 +295,8 @@ class TestRefill:
         publisher().refill(longer, more)
         assert Orders(project).live() == longer and project.get("refilling") == ""
         assert [(row["task"], row["score"], row["model_version"]) for row in remote.predictions[3:]] == [
-            (4, score(3), "r1 FreeSel"),
-            (5, score(4), "r1 FreeSel"),
+            (4, score(3), "r1·k7f FreeSel"),
+            (5, score(4), "r1·k7f FreeSel"),
         ]
         assert "update_project" not in remote.log[log:]
 
@@ -236,7 +317,7 @@ class TestRefill:
             monkeypatch.setattr(remote, "import_predictions", kill)
         with pytest.raises(KeyboardInterrupt if what == "a kill" else PublishError):
             publisher().refill(longer, more)
-        assert project.get("refilling") == "r1 FreeSel" and Orders(project).live() == live
+        assert project.get("refilling") == "r1·k7f FreeSel" and Orders(project).live() == live
 
 
 class TestCosts:
@@ -263,16 +344,20 @@ def test_every_call_of_the_client_is_known_to_read_or_to_write():
     assert calls == READS | WRITES
 
 
-def test_the_lock_is_looked_at_right_before_every_write(project, remote, publisher):
+def test_the_lock_is_looked_at_right_before_every_write(project, remote, publisher, monkeypatch):
     project.set(backend_url="http://localhost:9090")
     secure_webhook(project, remote, remote.check)
     live = publisher().publish(order(1, 2, 3))
     publisher().refill(Order(**{**vars(live), "places": (*live.places, Place(4, "why"))}), [Place(4, "why")])
     project.set(single_seconds="0.001", bulk_seconds="10")
-    publisher().publish(order(1, 2, 3))
+    for _ in range(3):
+        publisher().publish(order(1, 2, 3))
+    monkeypatch.setattr(tidying, "PACE", 0.0)
     publisher().switch(live)
     publisher().give_back()
     publisher().switch(live)
+    while tidy(project, remote, remote.check, now=time.time() + 3600):
+        pass
     assert not connected(project, remote, remote.project(7), remote.check)
     assert unchecked(remote.log) == []
     assert set(remote.log) >= WRITES, "each of them happened"
@@ -316,40 +401,3 @@ def test_a_lock_that_is_lost_during_the_import_stops_the_switch(project, remote,
     with pytest.raises(PublishError, match="lost its project's lock"):
         publisher().publish(order(3, 2, 1))
     assert remote.values["model_version"] == first.version and Orders(project).live() == first
-
-
-# -- the tab
-
-OPERATORS = {"greater": operator.gt, "less": operator.lt, "equal": operator.eq}
-
-
-def shown(tasks):
-    """Return these tasks as Label Studio shows them in the tab: filtered, and in its sequence."""
-    (column,) = TAB_DATA["ordering"]
-    name, sign = column.removeprefix("-").removeprefix("tasks:"), -1 if column.startswith("-") else 1
-
-    def passes(task):
-        verdicts = []
-        for item in TAB_DATA["filters"]["items"]:
-            assert item["filter"].startswith("filter:tasks:") and item["type"] == "Number"
-            value = task[item["filter"].removeprefix("filter:tasks:")]
-            verdicts.append(value is not None and OPERATORS[item["operator"]](value, item["value"]))
-        return {"and": all, "or": any}[TAB_DATA["filters"]["conjunction"]](verdicts)
-
-    passing = [task for task in tasks if passes(task)]
-    return [task["id"] for task in sorted(passing, key=lambda task: sign * task[name])]
-
-
-def test_the_tab_shows_the_open_tasks_of_the_live_order_in_its_sequence(remote, publisher):
-    """Label Studio's score of a task is the mean over predictions of the project's model version; None without one."""
-
-    def task(number, rank, annotations=0):
-        said = None if rank is None else score(rank)
-        return {"id": number, "predictions_score": said, "total_annotations": annotations}
-
-    tasks = [task(1, 2), task(2, None), task(3, 0), task(4, 1, annotations=1), task(5, 10_000), task(6, None, 2)]
-    assert shown(tasks) == [3, 1, 5]
-    publisher().publish(order(1))
-    title, data = remote.tab
-    assert data == TAB_DATA and "don't label here" in title
-    assert "tasks:predictions_score" not in HIDDEN and "tasks:total_annotations" not in HIDDEN

@@ -152,10 +152,10 @@ def test_a_refill_that_failed_is_followed_by_a_new_order_at_once(desk, project, 
 
     monkeypatch.setattr(desk.server, "import_predictions", half)
     desk.label(9)
-    assert desk.tend() == "r2 FreeSel is live with 30 tasks (the refill before it failed)"
-    assert calls == ["r1 FreeSel", "r2 FreeSel"] and before.version == "r1 FreeSel"
+    assert desk.tend() == "r2·k7f FreeSel is live with 30 tasks (the refill before it failed)"
+    assert calls == ["r1·k7f FreeSel", "r2·k7f FreeSel"] and before.version == "r1·k7f FreeSel"
     controls = {place.task for place in desk.live.places if place.control}
-    assert {task for task, version in desk.memory.controls.items() if version == "r2 FreeSel"} == controls
+    assert {task for task, version in desk.memory.controls.items() if version == "r2·k7f FreeSel"} == controls
     assert project.get("refilling") == "" and desk.tend() == "the live order holds"
 
 
@@ -194,4 +194,4 @@ def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project,
     pending = {int(raw) for raw in project.store.zrange(project.name("pending"), 0, -1)}
     assert pending | shards.in_flight(project) == set(range(1, 61))
     desk.embed(8)
-    assert desk.tend().startswith("r1 FreeSel refilled with")
+    assert desk.tend().startswith("r1·k7f FreeSel refilled with")

@@ -36,7 +36,7 @@ def chosen_controls(desk):
 
 def test_labels_lead_to_models_phases_and_orders(desk):
     desk = desk()
-    assert desk.live.version == "r1 FreeSel"
+    assert desk.live.version == "r1·k7f FreeSel"
     desk.play(60)
     assert desk.memory.course.phase == "warm" and "BAL" in desk.live.version
     assert summary_of(desk.project)["learning"]["labels"] == 60
@@ -59,7 +59,7 @@ class TestRetrain:
         admin.rollback(desk.project, 1)
         for _ in range(3):
             desk.tend()
-        assert desk.live.version == "r1 FreeSel" and desk.memory.trainings == trainings + 1
+        assert desk.live.version == "r1·k7f FreeSel" and desk.memory.trainings == trainings + 1
         admin.resume(desk.project)
         desk.tend()
         assert "BAL" in desk.live.version and desk.live.why == "a new order was asked for"
@@ -265,14 +265,14 @@ def test_an_answer_that_cannot_be_read_costs_its_task_only(desk):
 class TestPredictionsThatAPersonDeleted:
     def test_are_noticed_at_the_next_count_and_published_anew(self, desk):
         desk = desk()
-        assert desk.live.version == "r1 FreeSel"
+        assert desk.live.version == "r1·k7f FreeSel"
         del desk.server.imported[:]
         desk.tend()
-        assert desk.live.version == "r1 FreeSel", "counted a moment ago"
+        assert desk.live.version == "r1·k7f FreeSel", "counted a moment ago"
         desk.project.set(counted_at=str(time.time() - 60))
         desk.tend()
-        assert desk.live.version == "r2 FreeSel" and desk.server.remote["model_version"] == "r2 FreeSel"
-        assert desk.live.why == "300 of 300 predictions of 'r1 FreeSel' are gone from Label Studio"
+        assert desk.live.version == "r2·k7f FreeSel" and desk.server.remote["model_version"] == "r2·k7f FreeSel"
+        assert desk.live.why == "300 of 300 predictions of 'r1·k7f FreeSel' are gone from Label Studio"
 
     def test_are_repaired_at_once_by_reconcile_even_if_only_some_are_gone(self, desk):
         desk = desk(strategy="freesel")
@@ -280,7 +280,7 @@ class TestPredictionsThatAPersonDeleted:
         desk.server.imported[0].pop()
         admin.reconcile(desk.project)
         desk.tend()
-        assert desk.live.version == "r2 FreeSel" and "1 of 300 predictions" in desk.live.why
+        assert desk.live.version == "r2·k7f FreeSel" and "1 of 300 predictions" in desk.live.why
 
     def test_are_not_missed_when_their_tasks_were_deleted(self, desk):
         desk = desk(strategy="freesel")
@@ -290,4 +290,4 @@ class TestPredictionsThatAPersonDeleted:
         desk.server.imported[0][:] = [row for row in desk.server.imported[0] if row["task"] not in gone]
         admin.reconcile(desk.project)
         desk.tend()
-        assert desk.live.version == "r1 FreeSel"
+        assert desk.live.version == "r1·k7f FreeSel"
