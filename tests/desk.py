@@ -51,7 +51,7 @@ class Server:
         return 1
 
     def model_versions(self, project):
-        return []
+        return list(self.prediction_counts(project))
 
     def prediction_counts(self, project):
         return self.stored + Counter(row["model_version"] for rows in self.imported for row in rows)
@@ -74,6 +74,18 @@ class Server:
 
     def create_prediction(self, row):
         self.import_predictions(0, [row])
+
+    def predicted(self, project, version):
+        return {row["task"] for rows in self.imported for row in rows if row["model_version"] == version}
+
+    def predictions_of(self, project, version, limit):
+        places = [(i, j) for i, rows in enumerate(self.imported) for j, row in enumerate(rows)]
+        return [place for place in places if self.imported[place[0]][place[1]]["model_version"] == version][-limit:][
+            ::-1
+        ]
+
+    def delete_prediction(self, place):
+        del self.imported[place[0]][place[1]]
 
     def update_project(self, project, **values):
         self.remote |= values

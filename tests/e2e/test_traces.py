@@ -24,7 +24,7 @@ from labelqueue.state.redis_server import find_server
 from labelqueue.sync.publishing import SAMPLING, Publisher
 from labelqueue.sync.steering import steer
 from labelqueue.sync.tidying import STEP, tidy
-from labelqueue.versions import number_of, tag_of
+from labelqueue.sync.versions import number_of, tag_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -42,7 +42,12 @@ def find_order(project: Project, order: str | int) -> Order:
     name = str(order).strip()
     number = NUMBER.fullmatch(name)
     found = orders.get(int(number[1])) if number else orders.by_version(name)
-    if found is not None and number and "\N{MIDDLE DOT}" in name and not found.version.startswith(f"{name} "):
+    if (
+        found is not None
+        and number
+        and "\N{MIDDLE DOT}" in name
+        and not found.version.startswith(f"r{name.removeprefix('r')} ")
+    ):
         found = None  # of another tag
     if found is None:
         raise ProjectError(f"project {project.ref.id} has no order {name!r}; {known_orders(orders)}")

@@ -69,7 +69,7 @@ class Order:
     number : int
         Counts every attempt to publish in this project, from 1.
     version : str
-        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` or ``r12·k7f BAL cycle 3``; see `versions`.
+        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` or ``r12·k7f BAL cycle 3``; see `sync.versions`.
     strategy : str
         Name of the query strategy.
     parameters : dict

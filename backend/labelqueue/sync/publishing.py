@@ -14,9 +14,9 @@ from ..labels import ANNOTATED, Target
 from ..labelstudio import LabelStudio
 from ..ordering import Order, Place
 from ..state import Orders, Project
-from ..versions import highest_number, new_tag, tag_of, version_string
 from .sending import Sender
 from .tab import save_tab
+from .versions import highest_number, new_tag, tag_of, version_string
 
 __all__ = ["PLAIN_SAMPLING", "SAMPLING", "Publisher"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..ordering import Order
 from ..state import Orders, Project
-from ..versions import number_of, tag_of
 from .publishing import SAMPLING, Publisher
+from .versions import number_of, tag_of
 
 __all__ = ["steer"]
 

@@ -11,8 +11,8 @@ from ..exceptions import LabelStudioError, NotFoundError
 from ..jobs import job_queues, request_tend
 from ..labelstudio import LabelStudio
 from ..state import Journal, Orders, Project
-from ..versions import number_of
 from .publishing import SAMPLING
+from .versions import number_of
 
 __all__ = ["tidy"]
 

@@ -45,13 +45,13 @@ def test_the_lines_of_a_live_order_and_of_all_that_there_were(project):
     assert "labeled or skipped" in list(order_lines(project_order(project)))[1]
 
 
-@pytest.mark.parametrize("name", [4, "r4", "r4·k7f", "r4·k7f BAL cycle 3", " 4 "])
+@pytest.mark.parametrize("name", [4, "r4", "r4·k7f", "4·k7f", "r4·k7f BAL cycle 3", " 4 "])
 def test_an_order_with_a_tag_is_found(project, name):
     Orders(project).save(Order(4, "r4·k7f BAL cycle 3", places=(Place(1, "why"),)))
     assert admin.find_order(project, name).number == 4
 
 
-@pytest.mark.parametrize("name", ["r4·abc", "r4·k7f BAL", "4·k7f"])
+@pytest.mark.parametrize("name", ["r4·abc", "4·abc", "r4·k7f BAL"])
 def test_one_of_another_tag_is_not_the_order(project, name):
     Orders(project).save(Order(4, "r4·k7f BAL cycle 3", places=(Place(1, "why"),)))
     with pytest.raises(ProjectError, match="has no order"):
@@ -69,7 +69,7 @@ def test_what_is_left_of_an_old_order_is_shown_and_is_no_way_back(project):
     assert audit["tasks"] == []
     assert "no longer on record: only those of the newest 50 orders are" in "\n".join(audit_lines(audit))
     for name in (1, "r1 FreeSel"):
-        with pytest.raises(PublishError, match="back to 'r1 FreeSel'.* it can go back to 'r3 BAL', 'r2 Random'$"):
+        with pytest.raises(PublishError, match=r"back to 'r1 FreeSel'.* it can go back to 'r3 BAL', 'r2 Random'$"):
             admin.rollback(project, name)
     assert project.get("rollback_wanted") == ""
 

@@ -151,3 +151,30 @@ def test_many_tasks_that_cannot_be_shown_are_not_all_looked_for(monkeypatch):
         rows = list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=skipped))
     assert [row["id"] for row in rows] == list(range(100)) and len(skipped.found) == 900
     assert len(calls) < 20 + 30
+
+
+def test_predictions_of_a_version_are_looked_for_among_those_whose_names_contain_it():
+    def answer(method, path, headers, body):
+        asked = parse_qs(urlsplit(path).query)
+        assert asked["page_size"] == ["2"] and asked["review"] == ["true"]
+        (held,) = json.loads(asked["query"][0])["filters"]["items"]
+        assert held["value"] == ["r1 FreeSel"]
+        page = int(asked["page"][0])
+        rows = [
+            {"id": 10 * page, "model_version": "r1 FreeSel 2"},
+            {"id": 10 * page + 1, "model_version": "r1 FreeSel"},
+        ]
+        tasks = {1: [{"id": 1, "predictions": rows[:1]}, None], 2: [{"id": 2, "predictions": rows}, {"id": 3}]}
+        return 200, {}, {"tasks": tasks.get(page, [{"id": 4, "predictions": rows}]), "total": 5}
+
+    with serving(answer) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert client.predictions_of(7, "r1 FreeSel", 2) == [21, 31] and len(calls) == 3
+    with serving(lambda *call: (200, {}, {"tasks": [], "total": 0})) as (url, calls):
+        assert LabelStudio(url, LEGACY).predictions_of(7, "r1 FreeSel", 2) == [] and len(calls) == 1
+
+
+def test_one_prediction_is_deleted_at_a_time():
+    with serving(lambda *call: (204, {}, b"")) as (url, calls):
+        LabelStudio(url, LEGACY).delete_prediction(12)
+    assert [(method, path) for method, path, *_ in calls] == [("DELETE", "/api/predictions/12/")]

@@ -178,6 +178,19 @@ def test_many_annotators_are_refilled_earlier_and_with_more():
     assert decision.due.action == "refill" and len(decision.order.places) == order_size(10, annotators=10).full > SIZE
 
 
+def test_auto_publishes_for_a_cycle_and_ten_minutes_and_refills_before_that_is_used_up():
+    auto = {**SETTINGS, "horizon": None}
+    snapshot = first(settings=auto)
+    size = order_size(None, annotators=0, cycle=10)
+    assert len(snapshot.live.places) == size.full == 60
+    assert decide(snapshot).due.action == "none"
+    decision = decide(replace(snapshot, annotators=1, pace=400))
+    assert decision.due.action == "refill", "people are faster than the reserve lasts"
+    assert len(decision.order.places) == order_size(None, annotators=1, pace=400, cycle=10).full
+    long = decide(replace(snapshot, live=None, settings={**auto, "retrain_every": 40}))
+    assert len(long.order.places) == order_size(None, annotators=0, cycle=40).full
+
+
 def test_positions_are_counted_from_the_first_label_on_whatever_was_refilled():
     """Whether one is a control depends on its number only, so that nobody can tell from how the queue was made."""
     snapshot = first(states={1: ANNOTATED, 2: SKIPPED})

@@ -99,3 +99,19 @@ def test_records_that_cannot_be_read_are_remembered_until_they_are_read(project)
     project.note_unreadable("tasks", {}, read=["task 9"])
     project.note_unreadable("webhooks", {})
     assert project.unreadable() == {}
+
+
+def test_the_pace_is_that_of_the_last_hour_or_of_the_last_ten_minutes(project, store):
+    now = time.time()
+    assert (project.pace(), project.last_labeled()) == (0, 0.0)
+    project.note_labeled(dict.fromkeys(range(1, 31), now - 1800) | {99: now - 4000})
+    assert project.pace() == 30, "what is older does not count"
+    project.note_labeled(dict.fromkeys(range(100, 110), now - 60))
+    assert project.pace() == 60, "ten within ten minutes"
+    project.note_labeled({100: now + 500})
+    assert project.pace() == 60 and project.last_labeled() <= time.time(), "a clock that is ahead"
+    project.note_annotators([3])
+    assert project.last_labeled() == pytest.approx(time.time(), abs=5)
+    store.zadd(project.name("pace"), {str(task): now - 3700 for task in range(1, 110)})
+    project.note_labeled({})
+    assert project.pace() == 0 and store.zcard(project.name("pace")) == 0

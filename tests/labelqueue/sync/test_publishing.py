@@ -20,7 +20,7 @@ from labelqueue.sync import tidying
 from labelqueue.sync.connecting import connected, secure_webhook
 from labelqueue.sync.publishing import PLAIN_SAMPLING, SAMPLING, Publisher
 from labelqueue.sync.tidying import tidy
-from labelqueue.versions import tag_of
+from labelqueue.sync.versions import tag_of
 from labelqueue.worker.runtime import Runtime
 
 READS = {

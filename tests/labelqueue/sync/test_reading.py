@@ -441,3 +441,20 @@ def test_a_field_that_no_task_has_is_named_with_what_the_tasks_have(project, tab
     table.rows[2]["data"] = {"image": "/2.jpg"}
     read(full=True)
     assert project_status(project)["error"] == "", "one task with an image: the others are bad images"
+
+
+def test_reading_notes_when_tasks_were_labeled(project):
+    """Skips count too; tasks that nobody labeled, and labels of long ago, do not."""
+    table = Table(*range(1, 9))
+    table.now = datetime.now(UTC) - timedelta(hours=2)
+    table.annotate(1, "cat")
+    table.now = datetime.now(UTC) - timedelta(minutes=30)
+    for task in (2, 3):
+        table.annotate(task, "cat", skip=task == 3)
+    read_changes(project, table, project.target(), None, full=True)
+    assert project.pace() == 2
+    table.now = datetime.now(UTC)
+    table.annotate(4, "dog")
+    table.touch(5)
+    read_changes(project, table, project.target(), None, full=False)
+    assert project.pace() == 6 and project.last_labeled() == pytest.approx(time.time(), abs=5)

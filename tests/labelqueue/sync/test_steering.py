@@ -15,7 +15,7 @@ from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED, TaskRow
 from labelqueue.sync.connecting import connected
 from labelqueue.sync.publishing import SAMPLING, Publisher
 from labelqueue.sync.steering import steer
-from labelqueue.versions import number_of, tag_of
+from labelqueue.sync.versions import number_of, tag_of
 
 
 class Remote:

@@ -1,9 +1,11 @@
 """A queue from label to order, tended as the worker does it, against a Label Studio that answers at once."""
 
 import time
+from collections import Counter
 
 import pytest
 
+import redis_dump
 from conftest import CONFIG
 from desk import Desk
 from labelqueue import admin
@@ -11,13 +13,16 @@ from labelqueue.admin.status import project_status
 from labelqueue.exceptions import LabelStudioError, PublishError, SettingError
 from labelqueue.ordering.campaign import Campaign
 from labelqueue.state.campaigns import summary_of
+from labelqueue.state.orders import Orders
+from labelqueue.sync import tidying
 from labelqueue.sync.publishing import Publisher
+from labelqueue.sync.versions import tag_of
 from labelqueue.worker.runtime import Runtime
 
 
 @pytest.fixture
 def desk(project, deployment):
-    project.put_settings({"switch_after": 20, "trials": 1}, "test")
+    project.put_settings({"switch_after": 20, "trials": 1, "horizon": 100}, "test")
 
     def build(n=400, **settings):
         project.put_settings(settings, "test")
@@ -291,3 +296,75 @@ class TestPredictionsThatAPersonDeleted:
         admin.reconcile(desk.project)
         desk.tend()
         assert desk.live.version == "r1·k7f FreeSel"
+
+
+class TestTraces:
+    def test_a_quiet_look_deletes_some_predictions_of_old_orders(self, desk, monkeypatch):
+        desk = desk(horizon=None, strategy="freesel")
+        for seed in range(1, 5):
+            desk.project.put_settings({"seed": seed}, "test")
+            desk.tend()
+        counts = desk.server.prediction_counts(7)
+        assert list(counts.values()) == [60] * 5, "each order is what is needed"
+        monkeypatch.setattr(tidying, "PACE", 0.0)
+        assert desk.tend() == "the live order holds" and desk.server.prediction_counts(7) == counts, "a moment ago"
+        monkeypatch.setattr(tidying, "QUIET", -1.0)
+        for _ in range(20):
+            assert desk.tend() == "the live order holds"
+        kept = [order.version for order in Orders(desk.project).kept()]
+        assert dict(desk.server.prediction_counts(7)) == dict.fromkeys(kept, 60) and len(kept) == 3
+        assert desk.project.get("tidied") == desk.live.version == desk.server.remote["model_version"]
+        admin.reconcile(desk.project)
+        assert desk.tend() == "the live order holds", "our own deletions are no losses"
+
+    def test_a_rollback_to_one_that_is_gone_is_served_in_its_order(self, desk, monkeypatch):
+        desk = desk(strategy="freesel", control_share=0.2)
+        first = desk.live
+        for seed in range(1, 4):
+            desk.project.put_settings({"seed": seed}, "test")
+            desk.tend()
+        monkeypatch.setattr(tidying, "PACE", 0.0)
+        monkeypatch.setattr(tidying, "QUIET", -1.0)
+        while first.version in desk.server.prediction_counts(7):
+            desk.tend()
+        desk.label(5)
+        desk.tend()
+        left = [place for place in first.places if not desk.server.rows[place.task]["annotations"]]
+        admin.rollback(desk.project, first.version)
+        assert desk.tend() == "the live order holds"
+        assert desk.live.version == "r5·k7f back to r1" and list(desk.live.places) == left
+        controls = {place.task for place in left if place.control}
+        assert controls <= {task for task, by in desk.memory.controls.items() if by == desk.live.version}
+        desk.play(5)
+        assert desk.live.again == 1, "it is held"
+        admin.resume(desk.project)
+        desk.tend()
+        assert desk.live.version.startswith("r6·") and not desk.live.again
+
+    def test_a_record_that_lost_its_end_goes_on_from_label_studio(self, desk, store):
+        desk = desk(strategy="freesel", horizon=10)
+        saved = redis_dump.dump(store)
+        desk.play(10)  # a refill
+        desk.project.put_settings({"seed": 5}, "test")
+        desk.tend()
+        before = desk.live
+        store.flushall()
+        redis_dump.load(store, saved)
+        desk.play(10)
+        assert desk.live.version.startswith("r3·") and tag_of(desk.live.version) != "k7f"
+        assert desk.project.get("paused") == desk.project.get("hold") == "" and before.number == 2
+        assert "not on record" in next(o.why for o in Orders(desk.project).all() if o.number == 3)
+        desk.play(30)
+        rows = Counter((row["task"], row["model_version"]) for rows in desk.server.imported for row in rows)
+        assert max(rows.values()) == 1, "no task has two predictions of one version"
+
+    def test_a_lost_refill_is_not_made_twice(self, desk, store):
+        desk = desk(strategy="freesel", horizon=10)
+        saved = redis_dump.dump(store)
+        desk.play(10)
+        store.flushall()
+        redis_dump.load(store, saved)
+        desk.play(30)
+        assert Orders(desk.project).get(2).why == "the refill before it failed"
+        rows = Counter((row["task"], row["model_version"]) for rows in desk.server.imported for row in rows)
+        assert max(rows.values()) == 1

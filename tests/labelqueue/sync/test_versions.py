@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.versions import LETTERS, highest_number, new_tag, number_of, tag_of, version_string
+from labelqueue.sync.versions import LETTERS, highest_number, new_tag, number_of, tag_of, version_string
 from poolselect import strategies
 
 OTHERS = [
