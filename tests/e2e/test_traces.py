@@ -236,16 +236,13 @@ class SnapshotOnly:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-@pytest.fixture(params=[AppendOnly, SnapshotOnly])
-def forgetful(request, serve):
-    found = request.param(serve)
-    yield found
-    found.stop()
-
-
-@pytest.mark.parametrize("loses", ["an order", "a refill"])
-def test_a_record_that_lost_its_end_is_nobodys_doing(api, forgetful, drawn, loses):
+@pytest.mark.parametrize(
+    ("storage", "loses"), [(AppendOnly, "an order"), (AppendOnly, "a refill"), (SnapshotOnly, "an order")]
+)
+def test_a_record_that_lost_its_end_is_nobodys_doing(api, serve, drawn, request, storage, loses):
     """Label Studio has a refill, or an order too, that is not on record any more: it goes on from there by itself."""
+    forgetful = storage(serve)
+    request.addfinalizer(forgetful.stop)
     user = api.sign_up(f"tail{time.time()}@test.local")
     with forgetful.backend() as first:
         port = first.port
