@@ -141,6 +141,24 @@ def test_a_held_order_whose_predictions_are_deleted_is_published_again(tended):
     assert tended.steer().again == first.number and tended.project.get("hold")
 
 
+def test_a_form_that_is_open_can_be_submitted_whatever_was_tidied(tended):
+    """Label Studio refuses an answer that was begun from a prediction that is gone."""
+    user = tended.api.sign_up(f"form{time.time()}@test.local")
+    orders = [tended.publish()]
+    tended.project.note_annotators([1])  # an answer, and the next form opens
+    form = user.next(tended.number)
+    begun = {"lead_time": 1, "parent_prediction": form["predictions"][0]["id"], "result": []}
+    orders += [tended.publish() for _ in range(4)]
+    while tidy(tended.project, tended.client, lambda: None, now=time.time() + 3600):
+        pass
+    kept = {order.version for order in orders[2:]}
+    assert kept | {orders[0].version} <= set(tended.counts())
+    assert user.call("POST", f"/api/tasks/{form['id']}/annotations", json=begun)["id"]
+    tended.project.note_annotators([1])
+    tended.tidy()
+    assert set(tended.counts()) == kept
+
+
 def test_the_tab_shows_task_image_count_and_score(tended):
     tended.publish()
     columns = tended.api.call("GET", f"/api/dm/columns?project={tended.number}")["columns"]

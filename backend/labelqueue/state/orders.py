@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Sequence
 
 from ..exceptions import CacheError
@@ -40,27 +41,37 @@ class Orders:
 
     def go_live(self, order: Order) -> None:
         """Remember that Label Studio now serves this order."""
-        served = [order.number, *(number for number in self._served() if number != order.number)]
-        self._project.set(live=str(order.number), served=json.dumps(served[:KEPT]))
+        served = self._served()
+        if not served or served[0][0] != order.number:
+            served = [(order.number, time.time()), *served][:WHOLE]
+        self._project.set(live=str(order.number), served=json.dumps(served))
 
     def kept(self) -> list[Order]:
         """Return the orders whose predictions stay in Label Studio, the one that went live last first."""
-        return [order for number in self._served() if (order := self.get(number)) is not None]
+        return [order for number in self._kept() if (order := self.get(number)) is not None]
 
-    def _served(self) -> list[int]:
-        """Return the orders that went live last, the newest first."""
-        raw = self._project.get("served")
-        if raw:
-            return [int(number) for number in json.loads(raw)]
-        # Version 0.1.0 did not write it down: the newest ones come next to it.
+    def live_at(self, moment: float) -> Order | None:
+        """Return the order that was live at a Unix time, as far as that is remembered."""
+        number = next((number for number, since in self._served() if since <= moment), None)
+        return None if number is None else self.get(number)
+
+    def _kept(self) -> list[int]:
+        return list(dict.fromkeys(number for number, _ in self._served()))[:KEPT]
+
+    def _served(self) -> list[tuple[int, float]]:
+        """Return which orders went live last and since when (Unix time), the newest first."""
+        if raw := self._project.get("served"):
+            return [(int(number), float(since)) for number, since in json.loads(raw)]
+        # Version 0.1.0 did not write it down: the newest ones come next to the live one.
         live = self._project.get("live")
-        newest = sorted(self._numbers(), reverse=True)[:KEPT]
-        return list(dict.fromkeys([*([int(live)] if live else []), *newest]))[:KEPT]
+        newest = [*([int(live)] if live else []), *sorted(self._numbers(), reverse=True)[:KEPT]]
+        orders = [self.get(number) for number in dict.fromkeys(newest)]
+        return [(order.number, order.created_at) for order in orders if order is not None]
 
     def summarize_old(self) -> None:
         """Keep only a summary of orders that are neither among the newest nor among those kept in Label Studio."""
         numbers = sorted(self._numbers(), reverse=True)
-        whole = {*numbers[:WHOLE], *self._served()}
+        whole = {*numbers[:WHOLE], *self._kept()}
         old = [number for number in numbers if number not in whole]
         for order in (self.get(number) for number in old):
             if order is not None and order.places:

@@ -284,6 +284,11 @@ class Project:
             self.store.zadd(self.name("annotators"), {str(user): now for user in users})
             self.store.zremrangebyscore(self.name("annotators"), 0, now - HOUR)
 
+    def annotated_last(self) -> list[float]:
+        """Return when each of the people who annotated within the last hour did so last (Unix time)."""
+        rows = self.store.zrange(self.name("annotators"), time.time() - HOUR, "+inf", byscore=True, withscores=True)
+        return [float(row[1]) for row in rows]
+
     def annotators_at_work(self) -> int:
         """Return how many people annotated within the last hour."""
         return int(self.store.zcount(self.name("annotators"), time.time() - HOUR, "+inf"))

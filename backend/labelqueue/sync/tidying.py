@@ -19,6 +19,7 @@ __all__ = ["tidy"]
 log = logging.getLogger(__name__)
 
 QUIET = 120.0  # seconds since anybody labeled, and since an order was published
+FORM = 5.0  # seconds after an answer, within which the next form opens
 STEP = 8  # predictions that are deleted in one look
 PACE = 0.25  # seconds from one deletion to the next
 NEXT = 2.0  # seconds until the next look deletes more
@@ -32,6 +33,10 @@ def tidy(project: Project, client: LabelStudio, check: Callable[[], None], now: 
     The live order and the two that were live before it keep theirs; what else has a version string of ours goes, that
     of attempts which failed included, and nothing else. One deletion takes Label Studio about a tenth of a second and
     blocks nobody; many in one request would keep every annotator waiting.
+
+    Label Studio refuses an answer whose form was filled in from a prediction that is gone. So an order under which
+    somebody at work got the form that is open now, after the last answer, keeps its predictions too, until the next
+    answer or for an hour.
 
     Parameters
     ----------
@@ -56,14 +61,16 @@ def tidy(project: Project, client: LabelStudio, check: Callable[[], None], now: 
     if now - max(newest, project.last_labeled()) < QUIET or now < float(project.get("tidy_after") or 0):
         return 0
     kept = {live.version, *(order.version for order in orders.kept())}
+    forms = [orders.live_at(at + delay) for at in project.annotated_last() for delay in (0.0, FORM)]
+    in_forms = {order.version for order in forms if order is not None} - kept
     try:
-        old = _old_versions(project, client, kept)
+        old = _old_versions(project, client, kept | in_forms)
         deleted = _delete_some(project, client, check, old) if old else 0
     except LabelStudioError as error:
         log.warning("project %d: predictions of old orders stay for now: %s", project.ref.id, error)
         project.set(tidy_after=str(now + LATER))
         return 0
-    if old == []:
+    if old == [] and not in_forms:
         project.set(tidied=live.version)
     elif old and not deleted and not _busy(project):  # it counts some that it does not show
         project.set(tidy_after=str(now + LATER))

@@ -3,6 +3,7 @@
 import json
 
 from labelqueue.ordering.order import Order, Place
+from labelqueue.state import orders as orders_module
 from labelqueue.state.orders import WHOLE, Orders
 
 
@@ -69,6 +70,14 @@ class TestOldOrders:
         assert [one.number for one in orders.kept()] == [2, 5, 4]
         project.set(live="")  # the backend was removed
         assert [one.number for one in orders.kept()] == [2, 5, 4]
+
+    def test_which_was_live_at_a_moment_is_remembered(self, project, monkeypatch):
+        orders, clock = Orders(project), iter((20.0, 30.0))
+        monkeypatch.setattr(orders_module.time, "time", lambda: next(clock))
+        for number in (1, 2, 2, 1):  # the same one again is still live
+            orders.save(order(number=number, created_at=10.0))
+            orders.go_live(orders.get(number))
+        assert [getattr(orders.live_at(moment), "number", None) for moment in (5, 10, 19, 25, 31)] == [None, 1, 1, 2, 1]
 
     def test_of_0_1_0_are_kept_by_number(self, project):
         orders = Orders(project)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -182,6 +184,42 @@ class TestNothingIsTouched:
 
         with pytest.raises(PublishError):
             look(check=lost)
+
+
+class TestOpenForms:
+    """Label Studio refuses an answer whose form was filled in from a prediction that was deleted meanwhile."""
+
+    @pytest.fixture
+    def left(self, project, remote):
+        """Somebody labeled last twenty minutes ago, under r1; r2 went live a quarter of an hour ago, and so on."""
+        now = time.time()
+        since = [(number, now - 60 * minutes) for number, minutes in ((5, 4), (4, 6), (3, 9), (2, 15), (1, 30))]
+        project.set(served=json.dumps(since))
+        for number in range(1, 6):
+            order = Orders(project).get(number)
+            Orders(project).save(replace(order, created_at=dict(since)[number]))
+        project.store.zadd(project.name("annotators"), {"5": now - 1200})
+
+    def test_keep_their_order_until_the_next_answer(self, project, remote, look, left):
+        while look(after=0):
+            pass
+        assert remote.counts() == kept(1, 3, 4, 5) and project.get("tidied") == ""
+        project.store.zadd(project.name("annotators"), {"5": time.time() - QUIET - 1})
+        while look(after=0):
+            pass
+        assert remote.counts() == kept(3, 4, 5) and project.get("tidied")
+
+    def test_that_open_just_after_a_switch_count_too(self, project, remote, look, left):
+        project.store.zadd(project.name("annotators"), {"5": time.time() - 15 * 60 - 2})
+        while look(after=0):
+            pass
+        assert remote.counts() == kept(1, 2, 3, 4, 5)
+
+    def test_are_waited_for_an_hour(self, project, remote, look, left):
+        project.store.zadd(project.name("annotators"), {"5": time.time() - 3700})
+        while look(after=0):
+            pass
+        assert remote.counts() == kept(3, 4, 5)
 
 
 def test_it_stops_when_somebody_labels(project, remote, look):
