@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 
 from ..exceptions import LabelStudioError, NotFoundError
 from ..jobs import job_queues, request_tend
@@ -101,9 +100,11 @@ def _delete_some(project: Project, client: LabelStudio, check: Callable[[], None
                 return deleted
             start = time.monotonic()
             check()
-            with suppress(NotFoundError):  # its task was deleted
+            try:
                 client.delete_prediction(prediction)
-            deleted += 1
+                deleted += 1
+            except NotFoundError:
+                pass  # its task was deleted meanwhile
             time.sleep(max(PACE - (time.monotonic() - start), 0.0))
         if deleted == STEP:
             break
