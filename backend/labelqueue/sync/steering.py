@@ -87,14 +87,17 @@ def _catch_up(project: Project, publisher: Publisher, version: str) -> None:
     """
     tag, known = tag_of(version), project.get("tags").split()
     if tag and tag not in known:
-        if time.time() - float(project.get("stranger_at") or 0) < ANOTHER:
+        now, before = time.time(), project.get("stranger")
+        soon = now - float(project.get("stranger_at") or 0) < ANOTHER
+        project.set(stranger_at=str(now))
+        if soon and before != version:
             _pause(
                 project,
                 f"another labelqueue publishes to this project ({version!r} is not ours): remove one of the two in "
                 f"Label Studio under Settings > Model, then `labelqueue resume {project.ref.id}`",
             )
             return
-        project.set(stranger_at=str(time.time()))
+        project.set(stranger=version)
     project.set(paused="")
     publisher.fall_behind(f"{version!r} is live in Label Studio and not on record")
 

@@ -286,8 +286,15 @@ class TestVersionsThatAreNotOnRecord:
         publisher(project, remote, remote.project(7)).publish(Order(0, "FreeSel", places=(Place(1, "why"),)))
         told = tend(model_version="r7·abd FreeSel")
         assert "another labelqueue publishes to this project" in told and "`labelqueue resume 7`" in told
+        assert tend() == told, "until somebody decides"
         admin.resume(project)
         assert tend() == "" and queue(remote)[1] == Orders(project).live().version
+
+    def test_of_one_tag_stay_a_loss_until_the_new_order_is_there(self, tend, project, remote):
+        remote.stored["r5·abc FreeSel"] = 3
+        for _ in range(3):  # Label Studio takes no order, say
+            assert tend(model_version="r5·abc FreeSel") == ""
+        assert "not on record" in project.get("behind")
 
     def test_again_and_again_of_our_own_tags_are_losses(self, tend, project, remote):
         for number in (5, 7, 9):
