@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 QUIET = 120.0  # seconds since anybody labeled, and since an order was published
 FORM = 5.0  # seconds after an answer, within which the next form opens
-STEP = 8  # predictions that are deleted in one look
+STEP = 20  # predictions that are deleted in one look, unless there is something else to do
 PACE = 0.25  # seconds from one deletion to the next
-NEXT = 2.0  # seconds until the next look deletes more
+NEXT = 1.0  # seconds until the next look deletes more
 AFTER = 20.0  # seconds until then, when there was something else to do
 LATER = 600.0  # seconds until it is tried again, when Label Studio refused
 

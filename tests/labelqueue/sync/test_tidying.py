@@ -21,6 +21,7 @@ from labelqueue.sync.publishing import PLAIN_SAMPLING, SAMPLING
 from labelqueue.sync.tidying import LATER, QUIET, STEP, tidy
 
 LATE = 3600.0  # seconds after everything
+SIZE = STEP + 7  # tasks of an order
 
 
 class Remote:
@@ -59,7 +60,7 @@ class Remote:
 
 @pytest.fixture
 def remote(project, monkeypatch):
-    """Label Studio after five orders of ten tasks each."""
+    """Label Studio after five orders."""
     monkeypatch.setattr(tidying, "PACE", 0.0)
     found = Remote()
     for number in range(1, 6):
@@ -68,11 +69,13 @@ def remote(project, monkeypatch):
 
 
 def publish(project, remote, version, number):
-    order = Order(number, version, created_at=time.time(), places=tuple(Place(task, "why") for task in range(1, 11)))
+    order = Order(
+        number, version, created_at=time.time(), places=tuple(Place(task, "why") for task in range(1, SIZE + 1))
+    )
     Orders(project).save(order)
     Orders(project).go_live(order)
     project.set(order_number=str(number))
-    remote.add(version, 10)
+    remote.add(version, SIZE)
     remote.values["model_version"] = version
     return order
 
@@ -84,7 +87,7 @@ def look(project, remote):
 
 
 def kept(*numbers):
-    return {f"r{number}·k7f FreeSel": 10 for number in numbers}
+    return {f"r{number}·k7f FreeSel": SIZE for number in numbers}
 
 
 def asked_again(project):
@@ -95,7 +98,7 @@ def asked_again(project):
 
 def test_the_live_order_and_the_two_before_it_stay(project, remote, look):
     assert look() == STEP and asked_again(project) == pytest.approx(tidying.NEXT, abs=1)
-    assert remote.counts() == kept(2, 3, 4, 5) | {"r1·k7f FreeSel": 10 - STEP}, "the oldest goes first"
+    assert remote.counts() == kept(2, 3, 4, 5) | {"r1·k7f FreeSel": SIZE - STEP}, "the oldest goes first"
     while look():
         pass
     assert remote.counts() == kept(3, 4, 5) and project.get("tidied") == "r5·k7f FreeSel"
@@ -230,7 +233,7 @@ def test_it_stops_when_somebody_labels(project, remote, look):
 def test_a_prediction_that_is_gone_already_is_no_error(remote, look):
     calls = iter([None, NotFoundError("404", status=404), None])
     remote.before = lambda: setattr(remote, "error", next(calls, None))
-    assert look() == STEP and len(remote.predictions) == 50 - STEP
+    assert look() == STEP and len(remote.predictions) == 5 * SIZE - STEP
 
 
 def test_a_label_studio_that_refuses_is_left_alone_for_a_while(project, remote, look, caplog):
