@@ -15,7 +15,8 @@ __all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_
 
 Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "margin", "least_confidence", "entropy", "random")
+WARM = ("bal", "bal_paper", "margin", "least_confidence", "entropy", "random")
+METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
 
 
@@ -71,7 +72,13 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.strategy(*COLD_START),
         f"strategy before labels can be trusted: {', '.join(COLD_START)}",
     ),
-    Setting("warm", "bal", "project", allowed.strategy(*WARM), f"strategy afterwards: {', '.join(WARM)}"),
+    Setting(
+        "warm",
+        "bal",
+        "project",
+        allowed.strategy(*WARM),
+        f"strategy afterwards: {', '.join(WARM)} (bal_paper is the paper's Algorithm 1, and needs a budget)",
+    ),
     Setting(
         "budget",
         None,
@@ -136,7 +143,14 @@ SETTINGS: tuple[Setting, ...] = (
         200,
         "project",
         allowed.number(int, 1, 10_000),
-        "proposals per pick of FreeSel, the best is kept; 1 draws as the paper does",
+        "proposals per pick of FreeSel, the best is kept; 1 draws as the paper does, and so needs metric=cosine",
+    ),
+    Setting(
+        "metric",
+        "centered",
+        "project",
+        allowed.choice(*METRICS),
+        "distance of FreeSel: centered (cosine once the pool's mean is taken off), cosine (the paper's), euclidean",
     ),
     Setting(
         "horizon",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,12 @@ class Model:
     def dim(self) -> int:
         """Numbers per embedding."""
         return int(self.mean.size)
+
+    @property
+    def digest(self) -> str:
+        """Short digest of every number it predicts with."""
+        numbers = b"".join(np.ascontiguousarray(getattr(self, name)).tobytes() for name in _ARRAYS)
+        return hashlib.sha256(json.dumps(self.classes).encode() + numbers).hexdigest()[:16]
 
     def predict(self, embeddings: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class.

@@ -33,7 +33,9 @@ def load_campaign(project: Project) -> CampaignState:
         except CacheError as error:
             log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
         else:
-            return state if readable is parts else replace(state, trained_on={})
+            if readable is parts:
+                return state
+            return replace(state, trained_on={}, heard=(*state.trained_on, *state.heard))
     return CampaignState()
 
 

@@ -45,7 +45,7 @@ PARTS: Mapping[str, Part] = {
     "tasks": Part(1, ("tasks",), READ_AGAIN),
     "labels": Part(2, ("labels:*",), READ_AGAIN),
     "journal": Part(1, ("journal", "annotators"), READ_AGAIN),
-    "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),
+    "orders": Part(1, ("orders", "order_inputs"), {"live": "", "hold": "", "refilling": ""}),
     "campaign": Part(1, ("campaign",), {"learned": "", "standing": "{}"}),
     "embeddings": Part(1, ("cache:*",), {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, ("pending", "inflight", "tries", "deaths", "quarantine"), READ_AGAIN),

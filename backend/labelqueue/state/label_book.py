@@ -30,12 +30,15 @@ class Labels:
         Labels that annotations give and the label config does not have (any more), with the number of tasks.
     without : dict of str to int
         Why tasks that people annotated have no label, with the number of tasks.
+    answers : tuple of int
+        Every task at its first annotation, and less than zero at its first skip, in order of creation.
     """
 
     values: dict[int, Value]
     classes: tuple[str, ...]
     dropped: dict[str, int]
     without: dict[str, int]
+    answers: tuple[int, ...] = ()
 
 
 class LabelBook:
@@ -100,10 +103,13 @@ class LabelBook:
     def labels(self, target: Target) -> Labels:
         """Return the labels that the annotations come to for this target; see `labels.judge` for the rules."""
         found: list[tuple[int, int, Value]] = []
+        answers: dict[int, int] = {}
         dropped: Counter[str] = Counter()
         without: Counter[str] = Counter()
         for task, said in self.annotations().items():
             dropped.update(unknown_labels(said, target))
+            for one in sorted(said, key=lambda one: one.id, reverse=True):
+                answers[-task if one.cancelled else task] = one.id
             verdict = judge(said, target)
             if verdict.value is not None:
                 found.append((min(one.id for one in said if not one.cancelled), task, verdict.value))
@@ -111,7 +117,11 @@ class LabelBook:
                 without[verdict.why] += 1
         values = {task: value for _, task, value in sorted(found, key=lambda row: row[:2])}
         return Labels(
-            values, classes_of(target, values.values()), dict(sorted(dropped.items())), dict(without.most_common())
+            values,
+            classes_of(target, values.values()),
+            dict(sorted(dropped.items())),
+            dict(without.most_common()),
+            tuple(sorted(answers, key=lambda task: (answers[task], task))),
         )
 
     @property

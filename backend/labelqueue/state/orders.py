@@ -20,14 +20,24 @@ class Orders:
         self._project = project
         self._store = project.store
         self._key = project.name("orders")
+        self._inputs = project.name("order_inputs")
 
     def next_number(self) -> int:
         """Return a number no attempt used before: a version string must never be published twice."""
         return self._project.count("order_number")
 
     def save(self, order: Order) -> None:
-        """Keep an order's record."""
-        self._store.hset(self._key, str(order.number), order.dump())
+        """Keep an order's record, and its inputs where they are new."""
+        with self._store.pipeline(transaction=True) as pipe:
+            pipe.hset(self._key, str(order.number), order.dump())
+            if order.inputs:
+                pipe.hset(self._inputs, str(order.number), order.inputs)
+            pipe.execute()
+
+    def inputs(self, number: int) -> bytes:
+        """Return what an order was made of, as `ordering.load_inputs` reads it; empty when that is not on record."""
+        raw = self._store.hget(self._inputs, str(number))
+        return raw if isinstance(raw, bytes) else b""
 
     def go_live(self, order: Order) -> None:
         """Remember that Label Studio now serves this order."""

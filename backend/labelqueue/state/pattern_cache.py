@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, concatenate, find
+from ..block import Block, Origin, concatenate, find
 from ..exceptions import CacheError
 from ..files import write_atomically
 from .project import Project
@@ -77,28 +77,73 @@ class PatternCache:
         order = np.argsort(ids)
         return ids[order], sources[order]
 
-    def load(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
+    def mark(self) -> str:
+        """Return how far the cache is filled, and with what: the number of the last block and a digest of all."""
+        return self._mark(self._digests())
+
+    def load(
+        self, ids: NDArray[np.int64], sources: NDArray[np.uint64] | None = None, *, until: str | None = None
+    ) -> Block:
         """Return the newest row of each wanted task.
 
         Parameters
         ----------
         ids : ndarray of shape (k,), int64
             Wanted tasks, ascending.
-        sources : ndarray of shape (k,), uint64
+        sources : ndarray of shape (k,), uint64, optional
             Hash of each one's image URI; a row of another image is left out.
+        until : str, optional
+            A mark: what was stored later does not count.
 
         Returns
         -------
         Block
             Rows in ascending order of task id; tasks without a row are left out.
+
+        Raises
+        ------
+        CacheError
+            If a block is damaged, or what was stored until the mark is not what it was.
         """
-        sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
+        sums = self._digests()
+        if until is not None:
+            sums = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
+            if self._mark(sums) != until:
+                raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
         everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
         at = find(ids, everything.ids)
-        rows = np.flatnonzero((at >= 0) & (sources[at] == everything.sources)) if ids.size else np.empty(0, np.int64)
+        wanted = at >= 0
+        if sources is not None and ids.size:
+            wanted &= sources[at] == everything.sources
+        rows = np.flatnonzero(wanted)
         newest = np.full(ids.shape, -1, dtype=np.int64)
         newest[at[rows]] = rows  # of rows of one task the last one stays
         return everything.take(newest[newest >= 0])
+
+    def recall(self, ids: NDArray[np.int64], origin: Origin) -> Block:
+        """Return the rows that an order was made of; see `load`.
+
+        Raises
+        ------
+        CacheError
+            If they cannot be had any more; the message says why, in a clause.
+        """
+        rows = self.load(ids, until=origin.mark)
+        if len(rows) < ids.size:
+            gone = np.setdiff1d(ids, rows.ids)
+            raise CacheError(f"the embeddings of {gone.size} of its tasks are gone, such as task {gone[0]}")
+        if Origin.of(rows, origin.generation, origin.mark) != origin:
+            raise CacheError("the images of some of its tasks were replaced while it was made")
+        return rows
+
+    def _digests(self) -> dict[str, str]:
+        """Return the checksum of every block."""
+        return {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
+
+    @staticmethod
+    def _mark(sums: Mapping[str, str]) -> str:
+        everything = "".join(f"{name} {sums[name]}\n" for name in sorted(sums))
+        return f"{max(sums, default='')}:{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
     def _read(self, name: str, digest: str) -> Block:
         path = self._spool / f"{name}.block"

@@ -107,14 +107,14 @@ def take_snapshot(
     lost : str
         What Label Studio no longer has of the live order, for people; empty when it has everything.
     open_cache : callable
-        Returns the cache of another generation: that of the rotation features.
+        Returns the cache of another generation: that of the rotation features, or of an earlier order.
     """
     settings, facts, live = project.settings(), project.info(), Orders(project).live()
     embedded = columns.embedded_in(cache)
     ids, sources = columns.ids[embedded], columns.sources[embedded]
     book, here = LabelBook(project).labels(target), set(ids.tolist())
     values = {task: value for task, value in book.values.items() if task in here}
-    network, missing = facts.get("rotation_generation", ""), ""
+    network, missing, mark = facts.get("rotation_generation", ""), "", cache.mark()
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
         missing = NO_NETWORK.format(project.ref.id)
@@ -126,7 +126,7 @@ def take_snapshot(
         state=load_campaign(project),
         live=live,
         generation=cache.generation,
-        load_rows=lambda: _load_rows(project, cache, ids, sources),
+        load_rows=lambda: _load_rows(project, cache, ids, sources, mark),
         load_features=(lambda: _load_features(project, open_cache(network), ids, sources)) if network else None,
         now=time.time(),
         arrivals=int(facts.get("arrivals", "0")),
@@ -140,12 +140,18 @@ def take_snapshot(
         learned=facts.get("learned", ""),
         gap=max(MIN_GAP, GAP * float(facts.get("bulk_seconds", "1"))),
         missing=missing,
+        mark=mark,
+        answers=np.array(book.answers, dtype=np.int64),
+        load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
+        recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
     )
 
 
-def _load_rows(project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
+def _load_rows(
+    project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64], mark: str
+) -> Block:
     try:
-        return cache.load(ids, sources)
+        return cache.load(ids, sources, until=mark)
     except CacheError:
         cache.delete()  # the next look embeds everything again
         project.set(generation="")
@@ -156,7 +162,8 @@ def _load_features(
     project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]
 ) -> Features:
     try:
-        return Features(cache.generation, cache.load(ids, sources))
+        mark = cache.mark()
+        return Features(cache.generation, cache.load(ids, sources, until=mark), mark)
     except CacheError as error:
         way_out = f"run `labelqueue pretext {project.ref.id} --retrain`, or set bal_features=vit"
         raise CacheError(f"rotation features: {error}; {way_out}") from error

@@ -106,7 +106,7 @@ class Publisher:
                 break
             existing = self._client.existing(self._project.ref.id, [place.task for place in order.places])
             log.info("%s: %d of %d tasks still exist", order.version, len(existing), len(order.places))
-            order = replace(order, places=tuple(place for place in order.places if place.task in existing))
+            order = order.keeping(existing)
             if not order.places:
                 raise PublishError("every task of the new order was deleted while it was made")
         else:

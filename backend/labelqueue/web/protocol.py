@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from flask import Response, jsonify
 
 from ..jobs import request_tend
 from ..labels import result_of
-from ..learning import confidence, fits
+from ..learning import confidence, fits, is_blank
 from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, predictions_of
 from .context import context, json_object
 from .webhook import webhook
@@ -56,7 +57,7 @@ def setup() -> Response:
 
 def predict() -> Response:
     """Answer one result per task, else Label Studio drops them all: what the model said of each when it was trained. A
-    task it has not seen, or a project without a model, gets an empty result."""
+    task it has not seen, or that never gets a pre-label, or a project without a model, gets an empty result."""
     body, here = json_object(), context()
     tasks = body.get("tasks") or []
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
@@ -65,11 +66,14 @@ def predict() -> Response:
     target = project.target() if known else None
     if known and target and not fits(known[0], target):
         known = None
+    settings = project.settings() if known else {}
     answers = []
     for task in tasks:
         answer = UNKNOWN
         number = task.get("id") if isinstance(task, dict) else None
         chances = known[1].lookup(number) if known and isinstance(number, int) else None
+        if chances is not None and is_blank(settings["seed"], np.array([number]), settings["control_share"])[0]:
+            chances = None
         if known and target and chances is not None:
             value = known[0].decide(chances[None])[0]
             answer = {"result": result_of(value, target), "score": confidence(known[0], chances)}

@@ -8,7 +8,7 @@ import scipy.stats  # noqa: F401  (loaded here, so that no example pays for it)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.ordering.accuracy import ControlRecord, report, wilson
+from labelqueue.learning.accuracy import ControlRecord, report, wilson
 from labelqueue.ordering.random_controls import control_order, is_control
 
 NAMES = ("cat", "dog")
