@@ -7,8 +7,11 @@ from .orders import audit_lines, find_order, order_audit, order_lines, order_lis
 from .setting_changes import change_settings, project_settings, settings_lines
 from .status import project_list, project_status, status_lines
 from .switches import pause, reconcile, resume, retrain, rollback, soon
+from .verification import DIFFERS, SAME, verification_lines, verify_order
 
 __all__ = [
+    "DIFFERS",
+    "SAME",
     "audit_lines",
     "change_settings",
     "find_order",
@@ -28,4 +31,6 @@ __all__ = [
     "settings_lines",
     "soon",
     "status_lines",
+    "verification_lines",
+    "verify_order",
 ]

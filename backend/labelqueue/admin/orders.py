@@ -24,10 +24,12 @@ __all__ = [
 ]
 
 NAMED = 10  # orders that an error lists
+LATEST = "latest"
+APART = ("places", "left_out", "inputs")  # of an order, what a summary of it leaves out
 
 
 def find_order(project: Project, order: str | int) -> Order:
-    """Return the order of this version (``r3 FreeSel``) or number (3, ``3``, ``r3``).
+    """Return the order of this version (``r3 FreeSel``) or number (3, ``3``, ``r3``), or the newest (``latest``).
 
     Raises
     ------
@@ -37,7 +39,10 @@ def find_order(project: Project, order: str | int) -> Order:
     orders = Orders(project)
     name = str(order).strip()
     number = name.removeprefix("r")
-    found = orders.get(int(number)) if number.isascii() and number.isdigit() else orders.by_version(name)
+    if name == LATEST:
+        found = next(reversed(orders.all()), None)
+    else:
+        found = orders.get(int(number)) if number.isascii() and number.isdigit() else orders.by_version(name)
     if found is None:
         raise ProjectError(f"project {project.ref.id} has no order {name!r}; {known_orders(orders)}")
     return found
@@ -85,7 +90,7 @@ def order_audit(project: Project, order: Order) -> dict[str, Any]:
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:
-    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name != "places"}
+    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name not in APART}
     return {
         **record,
         "parameters": dict(order.parameters),

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..settings import SETTINGS, Deployment
@@ -13,6 +14,7 @@ from ..settings import SETTINGS, Deployment
 __all__ = ["order", "orders", "serve", "set_settings", "setting_change", "settings", "status", "switch", "worker"]
 
 OK = 0
+DIFFERS, UNVERIFIABLE = 1, 3  # of an order that is computed again
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -48,10 +50,19 @@ def order(arguments: argparse.Namespace) -> int:
 
 
 def orders(arguments: argparse.Namespace) -> int:
-    """List every order there was."""
+    """List every order there was, or compute one again from its record."""
     from .. import admin
 
-    return _show(arguments, admin.order_list(_project(arguments)), admin.order_list_lines)
+    project = _project(arguments)
+    if arguments.verify is None:
+        return _show(arguments, admin.order_list(project), admin.order_list_lines)
+    from ..worker import Runtime
+
+    runtime = Runtime(Deployment.from_environment())
+    order = admin.find_order(project, arguments.verify)
+    verified = admin.verify_order(project, order, partial(runtime.cache, project))
+    _show(arguments, verified, admin.verification_lines)
+    return {admin.SAME: OK, admin.DIFFERS: DIFFERS}.get(verified["outcome"], UNVERIFIABLE)
 
 
 def set_settings(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,8 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
 
-exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 130 interrupted"""
+exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 3 an order that cannot be verified,
+130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,7 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")
     order.add_argument("--version", dest="of", metavar="ORDER", help="show all that is on record of this order instead")
     json_output(order)
-    json_output(of_project("orders", commands.orders, "list every order there was: when, why, and which one is live"))
+    listed = of_project("orders", commands.orders, "list every order there was: when, why, and which one is live")
+    listed.add_argument(
+        "--verify",
+        metavar="ORDER",
+        help="compute this order again from its record instead, refills included, and compare: its number or version, "
+        "or `latest`; exit status 0 the same, 1 it differs, 3 it cannot be verified",
+    )
+    json_output(listed)
     change = of_project(
         "set",
         commands.set_settings,

@@ -4,9 +4,9 @@ Imports `labels` and the library; pure, so that a look and a simulation learn al
 """
 
 from .accuracy import ControlRecord, report
-from .geometry import Clusters, Geometry
+from .geometry import Clusters, Geometry, digest_of
 from .learner import Searched, train, training_fingerprint
-from .lesson import BEFORE, Lesson, Recall
+from .lesson import Lesson, Recall
 from .model import Model
 from .phase import Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
@@ -14,7 +14,6 @@ from .prelabels import confidence, fits, is_blank, least_probability, prelabel
 from .trust import Trust, measure_trust
 
 __all__ = [
-    "BEFORE",
     "Clusters",
     "ControlRecord",
     "Course",
@@ -28,6 +27,7 @@ __all__ = [
     "advance",
     "balancing_factor",
     "confidence",
+    "digest_of",
     "fits",
     "is_blank",
     "least_probability",

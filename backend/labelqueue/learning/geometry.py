@@ -16,7 +16,7 @@ from ..exceptions import CacheError
 from ..records import pack, pack_ids, unpack, unpack_ids
 from .lesson import BEFORE, Recall
 
-__all__ = ["Clusters", "Geometry"]
+__all__ = ["Clusters", "Geometry", "digest_of"]
 
 TAG, FORMAT = "labelqueue_geometry", "1"
 FACTS = 9  # entries of the facts; an earlier version wrote 6, a later one may add some
@@ -100,7 +100,7 @@ class Geometry:
     @property
     def digest(self) -> str:
         """Short digest of the centroids, for the audit."""
-        return hashlib.sha256(np.ascontiguousarray(self.centroids).tobytes()).hexdigest()[:16]
+        return digest_of(self.centroids)
 
     def to_bytes(self) -> bytes:
         """Return the safetensors form."""
@@ -167,6 +167,11 @@ class Clusters:
     def parse(cls, facts: Mapping[str, Any], fitted: bytes) -> Clusters:
         """Return the clusters of `facts` and their ids."""
         return cls(fitted=fitted, **{**facts, "origin": Origin(**facts["origin"])})
+
+
+def digest_of(centroids: NDArray[np.float32]) -> str:
+    """Return a short digest of centroids of shape (s, k, d)."""
+    return hashlib.sha256(np.ascontiguousarray(centroids).tobytes()).hexdigest()[:16]
 
 
 def _mean_distance(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> float:

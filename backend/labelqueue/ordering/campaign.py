@@ -63,8 +63,7 @@ class Campaign:
     ) -> None:
         self.target = target
         self.settings = settings
-        several = "several labels" if target.multi else "one label"
-        before = state or CampaignState()
+        before, several = state or CampaignState(), "several labels" if target.multi else "one label"
         self.state = before.asking(f"{several} of {target.control_name}")
         self._asks_anew = self.state.question != before.question != ""
         self._prelabels = prelabels
@@ -93,7 +92,6 @@ class Campaign:
         labels : mapping
             Every label there is, in order of creation.
         tasks : Tasks
-            Every known task, with its row in `rows`.
         generation, mark : str
             Fingerprint of the embeddings, and how far their cache was filled.
         wanted : bool
@@ -121,7 +119,9 @@ class Campaign:
         known = labels.keys() if self._asks_anew else state.trained_on.keys() | set(state.heard)
         seen = {task: value for task, value in labels.items() if task in known}
         new = [task for task in labels if task not in known]
-        in_turn = self._in_turn(new, places, tasks, annotators)
+        order = [one.task for one in places]
+        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still]
+        in_turn = served_in_turn(order, new, waiting, annotators) if new else set()
         shown = {one.task for one in places if one.prelabel is not None}
         guessed = {guess.task for guess in state.guesses}
         learn = partial(self.learn, rows, seen, tasks, generation=generation, mark=mark)
@@ -145,11 +145,6 @@ class Campaign:
         self.state = replace(self.state, heard=unlearned, boundary=boundary if learned else self.state.boundary)
         return learned
 
-    def _in_turn(self, new: Sequence[int], places: Sequence[Place], tasks: Tasks, annotators: int) -> set[int]:
-        order = [place.task for place in places]
-        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still] if order else []
-        return served_in_turn(order, new, waiting, annotators) if new else set()
-
     def _guess(self, task: int, in_turn: bool, shown: bool) -> None:
         """Write down what the model says of a task whose label is new, before it learns it."""
         state = self.state
@@ -158,22 +153,17 @@ class Campaign:
         said = state.predictions.decide(state.model, task)
         if said is not None:
             control = state.controls.get(task, "") if in_turn else ""
-            blind = not shown and (not state.filling or self._is_blank(task))
+            seed, share = self.settings["seed"], self.settings["control_share"]
+            blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
             guess = Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)
             self.state = state.with_guesses([guess])
-
-    def _is_blank(self, task: int) -> bool:
-        return bool(is_blank(self.settings["seed"], np.array([task]), self.settings["control_share"])[0])
 
     def _fill(self) -> None:
         """Note that pre-labels are filled in from now on, or that they cannot be any more."""
         if self.least_probability() is not None:
             self.state = replace(self.state, filling=True)
-        elif self.state.filling and not self._may_fill():
+        elif not self._prelabels or least_probability(self.settings["prelabel"], 1.0, self.target) is None:
             self.state = replace(self.state, filling=False)
-
-    def _may_fill(self) -> bool:
-        return self._prelabels and least_probability(self.settings["prelabel"], 1.0, self.target) is not None
 
     def _idle(self, labels: int, changed: int) -> bool:
         """Tell that one more label can neither ask for a training nor move the phase."""
@@ -220,7 +210,7 @@ class Campaign:
         rows, tasks, generation, mark, wanted
             See `follow`.
         labels : mapping
-            The labels there are by now, in order of creation.
+            Those there are by now.
 
         Returns
         -------

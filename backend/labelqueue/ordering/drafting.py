@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from .recipe import BAL
 from .snapshot import Snapshot, Tasks
 
 __all__ = ["continued", "drafted", "inputs_of"]
+
+log = logging.getLogger(__name__)
 
 
 def inputs_of(
@@ -129,6 +132,7 @@ def continued(campaign: Campaign, snapshot: Snapshot, live: Order) -> Order:
     by the present recipe, whose inputs are kept beside its own.
     """
     tasks, settings = snapshot.tasks, snapshot.settings
+    _ = snapshot.rows  # without them there is no order of any kind
     more = max(size_of(settings["horizon"], snapshot.annotators) - len(open_places(live, tasks)), 1)
     published = {place.task for place in live.places}
     stored = live.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b"")
@@ -137,8 +141,8 @@ def continued(campaign: Campaign, snapshot: Snapshot, live: Order) -> Order:
         parts = load_inputs(stored)
         if parts and (longer := _going_on(campaign, snapshot, live, parts[-1], more)) is not None:
             return replace(longer, inputs=live.inputs)
-    except CacheError:
-        pass  # what cannot be had any more is no reason for an empty queue
+    except CacheError as error:  # no reason for an empty queue
+        log.info("%s cannot go on by its own ranking: %s", live.version, error)
     start = len(live.places)
     inputs, material = inputs_of(campaign, snapshot, tasks, first=live.labeled + start, start=start)
     places = ranked(inputs, material, more, published)

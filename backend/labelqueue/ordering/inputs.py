@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, Origin
 from ..exceptions import CacheError
-from ..learning import Clusters, Lesson, Model, Recall
+from ..learning import Clusters, Lesson, Model, Recall, digest_of
 from ..records import pack, pack_ids, unpack, unpack_ids
 from .campaign_state import Cycle
 from .order import Place
@@ -142,6 +142,15 @@ class Inputs:
         if self.clusters is not None and centroids is None:
             centroids = self.clusters.centroids(recall)
         return Material(rows, features, model, centroids)
+
+    def differs(self, material: Material) -> str:
+        """Return what came out otherwise when it was computed again; empty when nothing did."""
+        model, centroids = material.model, material.centroids
+        if self.lesson is not None and model is not None and model.digest != self.lesson.digest:
+            return "its model, trained again on the same labels, is another one"
+        if self.clusters is not None and centroids is not None and digest_of(centroids) != self.clusters.digest:
+            return "its clusters, fitted again on the same images, are others"
+        return ""
 
     def to_bytes(self) -> bytes:
         """Return the stored form: columns, packed and compressed."""

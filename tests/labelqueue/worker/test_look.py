@@ -175,7 +175,7 @@ def test_a_training_that_a_failed_refill_came_with_is_not_repeated(desk, project
     monkeypatch.setattr(campaign, "train", counted)
     desk.label(12)
     assert "the refill before it failed" in desk.tend()
-    assert trained == [12] and desk.memory.trainings == 1 and len(calls) == 2
+    assert trained == [10] and desk.memory.trainings == 1 and len(calls) == 2
 
 
 def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project, tmp_path):
