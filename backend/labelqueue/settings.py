@@ -11,11 +11,21 @@ from typing import Any, Literal
 from . import allowed
 from .exceptions import SettingError
 
-__all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings", "settings_table"]
+__all__ = [
+    "DEPLOYMENT",
+    "PROJECT",
+    "SETTINGS",
+    "Deployment",
+    "Setting",
+    "check_together",
+    "needs_budget",
+    "parse_project_settings",
+    "settings_table",
+]
 
 Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "bal_paper", "margin", "least_confidence", "entropy", "random")
+WARM = ("bal", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
 
@@ -269,6 +279,21 @@ def parse_project_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise SettingError(f"unknown setting {unknown[0]!r}; known are {', '.join(PROJECT)}")
     return {key: PROJECT[key].value(value) for key, value in raw.items()}
+
+
+def needs_budget(values: Mapping[str, Any]) -> bool:
+    """Tell whether project settings ask for a strategy that divides a budget, ``bal_paper``."""
+    return bool(values["strategy"] == "bal_paper" or (values["strategy"] == "auto" and values["warm"] == "bal_paper"))
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    """Raise SettingError when project settings, each of which is allowed, do not go together."""
+    if needs_budget(values) and values["budget"] is None:
+        name = "warm" if values["strategy"] == "auto" else "strategy"
+        raise SettingError(
+            f"setting {name!r} has value 'bal_paper', which divides a budget into cycles: set budget with it, to the "
+            "labels that you will pay for in total, or choose bal"
+        )
 
 
 @dataclass(frozen=True)

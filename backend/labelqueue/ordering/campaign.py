@@ -96,16 +96,14 @@ class Campaign:
             Fingerprint of the embeddings, and how far their cache was filled.
         wanted : bool
             A person asked for a training.
-        places : sequence of Place
-            Of the live order.
-        annotators : int
-            People at work.
+        places, annotators
+            Places of the live order, and how many people are at work.
 
         Returns
         -------
         str
-            Why a new order is due, of the last reason that came up; empty when nothing was learned that changes the
-            order. `state.boundary` says which labels that order may see.
+            Why a new order is due, of the last reason that came up; empty when nothing was learned that changes an
+            order. `state.boundary` says which labels it may see.
 
         Notes
         -----
@@ -121,7 +119,7 @@ class Campaign:
         new = [task for task in labels if task not in known]
         order = [one.task for one in places]
         waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still]
-        in_turn = served_in_turn(order, new, waiting, annotators) if new else set()
+        in_turn = served_in_turn(order, new, waiting, annotators)
         shown = {one.task for one in places if one.prelabel is not None}
         guessed = {guess.task for guess in state.guesses}
         learn = partial(self.learn, rows, seen, tasks, generation=generation, mark=mark)
@@ -221,7 +219,8 @@ class Campaign:
         before, steered = self.state.course, self._ranks_by_model()
         why = self._training_due(labels, classes, generation, wanted=wanted)
         course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
-        if not why and course.phase != before.phase and self.unlearned(labels):
+        phased = self.settings["strategy"] != "bal_paper"  # the paper's cycles know no phases
+        if not why and phased and course.phase != before.phase and self.unlearned(labels):
             why = course.reason
         trained = bool(why) and self._train(rows(), labels, tasks, classes, now, generation, mark)
         course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
@@ -233,7 +232,7 @@ class Campaign:
             self._plan_cycle(len(labels), len(self.state.predictions.ids) if self.state.predictions else 0, moved)
             self._fill()
         steered |= self._ranks_by_model()
-        if moved and (self.settings["strategy"] == "auto" or steered):
+        if moved and phased and (self.settings["strategy"] == "auto" or steered):
             return course.reason
         if wanted:
             return "a new order was asked for"
@@ -247,14 +246,14 @@ class Campaign:
     def _training_due(
         self, labels: Mapping[int, Value], classes: Sequence[str], generation: str, *, wanted: bool
     ) -> str:
-        state, changed = self.state, self.unlearned(labels)
+        state = self.state
         if wanted:
             return "training was asked for"
         if state.model is not None and (state.generation, state.classes) != (generation, tuple(classes)):
             return "the images were embedded anew, or the label config changed"
         if state.trained_on.keys() - labels.keys():
             return "labels were deleted"
-        return f"{changed} new labels" if changed >= self.step(len(labels)) else ""
+        return "there are enough new labels" if self.unlearned(labels) >= self.step(len(labels)) else ""
 
     def _train(
         self,

@@ -12,7 +12,7 @@ from redis.client import Pipeline
 
 from ..exceptions import SettingError
 from ..records import known_fields
-from ..settings import PROJECT, parse_project_settings
+from ..settings import PROJECT, check_together, parse_project_settings
 from .redis_connection import Redis, text
 
 __all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings"]
@@ -130,19 +130,19 @@ class ProjectSettings:
         def write(pipe: Pipeline) -> dict[str, Any]:
             wanted = decide(pipe)
             chosen = _load(pipe.hgetall(self._key))
+            now = {name: chosen[name].value if name in chosen else row.default for name, row in PROJECT.items()}
+            given = {name: PROJECT[name].default if value is None else value for name, value in wanted.items()}
+            if given:
+                check_together(now | given)
             pipe.multi()
-            different = {}
             for name, value in wanted.items():
                 if value is None:
                     pipe.hdel(self._key, name)
                 else:
                     pipe.hset(self._key, name, json.dumps(asdict(Choice(value, source, time.time()))))
-                now = PROJECT[name].default if value is None else value
-                if now != (chosen[name].value if name in chosen else PROJECT[name].default):
-                    different[name] = now
             if seen is not None:
                 pipe.set(self._seen, seen)
-            return different
+            return {name: value for name, value in given.items() if value != now[name]}
 
         # The client's types do not know that the callable's value is returned.
         return self._store.transaction(write, self._key, self._seen, value_from_callable=True)  # type: ignore

@@ -1,4 +1,4 @@
-"""Orders computed again from their record: the same to the bit, found out when the record was changed, or said why not."""
+"""Orders computed again from their record: the same to the bit, found out when it was changed, or said why not."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ class Service:
 
     def look(self):
         snapshot = Snapshot(
-            TARGET, self.settings, Tasks.of(self.states, self.states), Labels.of(self.labels), self.state, self.live, "g",
-            lambda: self.block, answers=np.array(self.answers, dtype=np.int64), learned=self.learned,
+            TARGET, self.settings, Tasks.of(self.states, self.states), Labels.of(self.labels), self.state, self.live,
+            "g", lambda: self.block, answers=np.array(self.answers, dtype=np.int64), learned=self.learned,
             annotators=self.annotators, prelabels=self.prelabels, arrivals=N,
         )  # fmt: skip
         decision = decide(snapshot)
@@ -85,7 +85,7 @@ class Service:
 
 
 def campaign(events, seed, **settings):
-    """Return the events of a campaign, and what a service has after each of them: people mostly take what comes next."""
+    """Return the events of a campaign, in which people mostly take what comes next, and what follows from each."""
     service, rng = Service(**settings), np.random.default_rng(seed)
     happened, after = [], []
     for _ in range(events):
