@@ -101,14 +101,15 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(int, 1, 10_000)),
-        "labels per BAL cycle; auto: a twentieth of the labels so far, at least 10",
+        "labels per BAL cycle; auto: a twentieth of the labels so far (bal_paper: of the budget), at least 10",
     ),
     Setting(
         "retrain_every",
         None,
         "project",
         allowed.optional(allowed.number(int, 1, 10_000)),
-        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10",
+        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10 (bal_paper: a "
+        "cycle)",
     ),
     Setting(
         "switch_after", 50, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts at least"
@@ -118,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(float, 0, 1_000, low_open=True)),
-        "width of BAL's sub-pools in slots; auto: grows with the trust in the model",
+        "width of BAL's sub-pools in slots; auto: grows with the trust in the model (bal_paper: 1)",
     ),
     Setting(
         "uncertainty",

@@ -1,6 +1,6 @@
 """Where a project stands: the facts of `labelqueue status`, as JSON and as lines for people.
 
-What it says of labels, model and accuracy is worked out by each look, in `ordering.summary`.
+What it says of labels, model and accuracy is worked out by each look, in `ordering.decision`.
 """
 
 from __future__ import annotations
