@@ -108,8 +108,8 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(int, 1, 10_000)),
-        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10 (bal_paper: a "
-        "cycle)",
+        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10 "
+        "(bal_paper: a cycle)",
     ),
     Setting(
         "switch_after", 50, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts at least"

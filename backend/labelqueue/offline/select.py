@@ -39,8 +39,8 @@ seconds, new images are added, and an interrupted run goes on where it stopped.
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
 
-The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no images by their
-suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no
+images by their suffix are counted on standard error, bad images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 

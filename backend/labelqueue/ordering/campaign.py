@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from ..block import Block, Origin
 from ..labels import Target, Value, classes_of
 from ..learning import (
+    LEAST_TRUST,
     Course,
-    Geometry,
     Model,
     Predictions,
     Trust,
     advance,
-    balancing_factor,
     is_blank,
     least_probability,
     measure_trust,
@@ -32,10 +31,14 @@ from ..learning import (
 from .campaign_state import CampaignState, Cycle, Guess
 from .order import Place
 from .random_controls import served_in_turn
-from .recipe import Recipe, make_recipe, needs_model, paper_cycle, waits_for_model
+from .recipe import Recipe, make_recipe, needs_model, next_cycle, paper_cycle, waits_for_model
 from .snapshot import Tasks
 
 __all__ = ["Campaign", "share_of"]
+
+WORK = (
+    200_000  # labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes
+)
 
 
 def share_of(labels: int) -> int:
@@ -56,6 +59,11 @@ class Campaign:
         What was learned before; afterwards `state` holds what is to be kept.
     prelabels : bool, default True
         Whether Label Studio shows pre-labels at all.
+
+    Attributes
+    ----------
+    behind : int
+        Labels that the last `follow` left to the next one, since there were so many that it would have taken long.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Campaign:
         self.state = before.asking(f"{several} of {target.control_name}")
         self._asks_anew = self.state.question != before.question != ""
         self._prelabels = prelabels
+        self.behind = 0
         self._said: tuple[Model, Block, NDArray[np.float32]] | None = None
 
     # -- labels
@@ -126,20 +135,26 @@ class Campaign:
         self._fill()
         learned, boundary, newest = learn(), 0, max(seen, key=place.__getitem__, default=0)
         changed = self.unlearned(seen)
+        work, trainings = 0, self.state.trainings
         for task in new:
+            if work > WORK:
+                break
             seen[task] = labels[task]
             newest = task if place[task] > place.get(newest, -1) else newest
             changed += 1
             if task not in guessed:
                 self._guess(task, task in in_turn, task in shown)
-            if self._idle(len(seen), changed):
+            if self._idle(seen, task, changed):
                 continue
             if reason := learn():
                 learned, boundary = reason, newest
             changed = self.unlearned(seen)
+            if self.state.trainings > trainings:
+                work, trainings = work + len(seen), self.state.trainings
         if wanted:
             learned, boundary = learn(wanted=True), 0
-        unlearned = tuple(task for task in labels if task not in self.state.trained_on)
+        self.behind = len(labels) - len(seen)
+        unlearned = tuple(task for task in seen if task not in self.state.trained_on)
         self.state = replace(self.state, heard=unlearned, boundary=boundary if learned else self.state.boundary)
         return learned
 
@@ -163,13 +178,16 @@ class Campaign:
         elif not self._prelabels or least_probability(self.settings["prelabel"], 1.0, self.target) is None:
             self.state = replace(self.state, filling=False)
 
-    def _idle(self, labels: int, changed: int) -> bool:
-        """Tell that one more label can neither ask for a training nor move the phase."""
-        if self.target.open or changed >= self.step(labels):
+    def _idle(self, labels: Mapping[int, Value], newest: int, changed: int) -> bool:
+        """Tell that the newest label can neither ask for a training nor move the phase."""
+        course, value = self.state.course, labels[newest]
+        names = {value} if isinstance(value, str) else {*value}
+        if changed >= self.step(len(labels)) or (self.target.open and not names <= {*course.classes}):
             return False
-        course = self.state.course
-        fresh = labels - course.since_labels < self.settings["switch_after"]
-        return course.phase == "warm" or self.state.model is None or fresh
+        if course.phase == "warm" or self.state.model is None:
+            return True
+        fresh = len(labels) - course.since_labels < self.settings["switch_after"]
+        return fresh or self.trust(labels).value <= LEAST_TRUST
 
     def step(self, labels: int) -> int:
         """Return how many labels make a training, when there are so many."""
@@ -229,7 +247,7 @@ class Campaign:
             self.state = replace(self.state, newest_task=tasks.newest)
         self.state = replace(self.state, course=course)
         if trained or moved:
-            self._plan_cycle(len(labels), len(self.state.predictions.ids) if self.state.predictions else 0, moved)
+            self._plan_cycle(len(labels), moved)
             self._fill()
         steered |= self._ranks_by_model()
         if moved and phased and (self.settings["strategy"] == "auto" or steered):
@@ -318,21 +336,14 @@ class Campaign:
             has_model=has_model,
         )
 
-    def _plan_cycle(self, labels: int, rows: int, moved: bool) -> None:
+    def _plan_cycle(self, labels: int, moved: bool) -> None:
         """Fix where BAL stands until the next training, or the next phase."""
-        size = self.settings["batch_size"] or share_of(labels)
-        begun = self.state.course.since_labels
-        if self.settings["budget"] is not None:
-            slots = max(1, -(-(self.settings["budget"] - begun) // size))
-            number = min(max(labels - begun, 0) // size, slots - 1)
-            cycles = float(slots)
-        else:
-            from poolselect import rolling_cycles
-
-            slots, number = None, 0 if moved else self.state.cycle.number + 1
-            cycles = rolling_cycles(rows, size)
-        factor = balancing_factor(self.state.trust, cycles)
-        self.state = replace(self.state, cycle=Cycle(number, size, slots, factor))
+        state, size = self.state, self.settings["batch_size"] or share_of(labels)
+        rows = len(state.predictions.ids) if state.predictions else 0
+        begun, number = state.course.since_labels, 0 if moved else state.cycle.number + 1
+        self.state = replace(
+            state, cycle=next_cycle(self.settings["budget"], labels, begun, size, number, rows, state.trust)
+        )
 
     # -- orders
 
@@ -374,19 +385,6 @@ class Campaign:
             classes=len(self.target.labels),
             centroids=state.geometry.centroids if name == "bal" and state.geometry else None,
         )
-
-    def fit_geometry(self, rows: Block, source: str, mark: str = "") -> str:
-        """Fit BAL's centroids if there are none or the pool has outgrown them; return why, or an empty string."""
-        from poolselect import default_clusters
-
-        classes, old = len(self.target.labels) or None, self.state.geometry
-        k = default_clusters(len(rows.ids), classes)
-        # Without classes k goes with the pool's size: then it is the growth of the pool that counts, not that of k.
-        why = "first clusters" if old is None else old.outgrown(rows, k if classes else old.wanted, source)
-        if why:
-            fresh = Geometry.fit(rows, k, seed=self.settings["seed"], source=source, why=why, mark=mark)
-            self.state = replace(self.state, geometry=fresh)
-        return why
 
     def chances(self, model: Model, rows: Block) -> NDArray[np.float32]:
         """Let the model predict rows, once: a training and the order after it ask for the same."""

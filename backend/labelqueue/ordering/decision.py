@@ -107,6 +107,10 @@ def decide(snapshot: Snapshot) -> Decision:
         recipe = campaign.recipe()
     except LabelQueueError as error:  # its strategy was uninstalled, say
         return Decision(Due("none", str(error)), campaign.state, learned, summary, failure=error)
+    again_in = 0.0 if campaign.behind else None
+    if campaign.behind and live is not None and not (low or snapshot.cut_short or snapshot.lost):
+        later = Due("none", f"{campaign.behind:,} more labels are gone through first")
+        return Decision(later, campaign.state, learned, summary, again_in=again_in)
     what = due(
         live,
         tasks=tasks,
@@ -123,7 +127,7 @@ def decide(snapshot: Snapshot) -> Decision:
         learned=learned,
     )
     if what.action == "none":
-        return Decision(what, campaign.state, learned, summary)
+        return Decision(what, campaign.state, learned, summary, again_in=again_in)
     if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short or snapshot.lost):
         wait = live.created_at + snapshot.gap - snapshot.now
         if snapshot.arrivals > live.arrivals and wait > 0:
@@ -140,7 +144,7 @@ def decide(snapshot: Snapshot) -> Decision:
     kept = len(live.places) if live is not None and what.action == "refill" else 0
     if not order.places[kept:]:
         return Decision(Due("none", "every task is annotated"), campaign.state, "", summary)
-    return Decision(what, campaign.state, learned, summary, order, order.places[kept:])
+    return Decision(what, campaign.state, learned, summary, order, order.places[kept:], again_in)
 
 
 def _learning(campaign: Campaign, labels: Mapping[int, Value], *, pool: int) -> dict[str, Any]:

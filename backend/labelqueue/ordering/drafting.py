@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, Origin, find
 from ..exceptions import CacheError
-from ..learning import Clusters, Lesson
+from ..learning import Clusters, Geometry, Lesson
 from .campaign import Campaign
 from .inputs import SHAPING, Inputs, Material, dump_inputs, load_inputs, ranked
 from .order import Order, Place
@@ -19,7 +19,7 @@ from .order_size import open_places, refill_threshold, size_of
 from .recipe import BAL
 from .snapshot import Snapshot, Tasks
 
-__all__ = ["continued", "drafted", "inputs_of"]
+__all__ = ["continued", "drafted", "fit_geometry", "inputs_of"]
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def inputs_of(
         if features is not None:
             seen = (features.rows, features.generation, features.mark)
         if len(seen[0]):
-            campaign.fit_geometry(*seen)
+            fit_geometry(campaign, *seen)
     recipe, state = campaign.recipe(), campaign.state
     model = state.model if recipe.model else None
     geometry = state.geometry if name == "bal" else None
@@ -74,6 +74,21 @@ def inputs_of(
     )
     chances = None if model is None else campaign.chances(model, rows)
     return inputs, Material(rows, features, model, None if geometry is None else geometry.centroids, chances)
+
+
+def fit_geometry(campaign: Campaign, rows: Block, source: str, mark: str = "") -> str:
+    """Fit BAL's centroids if there are none or the pool has outgrown them; return why, or an empty string."""
+    from poolselect import default_clusters
+
+    classes, old = len(campaign.target.labels) or None, campaign.state.geometry
+    k = default_clusters(len(rows.ids), classes)
+    # Without classes k goes with the pool's size: then it is the growth of the pool that counts, not that of k.
+    why = "first clusters" if old is None else old.outgrown(rows, k if classes else old.wanted, source)
+    if why:
+        seed = campaign.settings["seed"]
+        fresh = Geometry.fit(rows, k, seed=seed, source=source, why=why, mark=mark)
+        campaign.state = replace(campaign.state, geometry=fresh)
+    return why
 
 
 def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int) -> Order:

@@ -12,13 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import SettingError
+from ..learning import balancing_factor
 from ..settings import COLD_START
 from .campaign_state import Cycle
 
 if TYPE_CHECKING:
     from poolselect import QueryStrategy
 
-__all__ = ["BAL", "Recipe", "make_recipe", "make_strategy", "needs_model", "paper_cycle", "waits_for_model"]
+__all__ = [
+    "BAL",
+    "Recipe",
+    "make_recipe",
+    "make_strategy",
+    "needs_model",
+    "next_cycle",
+    "paper_cycle",
+    "waits_for_model",
+]
 
 BAL = ("bal", "bal_paper")  # the strategies that may see other features than the embeddings
 PAPER_CYCLES = 20  # that a budget is divided into when no setting says so
@@ -90,6 +100,32 @@ def paper_cycle(settings: Mapping[str, Any], labels: int) -> Cycle:
         return Cycle(0, size, None, 1.0)
     slots = max(1, -(-budget // size))
     return Cycle(min(labels // size, slots - 1), size, slots, 1.0)
+
+
+def next_cycle(budget: int | None, labels: int, begun: int, size: int, number: int, rows: int, trust: float) -> Cycle:
+    """Return where BAL stands from now on.
+
+    Parameters
+    ----------
+    budget : int or None
+        Labels in all, if somebody knows.
+    labels, begun : int
+        Labels there are, and those there were when the phase began.
+    size : int
+        Labels per cycle.
+    number : int
+        Of the cycle, when there is no budget: its sub-pools go round in a circle.
+    rows : int
+        Embedded tasks.
+    trust : float
+        In the model.
+    """
+    from poolselect import rolling_cycles
+
+    if budget is None:
+        return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size)))
+    slots = max(1, -(-(budget - begun) // size))
+    return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, float(slots)))
 
 
 def make_recipe(

@@ -13,7 +13,7 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering import recipe
 from labelqueue.ordering.campaign import Campaign, share_of
 from labelqueue.ordering.campaign_state import GUESSES, CampaignState, Guess
-from labelqueue.ordering.drafting import inputs_of
+from labelqueue.ordering.drafting import fit_geometry, inputs_of
 from labelqueue.ordering.inputs import ranked
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
@@ -229,9 +229,9 @@ def test_clusters_of_an_open_label_config_stay_while_the_pool_grows_a_little():
     open_config = CONFIG.replace('toName="image"{}', 'toName="image" value="$choices"')
     campaign = Campaign(parse_label_config(open_config), DEFAULTS)
     large, small = world(N + 40)[0], world(N + 40)[0].take(np.arange(N))
-    assert campaign.fit_geometry(small, "g") == "first clusters"
+    assert fit_geometry(campaign, small, "g") == "first clusters"
     assert default_clusters(len(small), None) != default_clusters(len(large), None)
-    assert campaign.fit_geometry(large, "g") == ""
+    assert fit_geometry(campaign, large, "g") == ""
 
 
 def test_a_third_partys_strategy_may_hold_anything(monkeypatch):

@@ -68,6 +68,7 @@ class Service:
                 self.live = replace(self.live, number=self.number, version=f"r{self.number} {self.live.version}")
                 self.learned = ""
             self.state = self.state.serving(self.live.version, decision.places)
+        return decision
 
     @property
     def open(self):
@@ -150,3 +151,22 @@ def test_whenever_one_looks(case, seed, looks, horizon, annotators):
             late.look()
             assert late.memory == memory
             assert same_beginning(late.open, open_places)
+
+
+def test_a_flood_of_labels_is_gone_through_in_several_looks_and_leads_to_the_same(monkeypatch):
+    happened, after = campaign(150, 2, horizon=20)
+    late = Service(horizon=20)
+    for event in happened:
+        late.hear(event)
+    monkeypatch.setattr("labelqueue.ordering.campaign.WORK", 60)
+    before, looks = late.live, 0
+    while True:
+        decision = late.look()
+        looks += 1
+        if decision.again_in is None:
+            break
+        assert decision.again_in == 0.0 and len(late.state.heard) + len(late.state.trained_on) < len(late.labels)
+        assert late.live == before or late.live.places, "nobody waits for it when the queue runs low"
+    memory, open_places = after[-1]
+    assert looks > 3 and late.memory == memory
+    assert same_beginning(late.open, open_places)
