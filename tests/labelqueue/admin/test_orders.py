@@ -41,3 +41,10 @@ def test_the_lines_of_a_live_order_and_of_all_that_there_were(project):
     assert lines[0] == "project 7: r1 FreeSel" and lines[-1] == "    1  task 1        why"
     project.put_tasks({1: TaskRow("/1.jpg", ANNOTATED)})
     assert "labeled or skipped" in list(order_lines(project_order(project)))[1]
+
+
+def test_latest_names_the_newest_order(project):
+    with pytest.raises(ProjectError, match="none was published yet"):
+        admin.find_order(project, "latest")
+    publish(project, "FreeSel", "BAL")
+    assert admin.find_order(project, "latest").version == "r2 BAL"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelqueue.block import Block, source_hash
+from labelqueue.block import Block, Origin, source_hash
 from labelqueue.exceptions import CacheError
 from labelqueue.state.pattern_cache import PatternCache
 
@@ -142,3 +142,37 @@ def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, 
     assert (load({1: "a"}), load({1: "a"}, other)) == ({}, {1: 10.0})
     assert cache.rows() == {} and spooled() == []
     assert list(project.store.scan_iter(project.name("cache", "g1", "*"))) == []
+
+
+class TestRecall:
+    """Rows as they were when an order was made of them, whatever was stored since."""
+
+    @pytest.fixture
+    def origin(self, cache):
+        cache.put(block({1: "a", 2: "b"}))
+        cache.put(block({3: "c", 2: "b2"}, 10))
+        rows = cache.load(np.array([1, 2, 3]))
+        return Origin.of(rows, "g1", cache.mark())
+
+    def firsts(self, cache, origin, ids=(1, 2, 3)):
+        return cache.recall(np.array(ids), origin).embeddings[:, 0].tolist()
+
+    def test_is_not_moved_by_later_rows_nor_by_deleted_tasks(self, cache, origin):
+        assert self.firsts(cache, origin) == [0, 11, 10]
+        cache.put(block({2: "b3", 4: "d"}, 20))
+        cache.discard([1])
+        assert self.firsts(cache, origin) == [0, 11, 10]
+
+    def test_says_which_rows_are_gone(self, cache, origin):
+        with pytest.raises(CacheError, match="embeddings of 2 of its tasks are gone, such as task 5"):
+            self.firsts(cache, origin, (1, 5, 6))
+
+    def test_says_when_the_images_were_others(self, cache, origin):
+        with pytest.raises(CacheError, match="images of some of its tasks were replaced"):
+            self.firsts(cache, Origin(origin.generation, origin.mark, "0" * 16))
+
+    def test_says_when_everything_was_stored_anew(self, cache, origin):
+        cache.delete()
+        cache.put(block({1: "a", 2: "b", 3: "c"}))
+        with pytest.raises(CacheError, match="'g1' are gone, or were stored anew"):
+            self.firsts(cache, origin)

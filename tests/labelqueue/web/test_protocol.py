@@ -9,6 +9,7 @@ import pytest
 from conftest import CONFIG, ORIGIN
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
+from labelqueue.learning.prelabels import is_blank
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.settings import Deployment
 from labelqueue.state.campaigns import save_campaign
@@ -122,6 +123,18 @@ def test_predict_answers_what_the_model_said_of_every_task(client, store):
     assert known["result"][0]["value"] == {"choices": ["dog"]} and known["score"] == 0.75
     assert known["model_version"] == "labelqueue live"
     assert unknown == [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2
+
+
+def test_predict_keeps_silent_about_tasks_that_never_get_a_pre_label(client, store):
+    project = trained(client, store)
+    body = {"tasks": [{"id": 4}, {"id": 6}], "project": SETUP["project"]}
+    silent = set()
+    for seed in range(40):
+        project.put_settings({"seed": seed, "control_share": 0.3}, "test")
+        answers = [bool(one["result"]) for one in client.post("/predict", json=body).json["results"]]
+        assert answers == (~is_blank(seed, np.array([4, 6]), 0.3)).tolist()
+        silent.add(tuple(answers))
+    assert len(silent) == 4
 
 
 @pytest.mark.parametrize(
