@@ -191,11 +191,8 @@ class Campaign:
 
     def step(self, labels: int) -> int:
         """Return how many labels make a training, when there are so many."""
-        if self.settings["retrain_every"] is not None:
-            return int(self.settings["retrain_every"])
-        if self.active() == "bal_paper":
-            return paper_cycle(self.settings, 0).size
-        return share_of(labels)
+        usual = paper_cycle(self.settings, 0).size if self.active() == "bal_paper" else share_of(labels)
+        return int(self.settings["retrain_every"] or usual)
 
     def trust(self, labels: Mapping[int, Value]) -> Trust:
         """Return how far the model can be trusted, from its guesses of labels it had not seen."""
@@ -223,10 +220,8 @@ class Campaign:
 
         Parameters
         ----------
-        rows, tasks, generation, mark, wanted
-            See `follow`.
-        labels : mapping
-            Those there are by now.
+        rows, labels, tasks, generation, mark, wanted
+            See `follow`; the labels are those there are by now.
 
         Returns
         -------
@@ -234,7 +229,7 @@ class Campaign:
             Why a new order is due; empty when nothing was learned that changes the order.
         """
         now, classes = self.trust(labels), self.classes(labels)
-        before, steered = self.state.course, self._ranks_by_model()
+        before, steered, stretch = self.state.course, self._ranks_by_model(), self._stretch()
         why = self._training_due(labels, classes, generation, wanted=wanted)
         course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
         phased = self.settings["strategy"] != "bal_paper"  # the paper's cycles know no phases
@@ -254,7 +249,7 @@ class Campaign:
             return course.reason
         if wanted:
             return "a new order was asked for"
-        return f"trained on {len(labels)} labels" if trained and steered else ""
+        return f"trained on {len(labels)} labels" if (trained and steered) or self._stretch() != stretch else ""
 
     def unlearned(self, labels: Mapping[int, Value]) -> int:
         """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
@@ -371,6 +366,10 @@ class Campaign:
         if self.active() == "bal_paper":
             return paper_cycle(self.settings, len(self.state.trained_on))
         return self.state.cycle
+
+    def _stretch(self) -> int:
+        """Return the number of the paper's cycle, which goes on without a model too; -1 for other strategies."""
+        return self.cycle.number if self.active() == "bal_paper" else -1
 
     def recipe(self) -> Recipe:
         """Return what an order made now would be made with."""

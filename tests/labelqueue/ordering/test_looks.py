@@ -37,8 +37,9 @@ def pool(noise):
 class Service:
     """One service on a pool: it hears of events, and looks when it is told to."""
 
-    def __init__(self, noise=1.0, annotators=1, prelabels=True, **chosen):
+    def __init__(self, noise=1.0, annotators=1, prelabels=True, one_class=False, **chosen):
         self.block, self.kinds = pool(noise)
+        self.kinds = self.kinds * (not one_class)
         self.settings = DEFAULTS | chosen
         self.states, self.labels, self.answers = dict.fromkeys(range(1, N + 1), UNLABELED), {}, []
         self.state, self.live, self.learned, self.number = CampaignState(), None, "", 0
@@ -113,6 +114,8 @@ CASES = {
     "hopeless": {"noise": 50.0},
     "budget": {"budget": 200, "batch_size": 7},
     "paper": {"trials": 1, "metric": "cosine", "strategy": "bal_paper", "budget": 120, "batch_size": 12},
+    "one class, by the paper": {"one_class": True, "strategy": "bal_paper", "budget": 120, "batch_size": 12},
+    "one class": {"one_class": True},
     "cold for ever": {"strategy": "freesel", "prelabel": "off"},
     "margin": {"warm": "margin", "prelabel": "on", "retrain_every": 13},
     "pinned": {"strategy": "margin", "control_share": 0.3},
