@@ -154,7 +154,7 @@ SETTINGS: tuple[Setting, ...] = (
         200,
         "project",
         allowed.number(int, 1, 10_000),
-        "proposals per pick of FreeSel, the best is kept; 1 draws as the paper does, and so needs metric=cosine",
+        "proposals per pick of FreeSel, the best is kept; 1, with metric=cosine, draws as the paper does",
     ),
     Setting(
         "metric",

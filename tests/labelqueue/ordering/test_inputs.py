@@ -126,8 +126,7 @@ def test_a_large_project_needs_tens_of_kilobytes():
         Tasks(numbers, states, np.arange(n)), empty, origin=origin, lesson=lesson, clusters=fitted, name="bal"
     )
     size = len(dump_inputs([kept]))
-    print(f"{size} bytes")
-    assert size < 90_000
+    assert size < 60_000
 
 
 def test_damaged_or_foreign_bytes_are_an_error():
