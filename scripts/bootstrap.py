@@ -39,7 +39,7 @@ CHROMIUM_INSTALLED = 0.5
 DATA = 0.5  # the demo's and the tests' own files
 
 # Writes the bytecode of what is used, while Label Studio still creates its database, and shows that it loads.
-FIRST_IMPORT = "import torch, timm, sklearn.cluster, sklearn.linear_model, label_studio_ml.model, rq, redis, gunicorn"
+FIRST_IMPORT = "import torch, timm, sklearn.cluster, sklearn.linear_model, label_studio_ml.model, rq, redis, uvicorn"
 
 # Data folders that start with a migrated database: the demo's, and the one that the e2e tests copy.
 LABEL_STUDIO_DATA = {

@@ -11,8 +11,8 @@ import pytest
 
 from labelqueue.settings import Deployment
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.state.redis_connection import Redis, connect
-from labelqueue.state.redis_server import EmbeddedRedis
+from labelqueue.store.redis_connection import Redis, connect
+from labelqueue.store.redis_server import EmbeddedRedis
 
 ORIGIN = "http://label-studio.test"
 CONFIG = (
@@ -60,8 +60,17 @@ def store(deployment: Deployment) -> Iterator[Redis]:
 
 
 @pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Put back what handles signals: RQ's worker takes them over, in the process that it runs in."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def project(store: Redis) -> Project:
     """A registered project with a classification config."""
     found = Project(store, ProjectRef(ORIGIN, 7, 1_800_000_000))
-    found.register(label_config=CONFIG, title="animals")
+    found.register(label_config=CONFIG, title="animals", tag="k7f", tags="k7f")
     return found

@@ -10,6 +10,7 @@ import numpy as np
 from conftest import CONFIG
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
+from labelqueue.labelstudio.records import Hooks
 from labelqueue.state.campaigns import load_campaign
 from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
@@ -41,6 +42,10 @@ class Server:
         said = {"id": self.clock, "updated_at": str(self.clock), "result": [result]}
         self.rows[task] = self._row(task, [said], self.clock)
 
+    def guarded(self, check):
+        self.check = check
+        return self
+
     def project(self, project):
         return self.remote | {"task_number": len(self.rows)}
 
@@ -48,16 +53,20 @@ class Server:
         return [{"model_version": LIVE_VERSION, "url": "http://localhost:9090", "title": "labelqueue"}]
 
     def secure_webhooks(self, *arguments, skipped=None):
-        return 1
+        return Hooks(1, 0)
 
     def model_versions(self, project):
-        return []
+        return list(self.prediction_counts(project))
 
     def prediction_counts(self, project):
         return self.stored + Counter(row["model_version"] for rows in self.imported for row in rows)
 
-    def tasks(self, project, *, since=None, fields, skipped=None):
-        new = (row for row in self.rows.values() if not since or datetime.fromisoformat(row["updated_at"]) > since)
+    def newest_change(self, project):
+        return max((row["updated_at"] for row in self.rows.values()), default="")
+
+    def tasks(self, project, *, since=None, after=0, fields, skipped=None):
+        rows = (self.rows[task] for task in sorted(self.rows) if task > after)
+        new = (row for row in rows if not since or datetime.fromisoformat(row["updated_at"]) > since)
         return iter([{key: value for key, value in row.items() if key != "annotations"} for row in new])
 
     def annotated(self, project, tasks, *, fields, skipped=None):
@@ -74,6 +83,18 @@ class Server:
 
     def create_prediction(self, row):
         self.import_predictions(0, [row])
+
+    def predicted(self, project, version):
+        return {row["task"] for rows in self.imported for row in rows if row["model_version"] == version}
+
+    def predictions_of(self, project, version, limit):
+        places = [(i, j) for i, rows in enumerate(self.imported) for j, row in enumerate(rows)]
+        return [place for place in places if self.imported[place[0]][place[1]]["model_version"] == version][-limit:][
+            ::-1
+        ]
+
+    def delete_prediction(self, place):
+        del self.imported[place[0]][place[1]]
 
     def update_project(self, project, **values):
         self.remote |= values

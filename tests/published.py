@@ -7,7 +7,7 @@ from labelqueue.state.orders import Orders
 
 
 def publish(project, *strategies):
-    """Let a project have an order of one task by each of the strategies; the last one stays live."""
+    """Let a project have an order of one task by each of the strategies, as 0.1.0 called them; the last stays live."""
     orders = Orders(project)
     for strategy in strategies:
         number = orders.next_number()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from labelqueue.state.redis_connection import Redis
+from labelqueue.store.redis_connection import Redis
 
 
 def dump(store: Redis) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import setuptools
 
 from labelqueue.cli.parser import build_parser
 from labelqueue.demo import server as label_studio
-from labelqueue.state import redis_server
+from labelqueue.store import redis_server
 from scripted import LABEL_STUDIO, ROOT, SCRIPTS, UV, bootstrap, database, lives, program, wait_until
 
 BootstrapError = bootstrap.BootstrapError

@@ -6,20 +6,23 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
-from gunicorn.config import Config
 
 import labelqueue.web
 from labelqueue.cli.parser import build_parser
 from labelqueue.settings import DEPLOYMENT, Deployment
+from labelqueue.worker.runtime import Runtime
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ("web", "worker")
+OURS = ("web", "tending", "embedding")
+NAMES = ("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST", "LABEL_STUDIO_ALIASES")
 NOT_OURS = {"HF_HOME"}  # read by the model hub's client
 PLACEHOLDER = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
@@ -47,6 +50,36 @@ def test_the_environment_is_made_of_known_settings_with_allowed_values(service):
     assert deployment.redis_url == "redis://redis:6379/0"
     assert deployment.basic_auth_user and deployment.basic_auth_pass, "a container network is not loopback"
     assert deployment.label_studio_url == "http://label-studio:8080"
+    assert not deployment.label_studio_aliases and not deployment.allow_hosts and deployment.ca_bundle is None
+
+
+def test_the_addresses_that_label_studio_writes_are_known_as_its_own():
+    """Containers reach it by another name than browsers do."""
+    environment = SERVICES["embedding"]["environment"]
+    assert environment["LABEL_STUDIO_HOST"] == SERVICES["label-studio"]["environment"]["LABEL_STUDIO_HOST"]
+    assert environment["LABEL_STUDIO_HOST"] != environment["LABEL_STUDIO_URL"]
+    runtime = Runtime(Deployment.from_environment({name: PLACEHOLDER.sub("", environment[name]) for name in NAMES}))
+    runtime.deployment = replace(runtime.deployment, label_studio_api_key="0" * 40)
+    asked = []
+
+    class AskedError(Exception):
+        """What was to be asked is known."""
+
+    def get_file(path, timeout=0.0):
+        asked.append(path)
+        raise AskedError
+
+    runtime.client.get_file = get_file
+    for path in ("/tasks/7/resolve/?fileuri=czM6Ly9iL2E=", "/storage-data/uploaded/?filepath=upload/1/a.png"):
+        with pytest.raises(AskedError):
+            runtime.fetcher.read(f"{environment['LABEL_STUDIO_HOST']}{path}", 7)
+        assert asked.pop() == path
+
+
+def test_what_may_be_set_is_explained_beside_what_must():
+    optional = {name for name, kind, _ in PLACEHOLDER.findall((ROOT / "docker-compose.yml").read_text()) if kind == "-"}
+    told = set(re.findall(r"^# (\w+)=", (ROOT / ".env.example").read_text(), re.M))
+    assert told <= optional and {"LABELQUEUE_ALLOW_HOSTS", "LABEL_STUDIO_ALIASES", "LABELQUEUE_CA_BUNDLE"} <= told
 
 
 def test_the_images_environment_is_made_of_known_settings():
@@ -55,17 +88,18 @@ def test_the_images_environment_is_made_of_known_settings():
 
 
 def test_the_commands_parse():
-    assert build_parser().parse_args(SERVICES["worker"]["command"]).command == "worker"
+    for kind in ("tending", "embedding"):
+        parsed = build_parser().parse_args(SERVICES[kind]["command"])
+        assert (parsed.command, parsed.kind) == ("worker", kind)
     entrypoint, command = json.loads(arguments("ENTRYPOINT")[0]), json.loads(arguments("CMD")[0])
     assert entrypoint == ["labelqueue"]
     assert build_parser().parse_args(command).command == "serve"
 
 
-def test_the_web_command_is_gunicorns_and_names_our_app():
-    assert SERVICES["web"]["entrypoint"] == ["gunicorn"]
-    given = Config().parser().parse_args(SERVICES["web"]["command"])
-    assert given.args == ["labelqueue.web:create_app()"] and callable(labelqueue.web.create_app)
-    assert given.bind == [f"0.0.0.0:{SERVICES['web']['environment']['PORT']}"]
+def test_the_web_command_runs_the_web_package_and_nothing_else():
+    *python, package = SERVICES["web"]["entrypoint"]
+    assert (python, package, SERVICES["web"]["command"]) == (["python", "-m"], labelqueue.web.__name__, [])
+    assert find_spec(f"{package}.__main__")
 
 
 def test_every_variable_has_a_default_or_stands_in_the_example():

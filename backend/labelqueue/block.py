@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .exceptions import CacheError
 from .records import pack, unpack
 
-__all__ = ["Block", "concatenate", "find", "source_hash"]
+__all__ = ["Block", "Origin", "concatenate", "draws", "find", "source_hash"]
 
 TAG, FORMAT = "labelqueue_block", "1"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -125,6 +125,31 @@ class Block:
         return cls(**arrays)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which embeddings some rows are, so that the very same ones can be had again.
+
+    Attributes
+    ----------
+    generation : str
+        Fingerprint of what made them: model, digest of its weights, parameters.
+    mark : str
+        How far the generation's cache was filled, and with what; empty where rows are in no cache.
+    digest : str
+        Of the rows' ids and sources, 16 hex digits.
+    """
+
+    generation: str
+    mark: str
+    digest: str
+
+    @classmethod
+    def of(cls, rows: Block, generation: str, mark: str) -> Origin:
+        """Return the origin of all rows of a block."""
+        seen = hashlib.sha256(rows.ids.tobytes() + rows.sources.tobytes())
+        return cls(generation, mark, seen.hexdigest()[:16])
+
+
 def concatenate(blocks: Sequence[Block]) -> Block:
     """Return one block with the rows of all, in order; without blocks, a block of no rows and no columns.
 
@@ -172,3 +197,15 @@ def find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int
 def source_hash(uri: str) -> int:
     """Return a 64-bit hash of an image's URI: the same on every machine and in every run."""
     return int.from_bytes(hashlib.sha256(uri.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def draws(key: str, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a random 64-bit number for each integer, different ones for different integers.
+
+    It is the output of SplitMix64 (Steele, Lea, Flood 2014) at that step, started from a hash of the key.
+    """
+    start = np.uint64(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+    x = start + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # 64-bit arithmetic wraps around
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""The former place of `embed_job`, kept for one version: jobs that wait in Redis since before name it."""
+"""The former place of `embed_job`, which jobs still name: see `tending`."""
 
 from .worker.embedding import embed_job
 

@@ -9,6 +9,7 @@ LabelQueueError
 ├── EmbedderError             the model or its weights cannot be had
 ├── ImageError                one image cannot be fetched or decoded; its task is quarantined
 │   └── TransientImageError   one image could not be fetched this time; try again
+│       └── LateImageError    its server did not give it in time
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
 └── PublishError              an order could not be published; the previous one still stands
@@ -23,6 +24,7 @@ __all__ = [
     "ImageError",
     "LabelQueueError",
     "LabelStudioError",
+    "LateImageError",
     "NotFoundError",
     "ProjectError",
     "PublishError",
@@ -53,12 +55,26 @@ class LabelStudioError(LabelQueueError):
         HTTP status of the answer; None when there was no answer.
     timed_out : bool
         Whether it connected, or tried to, and waited too long.
+    unanswered : bool
+        Whether there was no answer at all.
+    retry_after : float
+        Seconds that it asked to be left alone for; 0 when it did not.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, timed_out: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        timed_out: bool = False,
+        unanswered: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.timed_out = timed_out
+        self.unanswered = unanswered
+        self.retry_after = retry_after
 
 
 class CredentialError(LabelStudioError):
@@ -66,7 +82,15 @@ class CredentialError(LabelStudioError):
 
 
 class NotFoundError(LabelStudioError):
-    """The project, task or prediction does not exist in Label Studio (any more)."""
+    """The project, task or prediction does not exist in Label Studio (any more).
+
+    Attributes
+    ----------
+    proven : bool
+        Whether the answer has the form of Label Studio's own; else it may be a proxy's.
+    """
+
+    proven = False
 
 
 class EmbedderError(LabelQueueError):
@@ -79,6 +103,10 @@ class ImageError(LabelQueueError):
 
 class TransientImageError(ImageError):
     """One image could not be fetched this time (no answer, a busy server, a broken transfer); try again."""
+
+
+class LateImageError(TransientImageError):
+    """One image did not come in time: its server is silent, or slow."""
 
 
 class CacheError(LabelQueueError):

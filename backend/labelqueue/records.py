@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from .exceptions import CacheError
 
-__all__ = ["known_fields", "pack", "unpack"]
+__all__ = ["known_fields", "pack", "pack_ids", "unpack", "unpack_ids"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -64,3 +65,15 @@ def unpack(data: bytes, tag: str) -> tuple[Arrays, str | None]:
         what = tag.removeprefix("labelqueue_")
         raise CacheError(f"{what}: these {len(data)} bytes are damaged or not a {what} ({error})") from error
     return arrays, (header.get("__metadata__") or {}).get(tag)
+
+
+def pack_ids(ids: NDArray[np.int64]) -> bytes:
+    """Return ids of shape (n,) in little room: neighbors are close in every project, so their differences are kept."""
+    steps = np.diff(ids, prepend=0)
+    width = next(w for w in (1, 2, 4, 8) if not steps.size or np.abs(steps).max() < 2 ** (8 * w - 1))
+    return bytes([width]) + zlib.compress(steps.astype(f"<i{width}").tobytes())
+
+
+def unpack_ids(data: bytes) -> NDArray[np.int64]:
+    """Return the ids that `pack_ids` wrote."""
+    return np.cumsum(np.frombuffer(zlib.decompress(data[1:]), dtype=f"<i{data[0]}").astype(np.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,24 @@ from typing import Any, Literal
 from . import allowed
 from .exceptions import SettingError
 
-__all__ = ["DEPLOYMENT", "PROJECT", "SETTINGS", "Deployment", "Setting", "parse_project_settings", "settings_table"]
+__all__ = [
+    "DEPLOYMENT",
+    "PROJECT",
+    "SETTINGS",
+    "Deployment",
+    "Setting",
+    "parse_project_settings",
+    "settings_table",
+]
 
 Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "margin", "least_confidence", "entropy", "random")
+WARM = ("bal", "margin", "least_confidence", "entropy", "random", "bal_paper")
+METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
+
+
+SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,16 @@ class Setting:
         try:
             return self.parse(raw)
         except (ValueError, TypeError) as error:
-            raise SettingError(f"setting {self.name!r} has value {raw!r}: {error}") from error
+            value = "a value that is not shown" if self.name in SECRETS else f"value {self._told(raw)}"
+            raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
+
+    def _told(self, raw: Any) -> str:
+        """Return a value for an error; of an address neither user nor query, where passwords and keys stand."""
+        told = allowed.brief(raw)
+        if self.scope == "deployment":
+            told = re.sub(r"[^/@\"']*@", "…@", told)
+            told = re.sub(r"\?.+(?=[\"'])", "?…", told)
+        return told
 
 
 def _default_home() -> Path:
@@ -71,7 +93,13 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.strategy(*COLD_START),
         f"strategy before labels can be trusted: {', '.join(COLD_START)}",
     ),
-    Setting("warm", "bal", "project", allowed.strategy(*WARM), f"strategy afterwards: {', '.join(WARM)}"),
+    Setting(
+        "warm",
+        "bal",
+        "project",
+        allowed.strategy(*WARM),
+        f"strategy afterwards: {', '.join(WARM)} (bal_paper is the paper's Algorithm 1, and needs a budget)",
+    ),
     Setting(
         "budget",
         None,
@@ -84,14 +112,15 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(int, 1, 10_000)),
-        "labels per BAL cycle; auto: a twentieth of the labels so far, at least 10",
+        "labels per BAL cycle; auto: a twentieth of the labels so far (bal_paper: of the budget), at least 10",
     ),
     Setting(
         "retrain_every",
         None,
         "project",
         allowed.optional(allowed.number(int, 1, 10_000)),
-        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10",
+        "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10 "
+        "(bal_paper: a cycle)",
     ),
     Setting(
         "switch_after", 50, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts at least"
@@ -101,7 +130,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(float, 0, 1_000, low_open=True)),
-        "width of BAL's sub-pools in slots; auto: grows with the trust in the model",
+        "width of BAL's sub-pools in slots; auto: grows with the trust in the model (bal_paper: 1)",
     ),
     Setting(
         "uncertainty",
@@ -136,14 +165,22 @@ SETTINGS: tuple[Setting, ...] = (
         200,
         "project",
         allowed.number(int, 1, 10_000),
-        "proposals per pick of FreeSel, the best is kept; 1 draws as the paper does",
+        "proposals per pick of FreeSel, the best is kept; 1, with metric=cosine, draws as the paper does",
+    ),
+    Setting(
+        "metric",
+        "centered",
+        "project",
+        allowed.choice(*METRICS),
+        "distance of FreeSel: centered (cosine once the pool's mean is taken off), cosine (the paper's), euclidean",
     ),
     Setting(
         "horizon",
-        100,
+        None,
         "project",
-        allowed.number(int, 10, 5_000),
-        "tasks in the head of the published order; twice as many follow as a spare tail",
+        allowed.optional(allowed.number(int, 10, 5_000)),
+        "tasks in the head of the published order, with twice as many as a spare tail; auto: what a cycle, the "
+        "annotators at work and ten minutes without us need",
     ),
     Setting(
         "n_patterns",
@@ -177,7 +214,28 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.label_map,
         'labels that are called otherwise now: {"car": "vehicle"} reads what annotations call car as vehicle',
     ),
-    Setting("LABEL_STUDIO_URL", "http://localhost:8080", "deployment", allowed.origin, "where Label Studio answers"),
+    Setting(
+        "LABEL_STUDIO_URL",
+        "http://localhost:8080",
+        "deployment",
+        allowed.origin,
+        "where Label Studio answers us, with its sub-path; the key goes nowhere else",
+    ),
+    Setting(
+        "LABEL_STUDIO_HOST",
+        "",
+        "deployment",
+        allowed.public_name,
+        "how Label Studio names itself, the same as in its own environment; empty: it is asked",
+    ),
+    Setting(
+        "LABEL_STUDIO_ALIASES",
+        "",
+        "deployment",
+        allowed.server_names,
+        "comma-separated further names of this Label Studio in the addresses of images, such as "
+        "https://labels.example.com/label",
+    ),
     Setting(
         "LABEL_STUDIO_API_KEY",
         "",
@@ -222,9 +280,23 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "deployment",
         allowed.hosts,
-        "comma-separated hosts on private addresses that images may be fetched from",
+        "comma-separated hosts on private addresses that images may be fetched from, such as minio:9000",
     ),
-    Setting("LABELQUEUE_WORKERS", 1, "deployment", allowed.number(int, 1, 64), "worker processes that `serve` starts"),
+    Setting(
+        "LABELQUEUE_CA_BUNDLE",
+        None,
+        "deployment",
+        allowed.optional(allowed.path),
+        "file or folder (PEM) of the certificate authorities to trust, for Label Studio and images; empty: "
+        "REQUESTS_CA_BUNDLE, then SSL_CERT_FILE, then the public ones",
+    ),
+    Setting(
+        "LABELQUEUE_WORKERS",
+        1,
+        "deployment",
+        allowed.number(int, 1, 64),
+        "embedding workers that `serve` starts beside the tending one",
+    ),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
     Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )
@@ -253,7 +325,7 @@ def parse_project_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     """
     unknown = sorted(set(raw) - set(PROJECT))
     if unknown:
-        raise SettingError(f"unknown setting {unknown[0]!r}; known are {', '.join(PROJECT)}")
+        raise SettingError(f"unknown setting {allowed.brief(unknown[0])}; known are {', '.join(PROJECT)}")
     return {key: PROJECT[key].value(value) for key, value in raw.items()}
 
 
@@ -265,6 +337,8 @@ class Deployment:
     """
 
     label_studio_url: str
+    label_studio_host: str
+    label_studio_aliases: tuple[str, ...]
     label_studio_api_key: str
     redis_url: str | None
     basic_auth_user: str
@@ -273,6 +347,7 @@ class Deployment:
     embedder: str
     weights: Path | None
     allow_hosts: tuple[str, ...]
+    ca_bundle: Path | None
     workers: int
     host: str
     port: int

@@ -124,6 +124,13 @@ def test_every_order_is_audited(backend, campaign):
     assert any(row["control"] for row in tasks) and any(not row["control"] for row in tasks)
 
 
+def test_every_order_comes_out_the_same_when_it_is_computed_again(backend, campaign):
+    orders = backend.get(f"/projects/{campaign.project}/orders")["orders"]
+    for order in orders:
+        told = backend.command("orders", str(campaign.project), "--verify", str(order["number"]), "--json")
+        assert (told["outcome"], told["compared"]) == ("same", order["published"]), told
+
+
 def test_annotators_cannot_tell_a_control(api, backend, campaign):
     now = backend.get(f"/projects/{campaign.project}")
     live = backend.get(f"/projects/{campaign.project}/orders/{now['version'].split()[0][1:]}")

@@ -9,8 +9,8 @@ from labelqueue.labels.annotations import read_annotation
 from labelqueue.labels.values import value_of
 from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.ordering.order import Order, Place
+from labelqueue.publishing.publishing import Publisher
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.sync.publishing import Publisher
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -96,15 +96,20 @@ def test_switching_prelabels_off_does_not_lose_the_order(api, backend, project):
     assert api.sign_up("prelabel@test.local").next(project)["id"] in head[:2]
 
 
-def test_a_rollback_to_deleted_predictions_says_so(api, backend, project):
-    live = status(backend, project)
-    first = backend.command("orders", str(project), "--json")["orders"][-1]["version"]
+def test_a_rollback_to_deleted_predictions_publishes_the_order_again(api, backend, project):
+    first = backend.command("orders", str(project), "--json")["orders"][-1]
     found = api.call("GET", f"/api/predictions/?project={project}")
     rows = found if isinstance(found, list) else found["results"]
     for row in rows:
-        if row["model_version"] == first:
+        if row["model_version"] == first["version"]:
             api.call("DELETE", f"/api/predictions/{row['id']}/")
-    backend.command("rollback", str(project), first)
-    now = wait_for(backend, project, lambda now: now["rollback_error"], what="the error")
-    assert "were deleted" in now["rollback_error"] and now["version"] == live["version"] and not now["paused"]
-    assert api.project(project)["model_version"] == live["version"]
+    backend.command("rollback", str(project), first["version"])
+    now = wait_for(backend, project, lambda now: now["version"].endswith("back to r1"), what="the order again")
+    assert now["hold"].endswith("was chosen by a rollback and is published again") and not now["paused"]
+    assert api.project(project)["model_version"] == now["version"] and not now["rollback_error"]
+    tasks = {row["task"] for row in backend.get(f"/projects/{project}/orders/1")["tasks"]}
+    left = [
+        row["task"] for row in backend.get(f"/projects/{project}/orders/1")["tasks"] if not api.annotations(row["task"])
+    ]
+    assert published(backend, project) == left and len(left) < len(tasks)
+    assert "r1, published again" in backend.command("order", str(project), "--version", now["version"])

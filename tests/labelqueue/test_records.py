@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labelqueue.exceptions import CacheError
-from labelqueue.records import known_fields, pack, unpack
+from labelqueue.records import known_fields, pack, pack_ids, unpack, unpack_ids
 
 
 @dataclass
@@ -34,3 +36,12 @@ def test_damaged_bytes_are_named(cut):
     data = pack({"ids": np.arange(3)}, "labelqueue_test", "1")
     with pytest.raises(CacheError, match=r"test: these .* bytes are damaged or not a test"):
         unpack(data[:cut], "labelqueue_test")
+
+
+@given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 300), max_size=40, unique=True).map(sorted))
+def test_ids_come_back_from_little_room(numbers):
+    assert unpack_ids(pack_ids(np.array(numbers, np.int64))).tolist() == numbers
+
+
+def test_ids_in_a_row_take_next_to_nothing():
+    assert len(pack_ids(np.arange(5, 100_005))) < 200

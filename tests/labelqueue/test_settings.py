@@ -62,6 +62,7 @@ def test_deployment_reads_the_environment_only():
     assert deployment.label_studio_url == "https://ls.example/studio"
     assert deployment.port == 8000
     assert deployment.allow_hosts == ("minio", "files")
+    assert (deployment.label_studio_host, deployment.label_studio_aliases) == ("", ())
     assert not set(DEPLOYMENT) & set(PROJECT)
 
 
@@ -70,6 +71,9 @@ def test_deployment_reads_the_environment_only():
     [
         ({"PORT": "70000"}, "PORT"),
         ({"LABEL_STUDIO_URL": "ftp://x"}, "LABEL_STUDIO_URL"),
+        ({"LABEL_STUDIO_HOST": "ftp://x"}, "LABEL_STUDIO_HOST"),
+        ({"LABEL_STUDIO_ALIASES": "https://a, ftp://x"}, "LABEL_STUDIO_ALIASES.*'ftp://x'"),
+        ({"LABELQUEUE_ALLOW_HOSTS": "*.example"}, "LABELQUEUE_ALLOW_HOSTS"),
         ({"REDIS_URL": "localhost:6379"}, "REDIS_URL"),
         ({"BASIC_AUTH_USER": "me"}, "BASIC_AUTH_PASS"),
     ],
@@ -77,3 +81,10 @@ def test_deployment_reads_the_environment_only():
 def test_wrong_environment_is_refused_by_name(environ, word):
     with pytest.raises(SettingError, match=word):
         Deployment.from_environment(environ)
+
+
+def test_an_error_tells_no_password_of_an_address():
+    for name in ("LABEL_STUDIO_URL", "REDIS_URL"):
+        with pytest.raises(SettingError, match=rf"{name}.*(//…@host|not shown)") as error:
+            Deployment.from_environment({name: "ftp://me:s3cret@host/"})
+        assert "s3cret" not in str(error.value)

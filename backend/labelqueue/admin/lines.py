@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Record", "fact", "moment", "shown"]
+__all__ = ["Record", "clock", "fact", "moment", "shown"]
 
 Record = Mapping[str, Any]
 
@@ -27,3 +27,8 @@ def shown(value: Any) -> str:
 def moment(at: float) -> str:
     """Return a Unix time in the local time zone, to the minute."""
     return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M")
+
+
+def clock(at: float) -> str:
+    """Return the time of day of a Unix time in the local time zone, to the second."""
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S")

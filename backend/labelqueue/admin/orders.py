@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
-from ..exceptions import ProjectError
+from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
 from ..ordering import Order, score
-from ..state import Orders, Project
+from ..state import WHOLE, Orders, Project
 from .lines import Record, fact, moment, shown
 
 __all__ = [
     "audit_lines",
+    "check_recorded",
     "find_order",
     "known_orders",
     "order_audit",
@@ -24,10 +26,15 @@ __all__ = [
 ]
 
 NAMED = 10  # orders that an error lists
+COUNTS = ("again", "forgotten")  # 0 in most orders
+NUMBER = re.compile(r"r?([0-9]{1,18})(?:\N{MIDDLE DOT}[0-9a-z]+)?")  # what people call an order besides its version
+LATEST = "latest"
+APART = ("places", "left_out", "inputs")  # of an order, what a summary of it leaves out
 
 
 def find_order(project: Project, order: str | int) -> Order:
-    """Return the order of this version (``r3 FreeSel``) or number (3, ``3``, ``r3``).
+    """Return the order of this version (``r3·k7f FreeSel``) or number (3, ``3``, ``r3``, ``r3·k7f``), or the newest one
+    (``latest``).
 
     Raises
     ------
@@ -36,20 +43,42 @@ def find_order(project: Project, order: str | int) -> Order:
     """
     orders = Orders(project)
     name = str(order).strip()
-    number = name.removeprefix("r")
-    found = orders.get(int(number)) if number.isascii() and number.isdigit() else orders.by_version(name)
+    number = NUMBER.fullmatch(name)
+    if name == LATEST:
+        found = next(reversed(orders.all()), None)
+    else:
+        found = orders.get(int(number[1])) if number else orders.by_version(name)
+    if (
+        found is not None
+        and number
+        and "\N{MIDDLE DOT}" in name
+        and not found.version.startswith(f"r{name.removeprefix('r')} ")
+    ):
+        found = None  # of another tag
     if found is None:
-        raise ProjectError(f"project {project.ref.id} has no order {name!r}; {known_orders(orders)}")
+        raise ProjectError(f"project {project.ref.id} has no order {name[:80]!r}; {known_orders(orders)}")
     return found
 
 
 def known_orders(orders: Orders) -> str:
     """Return which orders there are, for errors."""
     versions = [order.version for order in orders.all()]
-    if not versions:
-        return "none was published yet"
+    return f"there are {_newest(versions)}" if versions else "none was published yet"
+
+
+def check_recorded(project: Project, order: Order) -> None:
+    """Raise PublishError when an order's tasks are no longer on record; it names orders that can be restored."""
+    if order.forgotten:
+        whole = [one.version for one in Orders(project).all() if not one.forgotten]
+        raise PublishError(
+            f"project {project.ref.id} cannot go back to {order.version!r}: its tasks are no longer on record, only "
+            f"those of the newest {WHOLE} orders are; it can go back to {_newest(whole)}"
+        )
+
+
+def _newest(versions: list[str]) -> str:
     older = f", and {len(versions) - NAMED} older ones" if len(versions) > NAMED else ""
-    return f"there are {', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
+    return f"{', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
 
 
 def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
@@ -85,11 +114,11 @@ def order_audit(project: Project, order: Order) -> dict[str, Any]:
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:
-    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name != "places"}
+    record = {field.name: getattr(order, field.name) for field in fields(order) if field.name not in APART}
     return {
         **record,
         "parameters": dict(order.parameters),
-        "published": len(order.places),
+        "published": len(order.places) + order.forgotten,
         "live": str(order.number) == live,
     }
 
@@ -106,9 +135,9 @@ def order_list_lines(listed: Record) -> Iterator[str]:
     """Yield one line per order, newest first; see `order_list`."""
     yield f"project {listed['project']}: {len(listed['orders'])} orders, newest first"
     for order in listed["orders"]:
-        live = "live" if order["live"] else ""
+        mark = "live" if order["live"] else "summary" if order["forgotten"] else ""
         when, published = moment(order["created_at"]), order["published"]
-        yield f"  {order['version']:<24} {when}  {published:>5} tasks  {live:<4}  {order['why']}".rstrip()
+        yield f"  {order['version']:<24} {when}  {published:>5} tasks  {mark:<7}  {order['why']}".rstrip()
 
 
 def audit_lines(order: Record) -> Iterator[str]:
@@ -117,8 +146,12 @@ def audit_lines(order: Record) -> Iterator[str]:
     for name, value in order.items():
         if name == "created_at":
             yield fact("created", moment(value))
-        elif name not in ("project", "version", "live", "tasks") and value not in ("", None):
+        elif name not in ("project", "version", "live", "tasks", *COUNTS) and value not in ("", None):
             yield fact(name, shown(value))
+    if order["again"]:
+        yield fact("again", f"r{order['again']}, published again")
+    if order["forgotten"]:
+        yield fact("tasks", f"no longer on record: only those of the newest {WHOLE} orders are")
     yield from _places(order["tasks"])
 
 

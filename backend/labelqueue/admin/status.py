@@ -1,47 +1,53 @@
 """Where a project stands: the facts of `labelqueue status`, as JSON and as lines for people.
 
-What it says of labels, model and accuracy is worked out by each look, in `ordering.summary`.
+What it says of labels, model and accuracy is worked out by each look, in `ordering.decision`.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..jobs import alive, in_flight
-from ..labels import ANNOTATED, SKIPPED, UNLABELED
-from ..state import Journal, Orders, Project, Redis, summary_of
-from .lines import Record, fact, moment, shown
+import numpy as np
 
-__all__ = ["project_list", "project_status", "status_lines"]
+from ..jobs import KINDS, alive, in_flight, slow_servers
+from ..labels import ANNOTATED, SKIPPED, UNLABELED
+from ..state import ASIDE, Journal, Orders, People, Project, Redis, read_states, summary_of
+from .doctor import store_findings
+from .lines import Record, clock, fact, moment, shown
+
+__all__ = ["list_lines", "project_list", "project_status", "status_lines"]
 
 ERRORS = ("error", "embedder_error", "image_error", "features_error")  # facts, the most urgent first
 
 FEW = 5  # of a kind that are named
+REMADE_TOLD = 7 * 24 * 3600.0  # seconds
 
 
 def project_status(project: Project) -> dict[str, Any]:
     """Return the facts of `labelqueue status`, ready for JSON."""
-    info, tasks, live = project.info(), project.tasks(), Orders(project).live()
-    states = [row.state for row in tasks.values()]
+    info, live = project.info(), Orders(project).live()
+    _, states = read_states(project)
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
-    waiting = project.store.zcard(project.name("pending")) + len(in_flight(project))
+    waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
     quarantined = project.quarantined()
-    places = live.places if live else ()
+    published = project.task_rows([place.task for place in live.places] if live else ())
     summary = summary_of(project)
     return {
         "project": project.ref.id,
         "title": info.get("title", ""),
         "version": live.version if live else None,
         "strategy": live.strategy if live else None,
-        "tasks": len(tasks),
+        "tasks": len(states),
+        "reading": _progress(info.get("reading", "")),
         "embedded": rows,
         "pending": waiting,
         "quarantined": len(quarantined),
-        "labeled": states.count(ANNOTATED),
-        "skipped": states.count(SKIPPED),
-        "published": sum(1 for p in places if p.task in tasks and tasks[p.task].state == UNLABELED),
+        "labeled": int(np.count_nonzero(states == ord(ANNOTATED))),
+        "skipped": int(np.count_nonzero(states == ord(SKIPPED))),
+        "published": sum(row.state == UNLABELED for row in published.values()),
         "covers": live.embedded if live else 0,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
@@ -55,46 +61,76 @@ def project_status(project: Project) -> dict[str, Any]:
         "learning": summary.get("learning"),
         "accuracy": summary.get("accuracy"),
         "journal": len(Journal(project)),
-        "annotators": project.annotators_at_work(),
+        "annotators": People(project).at_work(),
         "workers": len(alive(project.store)),
+        "workers_by_kind": {kind: len(alive(project.store, kind)) for kind in KINDS},
+        "slow_servers": _slow_servers(project.store),
+        "redis": store_findings(project.store),
         "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
         "unreadable": _first(project.unreadable()),
+        "set_aside": _set_aside(info),
+        "remade": _remade(info, time.time()),
+        "webhook": _webhook(info),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
 
 def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
-    """Return the projects of a Label Studio server, each with its live version and why it stands still, by id."""
-    newest: dict[int, Project] = {}
-    for project in sorted(Project.all(store), key=lambda project: project.ref.created):
-        if project.ref.origin == origin:
-            newest[project.ref.id] = project
+    """Return the projects of a Label Studio server, each with its live version and why it stands still, by id.
+
+    Of several that had one id, the newest, and those that are set aside.
+    """
+    here = [project for project in Project.all(store) if project.ref.origin == origin]
+    newest = {project.ref.id: project for project in sorted(here, key=lambda project: project.ref.created)}
     rows = []
-    for number, project in sorted(newest.items()):
+    for project in sorted(here, key=lambda project: (project.ref.id, project.ref.created)):
         info, live = project.info(), Orders(project).live()
+        if project is not newest[project.ref.id] and not info.get("set_aside"):
+            continue
         rows.append(
             {
-                "project": number,
+                "project": project.ref.id,
                 "title": info.get("title", ""),
                 "version": live.version if live else None,
                 "paused": info.get("paused", ""),
                 "error": next((info[name] for name in ERRORS if info.get(name)), ""),
+                "set_aside": _set_aside(info),
             }
         )
     return rows
 
 
+def list_lines(listed: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield one line per project; see `project_list`."""
+    if not listed:
+        yield "no project is known here: connect this backend in Label Studio under Settings > Model"
+    for row in listed:
+        state = row["set_aside"] or row["error"] or (row["paused"] and f"paused: {row['paused']}")
+        yield f"  {row['project']:>6}  {row['title']:<24} {row['version'] or 'no order yet':<24} {state}".rstrip()
+
+
 def status_lines(status: Record) -> Iterator[str]:
     """Yield what `labelqueue status` prints; see `project_status`."""
     yield f"project {status['project']}: {status['title']}"
+    if status.get("set_aside"):
+        yield fact("set aside", status["set_aside"])
     yield fact("order", f"{status['version'] or 'none yet'} ({status['published']} tasks published and open)")
     yield fact("tasks", f"{status['tasks']}, {status['labeled']} labeled, {status['skipped']} skipped")
+    if reading := status.get("reading"):
+        yield fact("reading", f"everything: {reading['seen']:,} of {reading['of']:,}")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield fact("embedded", embedded)
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)
-    yield fact("workers", f"{status['workers']}, annotators within the hour {status['annotators']}")
+    yield from _worker_lines(status)
+    for server, slow in status["slow_servers"].items():
+        yield fact("slow server", f"{server} is left alone until {clock(slow['until'])}: {slow['why']}")
+    for finding in status["redis"]:
+        if finding["state"] != "well":
+            yield fact("redis", f"{finding['check']}: {finding['told']}; {finding['way_out']}")
+        elif finding["check"] == "persistence":
+            yield fact("redis", f"persistence: {finding['told']}")
     for name, origin in status["settings_from"].items():
         value = shown(status["settings"][name])
         yield fact("setting", f"{name} = {value} (from {origin['source']}, {moment(origin['at'])})")
@@ -102,6 +138,9 @@ def status_lines(status: Record) -> Iterator[str]:
         if status[name]:
             way_out = f"; `labelqueue resume {status['project']}` ends this" if name == "hold" else ""
             yield fact(name, status[name] + way_out)
+    for name in ("remade", "webhook"):
+        if status.get(name):
+            yield fact(name, status[name])
     refused = status["refused_prelabels"]
     yield from _named_lines("pre-labels", refused, "tasks of the order go without one that Label Studio refuses")
     yield from _named_lines(
@@ -111,9 +150,62 @@ def status_lines(status: Record) -> Iterator[str]:
         yield fact("bad image", f"task {task}: {reason}")
 
 
+def _progress(reading: str) -> dict[str, int] | None:
+    """Return how far the reading of all tasks came; None while none is under way."""
+    at = json.loads(reading or "null")
+    return at and {"seen": at["seen"], "of": max(at["seen"], at["of"])}
+
+
+def _set_aside(info: Mapping[str, str]) -> str:
+    """Return since when a project is set aside and what becomes of it; empty when it is not."""
+    if not info.get("set_aside"):
+        return ""
+    since, until = moment(float(info.get("denied_since") or 0)), moment(float(info["set_aside"]) + ASIDE)
+    return (
+        f"deleted in Label Studio, seen first {since}; kept until {until} and removed then; when it shows up again it "
+        "goes on as before, `labelqueue forget` removes it now"
+    )
+
+
+def _remade(info: Mapping[str, str], now: float) -> str:
+    """Return which parts another version wrote in a form of its own; empty a week later."""
+    told = json.loads(info.get("remade") or "{}")
+    if now - told.get("at", 0.0) > REMADE_TOLD:
+        return ""
+    anew, kept = ", ".join(told.get("anew", ())), ", ".join(told.get("kept", ()))
+    parts = [f"{anew} made anew" if anew else "", f"{kept} read as far as they are known here" if kept else ""]
+    return f"{'; '.join(filter(None, parts))}: another version wrote them, {moment(told['at'])}"
+
+
+def _webhook(info: Mapping[str, str]) -> str:
+    """Return how often the webhook was off; empty when it never was."""
+    times = int(info.get("webhook_revived") or 0)
+    if not times:
+        return ""
+    last = moment(float(info["webhook_revived_at"]))
+    return f"was off and is switched on again, {times} times, last {last}: Label Studio does that after failed calls"
+
+
 def _first(found: Mapping[str, str]) -> dict[str, Any]:
     """Return how many there are, and the first few with what is wrong with them."""
     return {"count": len(found), "first": [f"{name}: {why}" for name, why in list(found.items())[:FEW]]}
+
+
+def _slow_servers(store: Redis) -> dict[str, dict[str, Any]]:
+    """Return the servers that are left alone now, until when and why."""
+    now = time.time()
+    return {server: {"until": until, "why": why} for server, (until, why) in slow_servers(store).items() if until > now}
+
+
+def _worker_lines(status: Record) -> Iterator[str]:
+    kinds = status["workers_by_kind"]
+    each = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    yield fact("workers", f"{status['workers']} ({each}), annotators within the hour {status['annotators']}")
+    # Workers of the version before are of no kind: they do both.
+    if status["workers"] == sum(kinds.values()):
+        for kind, what in (("tending", "labels"), ("embedding", "images")):
+            if not kinds[kind]:
+                yield fact("", f"{what} wait: no {kind} worker runs; start `labelqueue worker {kind}`")
 
 
 def _refused(told: str, live: str) -> dict[str, Any]:

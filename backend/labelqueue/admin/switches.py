@@ -6,10 +6,10 @@ import time
 from datetime import UTC, datetime
 
 from ..exceptions import PublishError
-from ..jobs import alive, request_tend
+from ..jobs import EMBEDDING, alive, request_tend
 from ..ordering import Order
 from ..state import NOT_CONNECTED, Orders, Project
-from .orders import find_order, known_orders
+from .orders import check_recorded, find_order, known_orders
 
 __all__ = ["pause", "reconcile", "resume", "retrain", "rollback", "soon"]
 
@@ -46,6 +46,8 @@ def resume(project: Project) -> str:
 def rollback(project: Project, order: str | int | None = None) -> str:
     """Make an earlier order live again, exactly as it was, and hold it; this ends a pause.
 
+    While Label Studio has its predictions that is one switch; else it is published again under a version of its own.
+
     Parameters
     ----------
     order : str or int, optional
@@ -56,12 +58,13 @@ def rollback(project: Project, order: str | int | None = None) -> str:
     ProjectError
         When there is no such order.
     PublishError
-        When there is no order before the live one, or the backend is not connected.
+        When there is no order before the live one, its tasks are no longer on record, or the backend is not connected.
     """
     _check_connected(project)
     chosen = _before_the_live_one(project) if order is None else find_order(project, order)
+    check_recorded(project, chosen)
     _wish(project, rollback_wanted=str(chosen.number))  # it may fail: until it is done, a pause stays
-    if chosen.number == max(one.number for one in Orders(project).all()):
+    if chosen.origin == max(one.origin for one in Orders(project).all()):
         return f"{chosen.version!r} is live {soon(project)}; it is the newest, and new orders follow as they become due"
     return (
         f"{chosen.version!r} is live again {soon(project)} and is kept until `labelqueue retrain {project.ref.id}`, "
@@ -88,7 +91,8 @@ def reconcile(project: Project) -> str:
 def _before_the_live_one(project: Project) -> Order:
     orders = Orders(project)
     live = orders.live()
-    earlier = [order for order in orders.all() if live is not None and order.number < live.number]
+    # One that was published again is not asked for by itself: going back step by step must not go round in circles.
+    earlier = [order for order in orders.all() if live is not None and not order.again and order.number < live.origin]
     if live is None:
         raise PublishError(f"project {project.ref.id} has no live order: name the order; {known_orders(orders)}")
     if not earlier:
@@ -112,6 +116,6 @@ def _check_connected(project: Project) -> None:
 
 def soon(project: Project) -> str:
     """Say when a wish will be fulfilled."""
-    if alive(project.store):
+    if alive(project.store) - alive(project.store, EMBEDDING):
         return "within seconds"
-    return "as soon as a worker runs (none does: start `labelqueue serve` or `labelqueue worker`)"
+    return "as soon as a worker runs that tends (none does: start `labelqueue serve` or `labelqueue worker`)"

@@ -6,13 +6,31 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from ..exceptions import SettingError
 from ..settings import SETTINGS, Deployment
 
-__all__ = ["order", "orders", "serve", "set_settings", "setting_change", "settings", "status", "switch", "worker"]
+if TYPE_CHECKING:
+    from ..state import Project, Redis
+
+__all__ = [
+    "doctor",
+    "forget",
+    "order",
+    "orders",
+    "serve",
+    "set_settings",
+    "setting_change",
+    "settings",
+    "status",
+    "switch",
+    "worker",
+]
 
 OK = 0
+DIFFERS, UNVERIFIABLE = 1, 3  # of an order that is computed again
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -23,18 +41,33 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def worker(arguments: argparse.Namespace) -> int:
-    """Work on jobs until SIGTERM or Ctrl-C."""
-    from ..worker import Runtime, run_worker
+    """Work on jobs until SIGTERM or Ctrl-C: one worker of a kind, or one to tend and others to embed."""
+    from ..worker import Runtime, run_worker, work
 
-    run_worker(Runtime(Deployment.from_environment()))
+    deployment = Deployment.from_environment()
+    if arguments.kind is None:
+        return work(deployment)
+    run_worker(Runtime(deployment), arguments.kind)
     return OK
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Show where a project stands."""
+    """Show where a project stands, or list the projects there are."""
     from .. import admin
 
+    if arguments.project is None:
+        deployment, store = _deployment()
+        return _show(arguments, admin.project_list(store, deployment.label_studio_url), admin.list_lines)
     return _show(arguments, admin.project_status(_project(arguments)), admin.status_lines)
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Look at everything that has to be well, and say what is not, why it matters and the way out."""
+    from .. import admin
+
+    diagnosis = admin.examine(admin.Scene(Deployment.from_environment(), arguments.project), fix=arguments.fix)
+    _show(arguments, diagnosis, admin.diagnosis_lines)
+    return admin.exit_status(diagnosis)
 
 
 def order(arguments: argparse.Namespace) -> int:
@@ -48,10 +81,19 @@ def order(arguments: argparse.Namespace) -> int:
 
 
 def orders(arguments: argparse.Namespace) -> int:
-    """List every order there was."""
+    """List every order there was, or compute one again from its record."""
     from .. import admin
 
-    return _show(arguments, admin.order_list(_project(arguments)), admin.order_list_lines)
+    project = _project(arguments)
+    if arguments.verify is None:
+        return _show(arguments, admin.order_list(project), admin.order_list_lines)
+    from ..worker import Runtime
+
+    runtime = Runtime(Deployment.from_environment())
+    order = admin.find_order(project, arguments.verify)
+    verified = admin.verify_order(project, order, partial(runtime.cache, project))
+    _show(arguments, verified, admin.verification_lines)
+    return {admin.SAME: OK, admin.DIFFERS: DIFFERS}.get(verified["outcome"], UNVERIFIABLE)
 
 
 def set_settings(arguments: argparse.Namespace) -> int:
@@ -93,6 +135,25 @@ def switch(name: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
+def forget(arguments: argparse.Namespace) -> int:
+    """Remove everything that is kept of a project, after asking."""
+    from .. import admin
+
+    deployment, store = _deployment()
+    project = admin.find_any(store, deployment.label_studio_url, arguments.project)
+    kept = admin.holdings(project, deployment.home)
+    print("\n".join(admin.holdings_lines(kept)))
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise SettingError("nothing was removed: nobody can be asked here, add --yes to remove all of this")
+        print("Remove all of this? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was removed")
+            return OK
+    print(admin.forget(kept))
+    return OK
+
+
 def settings(arguments: argparse.Namespace) -> int:
     """List every setting there is."""
     if arguments.json:
@@ -111,11 +172,18 @@ def settings(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _project(arguments: argparse.Namespace) -> Any:
-    from ..state import Project, connect
+def _deployment() -> tuple[Deployment, Redis]:
+    from ..state import connect
 
     deployment = Deployment.from_environment()
-    return Project.find(connect(deployment), deployment.label_studio_url, arguments.project)
+    return deployment, connect(deployment)
+
+
+def _project(arguments: argparse.Namespace) -> Project:
+    from ..state import Project
+
+    deployment, store = _deployment()
+    return Project.find(store, deployment.label_studio_url, arguments.project)
 
 
 def _show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:

@@ -15,6 +15,7 @@ from . import commands
 __all__ = ["build_parser", "main"]
 
 FAILED, INTERRUPTED = 1, 130
+WORKER_KINDS = ("tending", "embedding")
 
 DESCRIPTION = """\
 Decide which image is labeled next: a Label Studio ML backend that orders the annotation queue."""
@@ -24,6 +25,7 @@ first steps:
   labelqueue select photos/ -n 20             the 20 images to label first, no Label Studio needed
   export LABEL_STUDIO_URL=http://localhost:8080 LABEL_STUDIO_API_KEY=...
   labelqueue serve                            then connect http://localhost:9090 in Settings > Model
+  labelqueue doctor 1                         what is not as it should be, and the way out
   labelqueue order 1                          what the annotators of project 1 get next, and why
 
 switches, each done by a running worker within seconds (the REST calls are in /api/v1/openapi.json):
@@ -32,7 +34,8 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
 
-exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 130 interrupted"""
+exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 3 an order that cannot be verified,
+130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,14 +62,41 @@ def build_parser() -> argparse.ArgumentParser:
     def json_output(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON")
 
-    command("serve", commands.serve, "start web, worker and, without REDIS_URL, Redis; stop with Ctrl-C")
-    command("worker", commands.worker, "start one more worker on the same Redis")
-    json_output(of_project("status", commands.status, "show where a project stands"))
+    command("serve", commands.serve, "start web, workers and, without REDIS_URL, Redis; stop with Ctrl-C")
+    workers = command("worker", commands.worker, "start more workers on the same Redis; stop them with Ctrl-C")
+    workers.add_argument(
+        "kind",
+        nargs="?",
+        choices=WORKER_KINDS,
+        help="tending: one that reads labels, trains and orders; embedding: one that embeds images; default: one to "
+        "tend and LABELQUEUE_WORKERS to embed, each started again when it ends or stalls",
+    )
+    stand = command("status", commands.status, "show where a project stands; without PROJECT, list those there are")
+    stand.add_argument(
+        "project", nargs="?", type=int, metavar="PROJECT", help="project id, as in Label Studio's address bar"
+    )
+    json_output(stand)
+    check = command(
+        "doctor", commands.doctor, "look at everything that has to be well, and say what is not and the way out"
+    )
+    check.add_argument("project", type=int, nargs="?", metavar="PROJECT", help="a project too (default: without)")
+    check.add_argument(
+        "--fix", action="store_true", help="repair what is safe to repair: webhook, queue, predictions, locks"
+    )
+    json_output(check)
+    check.epilog = "exit status: 0 nothing is wrong, 1 something is, 2 wrong usage, 3 not everything could be looked at"
     order = of_project("order", commands.order, "show the tasks that come next, and why")
     order.add_argument("--limit", type=int, default=10, metavar="N", help="tasks to show (default: 10)")
     order.add_argument("--version", dest="of", metavar="ORDER", help="show all that is on record of this order instead")
     json_output(order)
-    json_output(of_project("orders", commands.orders, "list every order there was: when, why, and which one is live"))
+    listed = of_project("orders", commands.orders, "list every order there was: when, why, and which one is live")
+    listed.add_argument(
+        "--verify",
+        metavar="ORDER",
+        help="compute this order again from its record instead, refills included, and compare: its number or version, "
+        "or `latest`; exit status 0 the same, 1 it differs, 3 it cannot be verified",
+    )
+    json_output(listed)
     change = of_project(
         "set",
         commands.set_settings,
@@ -97,6 +127,9 @@ def build_parser() -> argparse.ArgumentParser:
     of_project(
         "reconcile", commands.switch("reconcile"), "read everything again from Label Studio and repair every difference"
     )
+    gone = command("forget", commands.forget, "remove everything that is kept of a project here, files included")
+    gone.add_argument("project", metavar="PROJECT", help="project id, or its key where several had the id")
+    gone.add_argument("--yes", action="store_true", help="do not ask")
     json_output(command("settings", commands.settings, "list every setting, its default and where it is set"))
     choose = command("select", select.run, "choose the images of a folder to label first, without any Label Studio")
     select.add_arguments(choose)

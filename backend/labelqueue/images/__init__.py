@@ -1,12 +1,12 @@
-"""From an image's address to its vectors: fetching, decoding, the vision transformer, semantic patterns.
+"""From an image's bytes to its vectors: decoding, the vision transformer, semantic patterns.
 
-Imports only leaves and the library; torch and timm are loaded when an image is embedded, pydicom when it is a DICOM
-file.
+Imports `transport`, leaves and the library; torch and timm are loaded when an image is embedded, pydicom when it is a
+DICOM file.
 """
 
 from .decoding import decode
 from .embedder import Embedder
-from .fetcher import ImageFetcher
+from .fingerprint import ModelCard
 from .listing import SUFFIXES, describe_left_out, list_images
 from .pipeline import Embedded, Item, Model, embed_stream
 from .rotation_network import RotationNet, train_rotation
@@ -15,9 +15,9 @@ __all__ = [
     "SUFFIXES",
     "Embedded",
     "Embedder",
-    "ImageFetcher",
     "Item",
     "Model",
+    "ModelCard",
     "RotationNet",
     "decode",
     "describe_left_out",

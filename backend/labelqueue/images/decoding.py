@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError, features
 from PIL.Image import Transpose
 
 from ..exceptions import ImageError
+from ..transport import reason
 from .deep import flatten_deep, is_deep
 from .dicom import is_dicom, read_dicom
 
@@ -75,7 +76,7 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         raise ImageError("the image does not fit into memory") from error
     except Exception as error:
         # Pillow's readers raise almost anything on damaged files: OSError, SyntaxError, ValueError, struct.error, ...
-        raise ImageError(f"the image is damaged or truncated ({error or type(error).__name__})") from error
+        raise ImageError(f"the image is damaged or truncated ({reason(error)})") from error
 
 
 def _decode(data: bytes, size: int) -> NDArray[np.uint8]:

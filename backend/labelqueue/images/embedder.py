@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import EmbedderError
+from .fingerprint import ModelCard
 from .vision_transformer import ViT
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["BUNDLED", "Embedder"]
 
 BUNDLED = "bundled"
-SETTING = {"neighborhood": "neighbourhood"}  # the setting's name is in every fingerprint, and stays there
 PREPROCESSING = 3  # raise it when `decode` or `_normalize` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
 _HUB_TIMEOUT = 5.0  # seconds to find out whether timm's hub answers
@@ -124,22 +125,16 @@ class Embedder:
         parameters : mapping
             JSON values: the keyword arguments given to `embed`.
         """
-        everything = {
-            "model": self.name,
-            "weights": self.weights_digest,
-            "image_size": self.image_size,
-            "mean": self._mean,
-            "std": self._std,
-            "preprocessing": PREPROCESSING,
-            "parameters": {
-                "neighbourhood" if name == "neighborhood" else name: parameters[name] for name in parameters
-            },
-        }
-        if parameters.get("n_patterns", 1) > 1:
-            from poolselect.patterns import ALGORITHM
+        return self.card.fingerprint(parameters)
 
-            everything["patterns"] = ALGORITHM
-        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]
+    @property
+    def card(self) -> ModelCard:
+        """What tells this model from another."""
+        from poolselect.patterns import ALGORITHM
+
+        return ModelCard(
+            self.name, self.weights_digest, self.image_size, self._mean, self._std, PREPROCESSING, ALGORITHM
+        )
 
     @contextmanager
     def lanes(self) -> Iterator[int]:
@@ -314,7 +309,8 @@ def _download(name: str, config: Mapping[str, Any]) -> Path:
             huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT)
             return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        told = re.sub(r"\(Request ID: [^)]*\)", "", str(error))  # a header of the hub's answer
+        reason = " ".join(told.split())[:300] or type(error).__name__
         raise EmbedderError(
             f"the weights of {name!r} could not be had from timm's hub ({repository}): {reason}. {_WAYS_OUT}"
         ) from error

@@ -201,7 +201,8 @@ def _read_ahead(
     try:
         for item in items:
             waiting.append((item, pool.submit(load, item)))
-            if len(waiting) >= ahead:
+            # The model need not wait for an item that is slow to come, only for the turn of those that are here.
+            while waiting and (len(waiting) >= ahead or waiting[0][1].done()):
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:

@@ -3,18 +3,55 @@
 Imports `state`; what the jobs do is in `worker`.
 """
 
-from .queues import alive, heartbeat, job_queues, release_due, request_tend
-from .shards import claim, enqueue_shards, give_back, in_flight, reclaim
+from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
+from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
+from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, queue
+from .servers import cool_down, slow_servers, warm_up
+from .shards import (
+    claim,
+    enqueue_shards,
+    finish,
+    give_back,
+    held_back,
+    in_flight,
+    mark,
+    reclaim,
+    unmark,
+    wait_until,
+)
 
 __all__ = [
+    "EMBEDDING",
+    "KINDS",
+    "PAGE",
+    "TEND",
+    "TENDING",
     "alive",
+    "begin_look",
+    "bury",
     "claim",
+    "cool_down",
+    "drop_request",
+    "end_look",
     "enqueue_shards",
+    "finish",
     "give_back",
     "heartbeat",
+    "held_back",
     "in_flight",
+    "is_on_its_way",
     "job_queues",
+    "living_here",
+    "look_again",
+    "mark",
+    "name_worker",
+    "queue",
     "reclaim",
     "release_due",
     "request_tend",
+    "say_leaving",
+    "slow_servers",
+    "unmark",
+    "wait_until",
+    "warm_up",
 ]

@@ -1,21 +1,33 @@
-"""The job queues: which there are, how a look at a project is asked for, and which workers live."""
+"""The job queues: which there are, which kind of worker serves them, and whether a job is still in them."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Collection, Mapping
 
-from rq import Queue, Retry
+from rq import Queue
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
-from ..state import Project, Redis, text
+from ..state import Redis, text
 
-__all__ = ["EMBED", "QUEUES", "TEND", "alive", "heartbeat", "job_queues", "queue", "release_due", "request_tend"]
+__all__ = [
+    "EMBED",
+    "EMBEDDING",
+    "KINDS",
+    "PAGE",
+    "PAGE_SLOW",
+    "TEND",
+    "TENDING",
+    "is_on_its_way",
+    "job_queues",
+    "queue",
+]
 
-TEND, EMBED = "tend", "embed"
-QUEUES = (TEND, EMBED)  # in order of priority
-HEARTBEAT_TTL = 15  # seconds after which a silent worker counts as dead
-TEND_TIMEOUT = 600  # seconds
-QUEUED_TTL = 600  # seconds; a lost job blocks its successor no longer than this
+TEND, PAGE, EMBED, PAGE_SLOW = "tend", "page", "embed", "page-slow"
+TENDING, EMBEDDING = "tending", "embedding"
+# What each kind of worker serves, in order of priority. Labels never wait for images, nor images for labels. What
+# somebody waits for at a page comes before images that wait; what takes a page long comes after all of them.
+KINDS: Mapping[str, tuple[str, ...]] = {TENDING: (TEND,), EMBEDDING: (PAGE, EMBED, PAGE_SLOW)}
 
 
 def queue(store: Redis, name: str) -> Queue:
@@ -23,48 +35,14 @@ def queue(store: Redis, name: str) -> Queue:
     return Queue(name, connection=store, serializer=JSONSerializer)
 
 
-def job_queues(store: Redis) -> list[Queue]:
-    """Return the job queues, highest priority first."""
-    return [queue(store, name) for name in QUEUES]
+def job_queues(store: Redis, kind: str) -> list[Queue]:
+    """Return the queues that a kind of worker serves, highest priority first."""
+    return [queue(store, name) for name in KINDS[kind]]
 
 
-def request_tend(project: Project, *, delay: float = 0.0) -> None:
-    """Ask for the project to be tended; requests made while one waits are one request.
-
-    Parameters
-    ----------
-    delay : float
-        Seconds to wait, so that a burst of events becomes one job.
-    """
-    store = project.store
-    if delay > 0:
-        store.zadd("lq:delayed", {project.key: time.time() + delay}, lt=True)
-        return
-    if store.set(project.name("queued"), "1", nx=True, ex=QUEUED_TTL):
-        queue(store, TEND).enqueue(
-            "labelqueue.worker.look.tend_job",
-            project.key,
-            job_timeout=TEND_TIMEOUT,
-            result_ttl=60,
-            failure_ttl=86_400,
-            retry=Retry(max=2),
-        )
-
-
-def release_due(store: Redis) -> None:
-    """Turn delayed requests whose time has come into jobs."""
-    ready: list[bytes] = store.zrangebyscore("lq:delayed", 0, time.time())  # type: ignore[assignment]
-    for raw in ready:
-        # A project that was forgotten meanwhile needs nothing.
-        if store.zrem("lq:delayed", raw) and store.hexists("lq:projects", raw):
-            request_tend(Project.open(store, text(raw)))
-
-
-def heartbeat(store: Redis, worker: str) -> None:
-    """Say that a worker lives."""
-    store.set(f"lq:worker:{worker}", str(time.time()), ex=HEARTBEAT_TTL)
-
-
-def alive(store: Redis) -> set[str]:
-    """Return the names of the workers that live."""
-    return {text(raw).removeprefix("lq:worker:") for raw in store.scan_iter(match="lq:worker:*")}
+def is_on_its_way(store: Redis, name: str, job_id: str, living: Collection[str]) -> bool:
+    """Tell whether a job waits in the queue of this name, or runs in one of the workers that live."""
+    if store.lpos(f"rq:queue:{name}", job_id) is not None:
+        return True
+    status, worker = store.hmget(f"rq:job:{job_id}", "status", "worker_name")
+    return status == JobStatus.STARTED.value.encode() and text(worker or b"") in living

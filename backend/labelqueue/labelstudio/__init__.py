@@ -1,10 +1,10 @@
 """Label Studio's REST API, and nothing of ours: one client for one server and one key.
 
-Imports only leaves.
+Imports `transport` and leaves.
 """
 
-from .client import LabelStudio
-from .records import Skipped, TaskRecord
+from .client import SAMPLING, LabelStudio
+from .records import Hooks, Skipped, TaskRecord
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]
+__all__ = ["SAMPLING", "Hooks", "LabelStudio", "LabelStudioSession", "Skipped", "TaskRecord"]

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import requests
 
-from ..exceptions import LabelStudioError, NotFoundError
-from .records import Json, Skipped, TaskRecord, objects, one_object, records, task_records
+from ..exceptions import CredentialError, LabelStudioError
+from .queries import having, listing
+from .records import (
+    Hooks,
+    Json,
+    Skipped,
+    TaskRecord,
+    check_results,
+    clock_ahead,
+    ids_of,
+    is_id,
+    name_among,
+    objects,
+    one_object,
+    parsed,
+    records,
+    task_records,
+)
 from .session import LabelStudioSession
 
-__all__ = ["LabelStudio"]
+__all__ = ["SAMPLING", "LabelStudio"]
+
+SAMPLING = "Uncertainty sampling"  # of a project that serves low prediction scores first
 
 PAGE = 1000
+PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
+NAME_KEPT = 600.0  # seconds
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
@@ -31,14 +54,25 @@ class LabelStudio:
         Origin, with a path prefix if there is one.
     api_key : str
         Legacy token (40 hex digits) or personal access token (a JWT, exchanged for short-lived access tokens).
+    **options
+        `ca_bundle`, `timeout` and `retries` of the session.
 
     See `LabelStudioSession` for what is sent, where, and which errors come back.
     """
 
-    def __init__(self, url: str, api_key: str) -> None:
-        self._session = LabelStudioSession(url, api_key)
+    def __init__(self, url: str, api_key: str, **options: Any) -> None:
+        self._session = LabelStudioSession(url, api_key, **options)
         self.origin = self._session.origin
         self._json = self._session.json
+        self._named: tuple[str, float] | None = None
+
+    def guarded(self, check: Callable[[], None]) -> Self:
+        """Return this client with a check that is called right before each request that changes something; see
+        `LabelStudioSession.guarded`."""
+        guarded = copy.copy(self)
+        guarded._session = self._session.guarded(check)
+        guarded._json = guarded._session.json
+        return guarded
 
     def get_file(self, path: str, timeout: float = 20.0) -> requests.Response:
         """Open a file of this server with our key; the caller reads the stream and handles redirects.
@@ -54,6 +88,35 @@ class LabelStudio:
 
     # -- reading
 
+    def about(self) -> tuple[Json, float | None]:
+        """Return what the server says of its version, and by how many seconds its clock is ahead of ours; None when it
+        does not tell the time."""
+        answer = self._session.request("GET", "/api/version/")
+        ahead = clock_ahead(answer.headers.get("Date"), time.time())
+        try:
+            return one_object(parsed(answer.content), "version"), ahead
+        except ValueError as error:
+            raise LabelStudioError(
+                f"{self.origin}/api/version/ answered without JSON: is LABEL_STUDIO_URL a Label Studio?",
+                status=answer.status_code,
+            ) from error
+
+    def hostname(self) -> str:
+        """Return how Label Studio names itself, its LABEL_STUDIO_HOST; empty when it does not say.
+
+        It begins the addresses of images that Label Studio writes, and those of its templates' pictures, which tell it.
+        Asked again after `NAME_KEPT` seconds.
+        """
+        if self._named is None or time.monotonic() > self._named[1] + NAME_KEPT:
+            try:
+                answer = self._json("GET", "/api/templates/")
+            except LabelStudioError as error:
+                if isinstance(error, CredentialError) or error.status is None or error.status >= 500:
+                    raise
+                answer = None  # a version that has none
+            self._named = name_among(answer), time.monotonic()
+        return self._named[0]
+
     def whoami(self) -> Json:
         """Return the user our key belongs to."""
         return one_object(self._json("GET", "/api/current-user/whoami"), "user")
@@ -61,6 +124,39 @@ class LabelStudio:
     def project(self, project: int) -> Json:
         """Return one project."""
         return one_object(self._json("GET", f"/api/projects/{project}"), "project", id=int, label_config=str)
+
+    def projects(self, *, odd: bool = False) -> list[Json]:
+        """Return every project that our key may see: `id`, `title` and `created_at` of each.
+
+        Parameters
+        ----------
+        odd : bool
+            Whether rows may be left out that cannot be read. Else what is missing in the list proves something.
+
+        Raises
+        ------
+        LabelStudioError
+            If the list is not complete, for whatever reason.
+        """
+        found: dict[int, Json] = {}
+        promised = left_out = 0
+        for page in itertools.count(1):
+            path = f"/api/projects?include=id,title,created_at&page_size={PROJECTS}&page={page}"
+            answer = one_object(self._json("GET", path), "list of projects", count=int, results=list)
+            promised = promised or answer["count"]
+            if answer["count"] != promised:  # pages shift: one may have been missed
+                raise LabelStudioError(f"Label Studio's list of projects changed while page {page} of it was read")
+            listed, before = answer["results"], len(found) + left_out
+            if odd:
+                listed = [row for row in listed if isinstance(row, dict) and is_id(row.get("id"))]
+                left_out += len(answer["results"]) - len(listed)
+            found |= {row["id"]: row for row in (one_object(row, "project", id=int) for row in listed)}
+            seen = len(found) + left_out
+            if seen == promised:
+                break
+            if seen == before or seen > promised:
+                raise LabelStudioError(f"Label Studio lists {seen} projects and says that there are {promised}")
+        return list(found.values())
 
     def model_versions(self, project: int) -> list[str]:
         """Return the versions of the predictions that the project has."""
@@ -78,50 +174,64 @@ class LabelStudio:
         return objects(self._json("GET", f"/api/ml?project={project}"), "ML backend", skipped or Skipped())
 
     def tasks(
-        self, project: int, *, since: datetime | None = None, fields: Sequence[str], skipped: Skipped | None = None
+        self,
+        project: int,
+        *,
+        since: datetime | None = None,
+        after: int = 0,
+        fields: Sequence[str],
+        skipped: Skipped | None = None,
     ) -> Iterator[TaskRecord]:
-        """Yield tasks, oldest change first when `since` is given, else by id.
+        """Yield tasks by id.
 
         Parameters
         ----------
         since : datetime, optional
             Aware time; only tasks updated after it.
+        after : int, default 0
+            Only tasks with a higher id.
         fields : sequence of str
-            Task fields to read; fewer is much cheaper.
+            Task fields to read, the id among them; fewer is much cheaper.
         skipped : Skipped, optional
             Gets the tasks that cannot be read, or that Label Studio itself cannot show.
+
+        Notes
+        -----
+        Each page is asked for by the last id of the page before: numbers of pages shift when a task is deleted, and
+        then living tasks would be passed over.
         """
-        query: Json = {"ordering": ["tasks:id"]}
-        if since is not None:
-            # Label Studio parses exactly this form.
-            when = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            newer = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": when}
-            query = {
-                "filters": {"conjunction": "and", "items": [newer]},
-                "ordering": ["tasks:updated_at"],
-            }
-        skipped, include, page = skipped or Skipped(), ",".join(fields), 1
-        parameters = {"project": project, "page_size": PAGE, "query": json.dumps(query)}
+        skipped, include, place = skipped or Skipped(), ",".join(fields), 1
         while True:
+            parameters = {"project": project, "page_size": PAGE, "query": listing(since, after)}
             try:
-                rows, total = self._page({**parameters, "page": page, "include": include})
-            except NotFoundError:
-                if page == 1:
-                    raise
-                return  # tasks were deleted while we paged
+                rows, left = self._page({**parameters, "include": include})
+                ids = ids_of(rows)
             except LabelStudioError as error:
                 if error.status != 500:
                     raise
                 # One task that it cannot show takes its page along. Ids can always be listed.
-                bare, total = self._page({**parameters, "page": page, "include": "id"})
-                ids = [task["id"] for task in task_records(bare, ("id",), skipped, PAGE * (page - 1) + 1)]
+                rows, left = self._page({**parameters, "include": "id"})
+                ids, n = [task["id"] for task in task_records(rows, ("id",), skipped, place)], len(rows)
                 rows = [
                     row for batch in self._selected(project, ids, skipped, "task", include=include) for row in batch
                 ]
-            yield from task_records(rows, fields, skipped, PAGE * (page - 1) + 1)
-            if page * PAGE >= total:
+            else:
+                n = len(rows)
+            yield from task_records(rows, fields, skipped, place)
+            if n >= left:
                 return
-            page += 1
+            if not ids or max(ids) <= after:
+                raise LabelStudioError(
+                    f"Label Studio at {self.origin} does not list the tasks after {after} by id: "
+                    "this version is not one that labelqueue can read (see its README)"
+                )
+            after, place = max(ids), place + n
+
+    def newest_change(self, project: int) -> str:
+        """Return when a task of the project was changed last, as Label Studio says it; empty without tasks."""
+        query = json.dumps({"ordering": ["-tasks:updated_at"]})
+        rows, _ = self._page({"project": project, "page_size": 1, "include": "id,updated_at", "query": query})
+        return next((row["updated_at"] for row in task_records(rows, ("id", "updated_at"), Skipped())), "")
 
     def existing(self, project: int, tasks: Sequence[int]) -> set[int]:
         """Return those of `tasks` that still exist in the project."""
@@ -130,15 +240,7 @@ class LabelStudio:
 
     def predicted(self, project: int, version: str) -> set[int]:
         """Return the tasks that have a prediction of a version, or of one whose name contains it."""
-        # Of several names, only a list is looked at: a text would be taken letter by letter.
-        held = {
-            "filter": "filter:tasks:predictions_model_versions",
-            "operator": "contains",
-            "type": "List",
-            "value": [version],
-        }
-        query = {"filters": {"conjunction": "and", "items": [held]}, "ordering": ["tasks:id"]}
-        parameters = {"project": project, "page_size": PAGE, "include": "id", "query": json.dumps(query)}
+        parameters = {"project": project, "page_size": PAGE, "include": "id", "query": having(version)}
         found: set[int] = set()
         page = 1
         while True:
@@ -147,6 +249,29 @@ class LabelStudio:
             if page * PAGE >= total:
                 return found
             page += 1
+
+    def predictions_of(self, project: int, version: str, limit: int) -> list[int]:
+        """Return the ids of some predictions of a version, at most `limit` of them; none when there are none.
+
+        Notes
+        -----
+        Label Studio lists predictions of one version by their tasks only. `review` keeps it from computing every
+        column of the Data Manager.
+        """
+        options = {"include": "id,predictions,model_version", "fields": "all", "review": "true"}
+        parameters = {"project": project, "page_size": limit, "query": having(version), **options}
+        found: list[int] = []
+        page = 1
+        while len(found) < limit:
+            rows, total = self._page({**parameters, "page": page})
+            for task in rows:
+                said = task.get("predictions") if isinstance(task, dict) else None
+                mine = [one for one in said or () if isinstance(one, dict) and one.get("model_version") == version]
+                found += [one["id"] for one in mine if isinstance(one.get("id"), int)]
+            if page * limit >= total:
+                break
+            page += 1
+        return found[:limit]
 
     def annotated(
         self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
@@ -174,19 +299,8 @@ class LabelStudio:
         skipped = skipped or Skipped()
         options = {"include": include, "fields": "all", "review": "true"}
         for batch in self._selected(project, tasks, skipped, "annotations of task", **options):
-            self._check_results(batch)
+            check_results(batch, self.origin)
             yield list(task_records(batch, ("id", *fields, "annotations"), skipped))
-
-    def _check_results(self, batch: Sequence[Any]) -> None:
-        """Raise when no annotation among tasks shows its result: that is no odd record, but another Label Studio."""
-        rows = [task for task in batch if isinstance(task, dict)]
-        lists = [said for task in rows if isinstance(said := task.get("annotations", [{}]), list)]
-        said = [one for annotations in lists for one in annotations if isinstance(one, dict)]
-        if said and not any("result" in one for one in said):
-            raise LabelStudioError(
-                f"Label Studio at {self.origin} shows task {rows[0].get('id')} without its annotations' results: "
-                "this version is not one that labelqueue can read labels from (see its README)"
-            )
 
     def _page(self, parameters: Json, safe: str = "") -> tuple[list[Any], int]:
         return records(self._json("GET", f"/api/tasks?{urlencode(parameters, safe=safe)}"))
@@ -224,6 +338,10 @@ class LabelStudio:
             shown = True
             yield rows
 
+    def webhooks(self, project: int, *, skipped: Skipped | None = None) -> list[Json]:
+        """Return the project's webhooks; those that cannot be read go to `skipped`."""
+        return objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
+
     # -- writing
 
     def update_project(self, project: int, **values: Any) -> Json:
@@ -242,21 +360,29 @@ class LabelStudio:
         """Create one prediction; its cost does not depend on the project's size."""
         self._json("POST", "/api/predictions/", json=prediction)
 
+    def delete_prediction(self, prediction: int) -> None:
+        """Delete one prediction; `NotFoundError` when it is gone."""
+        self._json("DELETE", f"/api/predictions/{prediction}/")
+
     def secure_webhooks(
         self, project: int, backend_url: str, headers: dict[str, str], *, skipped: Skipped | None = None
-    ) -> int:
-        """Give our webhooks of a project these headers; return how many of ours exist there."""
-        ours = 0
-        hooks = objects(self._json("GET", f"/api/webhooks/?project={project}"), "webhook", skipped or Skipped())
-        for hook in hooks:
+    ) -> Hooks:
+        """Give our webhooks of a project these headers, and switch on those that are off."""
+        ours = revived = 0
+        for hook in self.webhooks(project, skipped=skipped):
             if hook["url"].rstrip("/") != f"{backend_url.rstrip('/')}/webhook":
                 continue
             ours += 1
             before: Json = hook["headers"] if isinstance(hook.get("headers"), dict) else {}
+            change: Json = {}
             if any(before.get(key) != value for key, value in headers.items()):
-                merged = {**before, **headers}
-                self._json("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": merged})
-        return ours
+                change["headers"] = {**before, **headers}
+            if hook.get("is_active") is False:
+                change["is_active"] = True
+                revived += 1
+            if change:
+                self._json("PATCH", f"/api/webhooks/{hook['id']}/", json=change)
+        return Hooks(ours, revived)
 
     def save_tab(self, project: int, title: str, data: Json, *, skipped: Skipped | None = None) -> int:
         """Create or update the Data Manager tab of this title; return its id."""

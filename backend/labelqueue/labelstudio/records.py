@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypedDict
 
 from ..exceptions import LabelStudioError
 
 __all__ = [
     "AnnotationRow",
+    "Hooks",
     "Json",
     "Skipped",
     "TaskRecord",
+    "check_results",
+    "clock_ahead",
+    "ids_of",
+    "is_id",
+    "name_among",
     "objects",
     "one_object",
     "parsed",
@@ -30,6 +37,13 @@ Json = dict[str, Any]
 MAX_ID = 2**63 - 1  # what a database column, and an array of ours, can hold
 HALF = re.compile("[\ud800-\udfff]")
 COUNTS = ("total_annotations", "cancelled_annotations")
+
+
+class Hooks(NamedTuple):
+    """A project's webhooks that call us: how many there are, and how many were off and were switched on."""
+
+    ours: int
+    revived: int
 
 
 class AnnotationRow(TypedDict):
@@ -48,6 +62,7 @@ class TaskRecord(TypedDict, total=False):
 
     id: int
     updated_at: str
+    created_at: str
     data: Any
     is_labeled: bool
     total_annotations: int
@@ -58,14 +73,19 @@ class TaskRecord(TypedDict, total=False):
 class Skipped:
     """What a reading left out.
 
+    Parameters
+    ----------
+    found : mapping of str to str, optional
+        What it begins with.
+
     Attributes
     ----------
     found : dict of str to str
         Name of a record, such as ``task 12``, to what is wrong with it.
     """
 
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+    def __init__(self, found: Mapping[str, str] | None = None) -> None:
+        self.found: dict[str, str] = dict(found or {})
 
     def add(self, name: str, why: str) -> None:
         """Note that a record is left out; of several reasons under one name all are kept."""
@@ -101,7 +121,7 @@ def one_object(raw: Any, what: str, **needed: type) -> Json:
     """
     if not isinstance(raw, dict) or any(not _is(raw.get(name), kind) for name, kind in needed.items()):
         fields = f" with {', '.join(needed)}" if needed else ""
-        raise LabelStudioError(f"Label Studio's answer is no {what}{fields}: {json.dumps(raw)[:200]}")
+        raise LabelStudioError(f"Label Studio's answer is no {what}{fields}, but {_form(raw)}")
     return raw
 
 
@@ -118,12 +138,12 @@ def objects(raw: Any, what: str, skipped: Skipped) -> list[Json]:
         Gets the others.
     """
     if not isinstance(raw, list):
-        raise LabelStudioError(f"Label Studio's answer is no list of {what}s: {json.dumps(raw)[:200]}")
+        raise LabelStudioError(f"Label Studio's answer is no list of {what}s, but {_form(raw)}")
     rows = []
     for place, row in enumerate(raw, 1):
         if not isinstance(row, dict):
             skipped.add(f"{what} at place {place}", "no object")
-        elif not _is_id(row.get("id")):
+        elif not is_id(row.get("id")):
             skipped.add(f"{what} at place {place}", "no id")
         elif what != "tab" and not isinstance(row.get("url"), str):
             skipped.add(f"{what} {row['id']}", "no url")
@@ -154,7 +174,7 @@ def task_records(raw: Sequence[Any], fields: Sequence[str], skipped: Skipped, fi
     for place, row in enumerate(raw, first):
         if not isinstance(row, dict):
             skipped.add(f"task at place {place}", "no object")
-        elif not _is_id(row.get("id")):
+        elif not is_id(row.get("id")):
             skipped.add(f"task at place {place}", "no id")
         elif "updated_at" in fields and not _is_time(row.get("updated_at")):
             skipped.add(f"task {row['id']}", "no updated_at")
@@ -166,6 +186,8 @@ def _task(row: Json, fields: Sequence[str], skipped: Skipped) -> TaskRecord:
     task: TaskRecord = {"id": row["id"]}
     if "updated_at" in fields:
         task["updated_at"] = row["updated_at"]
+    if "created_at" in fields and _is_time(row.get("created_at")):
+        task["created_at"] = row["created_at"]
     if "data" in fields:
         task["data"] = row.get("data")
     if "is_labeled" in fields:
@@ -187,7 +209,7 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
     for place, one in enumerate(said, 1):
         if not isinstance(one, dict):
             skipped.add(name, f"annotation at place {place}: no object")
-        elif not _is_id(one.get("id")):
+        elif not is_id(one.get("id")):
             skipped.add(name, f"annotation at place {place}: no id")
         elif not _is_time(one.get("updated_at")):
             skipped.add(name, f"annotation {one['id']}: no updated_at")
@@ -199,7 +221,7 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
             yield {
                 "id": one["id"],
                 "updated_at": one["updated_at"],
-                "completed_by": user if _is_id(user) else None,
+                "completed_by": user if is_id(user) else None,
                 "ground_truth": bool(one.get("ground_truth")),
                 "was_cancelled": bool(one.get("was_cancelled")),
                 "result": one["result"],
@@ -210,7 +232,14 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 
-def _is_id(value: Any) -> bool:
+def _form(raw: Any) -> str:
+    """Say what an answer is, without anything that it says."""
+    words = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return words.get(type(raw), "a number")
+
+
+def is_id(value: Any) -> bool:
+    """Tell whether a value can be the id of a record."""
     return _is(value, int) and 0 <= value <= MAX_ID
 
 
@@ -231,3 +260,37 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(one) for key, one in value.items()}
     return value
+
+
+def ids_of(rows: Sequence[Any]) -> list[int]:
+    """Return the ids in a list of records, of those that cannot be read too."""
+    return [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]
+
+
+def check_results(batch: Sequence[Any], origin: str) -> None:
+    """Raise when no annotation among tasks shows its result: that is no odd record, but another Label Studio."""
+    rows = [task for task in batch if isinstance(task, dict)]
+    lists = [said for task in rows if isinstance(said := task.get("annotations", [{}]), list)]
+    said = [one for annotations in lists for one in annotations if isinstance(one, dict)]
+    if said and not any("result" in one for one in said):
+        raise LabelStudioError(
+            f"Label Studio at {origin} shows task {rows[0].get('id')} without its annotations' results: "
+            "this version is not one that labelqueue can read labels from (see its README)"
+        )
+
+
+def name_among(answer: Any) -> str:
+    """Return how a server names itself in its list of templates, by the addresses of their pictures; empty when not."""
+    templates = answer.get("templates") if isinstance(answer, dict) else None
+    listed = templates if isinstance(templates, list) else []
+    pictures = [one.get("image") for one in listed if isinstance(one, dict)]
+    starts = (str(picture).partition("/static/")[0] for picture in pictures)
+    return next((start for start in starts if "://" in start), "")
+
+
+def clock_ahead(date: str | None, now: float) -> float | None:
+    """Return by how many seconds the clock that wrote a Date header is ahead; None when it is none."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp() - now
+    except (TypeError, ValueError):
+        return None

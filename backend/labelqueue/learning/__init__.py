@@ -3,27 +3,38 @@
 Imports `labels` and the library; pure, so that a look and a simulation learn alike.
 """
 
-from .geometry import Geometry
-from .learner import train, training_fingerprint
+from .accuracy import ControlRecord, report
+from .geometry import Clusters, Geometry, digest_of
+from .learner import Searched, train, training_fingerprint
+from .lesson import Lesson, Recall
 from .model import Model
-from .phase import Course, advance, balancing_factor, waits_for
+from .phase import LEAST_TRUST, Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
-from .prelabels import confidence, fits, least_probability, prelabel
+from .prelabels import confidence, fits, is_blank, least_probability, prelabel
 from .trust import Trust, measure_trust
 
 __all__ = [
+    "LEAST_TRUST",
+    "Clusters",
+    "ControlRecord",
     "Course",
     "Geometry",
+    "Lesson",
     "Model",
     "Predictions",
+    "Recall",
+    "Searched",
     "Trust",
     "advance",
     "balancing_factor",
     "confidence",
+    "digest_of",
     "fits",
+    "is_blank",
     "least_probability",
     "measure_trust",
     "prelabel",
+    "report",
     "train",
     "training_fingerprint",
     "waits_for",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ..labels import Value
 from .model import Model
 
-__all__ = ["train", "training_fingerprint"]
+__all__ = ["Searched", "train", "training_fingerprint"]
 
 # Measured on CIFAR-10 with ViT-Tiny embeddings, 5 to 400 labels: whole decades cost up to 0.8 points of balanced
 # accuracy, beyond these ends nothing was won, and below 40 labels the search was up to 3 points worse than a constant.
@@ -31,6 +32,22 @@ STEPS = 10_000  # never reached: the penalty makes every problem strongly convex
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What a training takes over from the model before it.
+
+    Attributes
+    ----------
+    regularization : float
+        `C`.
+    searched_at : int
+        Labels there were when it was searched; 0 when it was not.
+    """
+
+    regularization: float
+    searched_at: int
+
+
 def train(
     embeddings: NDArray[np.float32],
     values: Sequence[Value],
@@ -39,7 +56,7 @@ def train(
     multi: bool,
     seed: int,
     fingerprint: str,
-    previous: Model | None = None,
+    previous: Model | Searched | None = None,
 ) -> Model | None:
     """Train a logistic regression on everything that is labeled.
 
@@ -57,8 +74,9 @@ def train(
         Of the folds.
     fingerprint : str
         See `training_fingerprint`.
-    previous : Model, optional
-        The model before this one. Its `C` serves again until the labels have doubled, or halved, since its search.
+    previous : Model or Searched, optional
+        The model before this one, or what counts of it. Its `C` serves again until the labels have doubled, or halved,
+        since its search.
 
     Returns
     -------

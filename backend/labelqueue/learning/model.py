@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,12 @@ class Model:
         """Numbers per embedding."""
         return int(self.mean.size)
 
+    @property
+    def digest(self) -> str:
+        """Short digest of every number it predicts with."""
+        numbers = b"".join(np.ascontiguousarray(getattr(self, name)).tobytes() for name in _ARRAYS)
+        return hashlib.sha256(json.dumps(self.classes).encode() + numbers).hexdigest()[:16]
+
     def predict(self, embeddings: ArrayLike) -> NDArray[np.float32]:
         """Return the probability of each class.
 
@@ -104,6 +111,8 @@ class Model:
         CacheError
             If the embeddings are not as long as those the model was trained on.
         """
+        from poolselect.threads import single_threaded_blas  # the web process knows models too, and predicts nothing
+
         x = np.asarray(embeddings)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise CacheError(
@@ -115,9 +124,10 @@ class Model:
         folded = self.weights / self.scale
         bias = self.bias - folded.astype(np.float64) @ self.mean
         logits = np.empty((len(x), len(self.classes)), dtype=np.float32)
-        for start in range(0, len(x), _CHUNK_ROWS):
-            rows = slice(start, start + _CHUNK_ROWS)
-            logits[rows] = x[rows].astype(np.float32, copy=False) @ folded.T + bias
+        with single_threaded_blas():  # the last bit of a sum must not depend on how many cores there are
+            for start in range(0, len(x), _CHUNK_ROWS):
+                rows = slice(start, start + _CHUNK_ROWS)
+                logits[rows] = x[rows].astype(np.float32, copy=False) @ folded.T + bias
         if self.multi:
             # The sigmoid by way of tanh: no overflow for logits of any size.
             return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float32)

@@ -12,7 +12,7 @@ from ..labels import Value
 from ..records import known_fields
 from .trust import Trust
 
-__all__ = ["Course", "advance", "balancing_factor", "waits_for"]
+__all__ = ["LEAST_TRUST", "Course", "advance", "balancing_factor", "waits_for"]
 
 QUIET = 20  # labels in a row without a new class, after which a class seen once holds nothing up
 LABELED_SHARE = 0.01  # of the pool must be labeled before the switch ...

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..block import draws
 from ..labels import Target, Value
 from .model import Model
 
-__all__ = ["TRUSTED", "confidence", "fits", "least_probability", "prelabel"]
+__all__ = ["TRUSTED", "confidence", "fits", "is_blank", "least_probability", "prelabel"]
 
 TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 
@@ -50,3 +51,27 @@ def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> 
         Single choice: least probability of the class. Several labels: each must be this sure, present or absent.
     """
     return model.decide(probabilities[None])[0] if confidence(model, probabilities) >= least else None
+
+
+def is_blank(seed: int, tasks: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Return which tasks never get a pre-label, whatever the order, the place in it and the model.
+
+    Parameters
+    ----------
+    seed : int
+        Any integer.
+    tasks : ndarray of shape (n,), int64
+        Ids.
+    share : float
+        Chance of each, from 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+
+    Notes
+    -----
+    Who accepts what is filled in tells nothing of the model, so trust has these tasks to go by. They depend on the id
+    alone: which order somebody was served, and so when we looked, cannot change what is learned from an answer.
+    """
+    return (draws(f"blank task {seed}", tasks) >> np.uint64(11)) * 2.0**-53 < share

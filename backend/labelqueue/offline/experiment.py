@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..allowed import needs_budget
 from ..exceptions import LabelQueueError, SettingError
-from ..settings import COLD_START, WARM, parse_project_settings
+from ..settings import COLD_START, PROJECT, WARM, parse_project_settings
 from .dataset import Split, split
 
 __all__ = ["Experiment", "label_counts", "parse_set", "parse_strategy", "splits"]
@@ -43,7 +44,7 @@ class Experiment:
     imbalance: float = 1.0
 
 
-def parse_strategy(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def parse_strategy(name: str, settings: Mapping[str, Any], budget: int | None = None) -> dict[str, Any]:
     """Return the project settings that a name stands for.
 
     Parameters
@@ -52,6 +53,8 @@ def parse_strategy(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         `auto`, a strategy, or ``COLD+WARM``.
     settings : mapping
         Settings common to all strategies, parsed.
+    budget : int, optional
+        Labels that a campaign pays for: known to a strategy that needs to know it.
 
     Raises
     ------
@@ -61,14 +64,17 @@ def parse_strategy(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     cold, plus, warm = name.partition("+")
     wanted = {"strategy": "auto", "cold_start": cold, "warm": warm} if plus else {"strategy": name}
     try:
-        return {**settings, **parse_project_settings(wanted)}
+        found = {**settings, **parse_project_settings(wanted)}
     except SettingError as error:
         from poolselect import strategies
 
         raise LabelQueueError(
-            f"unknown strategy {name!r}; there are auto, {', '.join(strategies())}, and pairs COLD+WARM of "
-            f"{', '.join(COLD_START)} + {', '.join(WARM)}"
+            f"unknown strategy {name!r}; there are auto, {', '.join(sorted({*strategies(), *WARM}))}, and pairs "
+            f"COLD+WARM of {', '.join(COLD_START)} + {', '.join(WARM)}"
         ) from error
+    if budget is not None and needs_budget({name: setting.default for name, setting in PROJECT.items()} | found):
+        found.setdefault("budget", budget)
+    return found
 
 
 def parse_set(pairs: Sequence[str]) -> dict[str, Any]:

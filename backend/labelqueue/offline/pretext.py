@@ -109,6 +109,7 @@ def pretext_project(runtime: Runtime, project: Project, options: Options) -> str
     start = _network(items, file, options, name=lambda task: f"task {task}")
     generation = start.network.fingerprint()
     cache = runtime.cache(project, generation)
+    project.set(rotation_building=generation)  # looks leave it alone
     if start.blocks:  # just trained: rows under this very name, if any, may be what it was trained anew for
         cache.delete()
     for block in start.blocks:
@@ -120,7 +121,7 @@ def pretext_project(runtime: Runtime, project: Project, options: Options) -> str
     if not cache.rows():
         raise LabelQueueError(f"none of the {len(items)} images of project {project.ref.id} can be read")
     before = project.get("rotation_generation")
-    project.set(rotation_generation=generation)
+    project.set(rotation_generation=generation, rotation_building="")
     if before not in ("", generation):
         runtime.cache(project, before).delete()
     request_tend(project)

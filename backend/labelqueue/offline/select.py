@@ -17,10 +17,13 @@ from ..block import Block, concatenate
 from ..exceptions import EmbedderError, LabelQueueError
 from ..images import Item, embed_stream
 from ..progress import Progress, write_line
+from ..settings import METRICS
 from .arguments import add_model_arguments, at_least, chosen_model
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
+    from poolselect.metric import MetricName
+
     from ..images import Embedder
 
 __all__ = ["Pick", "add_arguments", "embed_folder", "run", "select"]
@@ -36,8 +39,8 @@ seconds, new images are added, and an interrupted run goes on where it stopped.
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
 
-The same folder, model and seed give the same order; a smaller -n gives its beginning. Files that are no images by their
-suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no
+images by their suffix are counted on standard error, bad images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -70,6 +73,7 @@ def select(
     seed: int = 0,
     cache_dir: Path,
     trials: int = 200,
+    metric: MetricName = "centered",
     progress: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[Pick]:
@@ -90,7 +94,9 @@ def select(
     cache_dir : Path
         Where embeddings are kept.
     trials : int, default 200
-        Proposals per pick of FreeSel; 1 draws as the paper does.
+        Proposals per pick of FreeSel; 1, with the cosine metric, draws as the paper does.
+    metric : {"centered", "cosine", "euclidean"}, default "centered"
+        Distance of FreeSel; cosine is the paper's.
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
@@ -125,7 +131,7 @@ def select(
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
     pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
-    chosen = FreeSel(trials=trials, metric="centered", random_state=seed).query(pool, batch_size=min(n, len(rows)))
+    chosen = FreeSel(trials=trials, metric=metric, random_state=seed).query(pool, batch_size=min(n, len(rows)))
     return [
         Pick(rank, str(files[int(rows.ids[row])].path), reason)
         for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
@@ -233,7 +239,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=200,
         metavar="L",
-        help="proposals per pick, the best is kept (default: 200; 1 draws as the paper does)",
+        help="proposals per pick, the best is kept (default: 200; 1, with --metric cosine, draws as the paper does)",
+    )
+    parser.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="centered",
+        help="distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), euclidean",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
@@ -258,6 +270,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         cache_dir=cache,
         trials=args.trials,
+        metric=args.metric,
     )
     _print(picks, args.output)
     return 0

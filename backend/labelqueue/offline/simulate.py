@@ -35,6 +35,7 @@ strategies:
   auto                 the service's default settings
   bal, margin, …       one strategy throughout; one that needs a model starts with the cold start, as it does live
   typiclust+margin     auto with this cold start and this warm strategy
+  bal_paper            BAL's Algorithm 1 from the first label on, its budget being --budget
 
   labelqueue simulate --images photos/ --labels labels.csv --strategy auto --budget 200 --seeds 5 --output out/
   labelqueue simulate --images photos/ --labels labels.csv --strategy bal auto typiclust+margin --set control_share=0 \\
@@ -171,7 +172,7 @@ def _experiment(args: argparse.Namespace) -> Experiment:
         raise LabelQueueError(f"--start {args.start} is more than --budget {args.budget}: let the curve start earlier")
     common = parse_set(args.set)
     names = dict.fromkeys([*args.strategy, REFERENCE])
-    strategies = {name: parse_strategy(name, common) for name in names}
+    strategies = {name: parse_strategy(name, common, args.budget) for name in names}
     return Experiment(strategies, args.seeds, label_counts(args.start, args.budget, args.step), args.imbalance)
 
 

@@ -5,6 +5,7 @@ Imports `learning`, `labels` and the library; neither Redis nor the Label Studio
 
 from .campaign_state import CampaignState
 from .decision import Decision, decide
+from .inputs import Inputs, load_inputs, ranked
 from .order import Order, Place, score
 from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 
@@ -12,12 +13,15 @@ __all__ = [
     "CampaignState",
     "Decision",
     "Features",
+    "Inputs",
     "Labels",
     "Order",
     "Place",
     "Snapshot",
     "Tasks",
     "decide",
+    "load_inputs",
+    "ranked",
     "rows_in_turn",
     "score",
 ]

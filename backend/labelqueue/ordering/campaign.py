@@ -5,23 +5,24 @@ The live service and `labelqueue simulate` both go through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block
+from ..block import Block, Origin
 from ..labels import Target, Value, classes_of
 from ..learning import (
+    LEAST_TRUST,
     Course,
-    Geometry,
     Model,
     Predictions,
     Trust,
     advance,
-    balancing_factor,
+    is_blank,
     least_probability,
     measure_trust,
     train,
@@ -30,13 +31,14 @@ from ..learning import (
 from .campaign_state import CampaignState, Cycle, Guess
 from .order import Place
 from .random_controls import served_in_turn
-from .ranking import NOT_EMBEDDED, fill_in, rank_tasks
-from .recipe import Recipe, make_strategy, needs_model
-from .snapshot import Features, Tasks
+from .recipe import Recipe, make_recipe, needs_model, next_cycle, paper_cycle, waits_for_model
+from .snapshot import Tasks
 
 __all__ = ["Campaign", "share_of"]
 
-NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
+WORK = (
+    200_000  # labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes
+)
 
 
 def share_of(labels: int) -> int:
@@ -57,6 +59,11 @@ class Campaign:
         What was learned before; afterwards `state` holds what is to be kept.
     prelabels : bool, default True
         Whether Label Studio shows pre-labels at all.
+
+    Attributes
+    ----------
+    behind : int
+        Labels that the last `follow` left to the next one, since there were so many that it would have taken long.
     """
 
     def __init__(
@@ -64,68 +71,132 @@ class Campaign:
     ) -> None:
         self.target = target
         self.settings = settings
-        several = "several labels" if target.multi else "one label"
-        self.state = (state or CampaignState()).asking(f"{several} of {target.control_name}")
+        before, several = state or CampaignState(), "several labels" if target.multi else "one label"
+        self.state = before.asking(f"{several} of {target.control_name}")
+        self._asks_anew = self.state.question != before.question != ""
         self._prelabels = prelabels
+        self.behind = 0
         self._said: tuple[Model, Block, NDArray[np.float32]] | None = None
 
     # -- labels
 
-    def observe(
-        self, labels: Mapping[int, Value], tasks: Tasks | None = None, places: Sequence[Place] = (), annotators: int = 1
-    ) -> int:
-        """Write down what the model said of tasks whose labels are new, before it learns them.
+    def follow(
+        self,
+        rows: Callable[[], Block],
+        labels: Mapping[int, Value],
+        tasks: Tasks,
+        *,
+        generation: str,
+        mark: str = "",
+        wanted: bool = False,
+        places: Sequence[Place] = (),
+        annotators: int = 1,
+    ) -> str:
+        """Go through the labels that are new one by one, in order of creation, as if each had been looked at by itself.
 
         Parameters
         ----------
+        rows : callable
+            Returns the embedded tasks, ids ascending; called only when it is needed.
         labels : mapping
-            Every label there is, oldest first.
-        tasks : Tasks, optional
-            Every known task; none without an order.
-        places : sequence of Place
-            Of the live order.
-        annotators : int
-            People at work.
+            Every label there is, in order of creation.
+        tasks : Tasks
+        generation, mark : str
+            Fingerprint of the embeddings, and how far their cache was filled.
+        wanted : bool
+            A person asked for a training.
+        places, annotators
+            Places of the live order, and how many people are at work.
 
         Returns
         -------
-        int
-            Guesses written down.
+        str
+            Why a new order is due, of the last reason that came up; empty when nothing was learned that changes an
+            order. `state.boundary` says which labels it may see.
+
+        Notes
+        -----
+        So trainings, phases and cycles depend on the labels alone, not on how many of them a look happened to find.
+        What comes with no place among the labels (one that changed or was deleted, other settings, other embeddings, a
+        new label config) takes effect before the first new label of the look that finds it.
         """
         state = self.state
-        model, predictions = state.model, state.predictions
-        if model is None or predictions is None:
-            return 0
-        known = {guess.task for guess in state.guesses} | state.trained_on.keys()
+        place = {task: number for number, task in enumerate(labels)}
+        # Answers to another question were given without a model for this one: there is nothing to go through.
+        known = labels.keys() if self._asks_anew else state.trained_on.keys() | set(state.heard)
+        seen = {task: value for task, value in labels.items() if task in known}
         new = [task for task in labels if task not in known]
-        order = [place.task for place in places]
-        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still] if tasks else []
+        order = [one.task for one in places]
+        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still]
         in_turn = served_in_turn(order, new, waiting, annotators)
-        filled_in = {place.task: place.prelabel is not None for place in places}
-        elsewhere = self.least_probability() is not None  # a task that is opened by hand may show what /predict says
-        guesses = [
-            Guess(
-                task,
-                said,
-                state.trainings,
-                len(state.trained_on),
-                state.controls.get(task, "") if task in in_turn else "",
-                blind=not filled_in.get(task, elsewhere),
-            )
-            for task in new
-            if (said := predictions.decide(model, task)) is not None
-        ]
-        if guesses:
-            self.state = state.with_guesses(guesses)
-        return len(guesses)
+        shown = {one.task for one in places if one.prelabel is not None}
+        guessed = {guess.task for guess in state.guesses}
+        learn = partial(self.learn, rows, seen, tasks, generation=generation, mark=mark)
+        self._fill()
+        learned, boundary, newest = learn(), 0, max(seen, key=place.__getitem__, default=0)
+        changed = self.unlearned(seen)
+        work, trainings = 0, self.state.trainings
+        for task in new:
+            if work > WORK:
+                break
+            seen[task] = labels[task]
+            newest = task if place[task] > place.get(newest, -1) else newest
+            changed += 1
+            if task not in guessed:
+                self._guess(task, task in in_turn, task in shown)
+            if self._idle(seen, task, changed):
+                continue
+            if reason := learn():
+                learned, boundary = reason, newest
+            changed = self.unlearned(seen)
+            if self.state.trainings > trainings:
+                work, trainings = work + len(seen), self.state.trainings
+        if wanted:
+            learned, boundary = learn(wanted=True), 0
+        self.behind = len(labels) - len(seen)
+        unlearned = tuple(task for task in seen if task not in self.state.trained_on)
+        self.state = replace(self.state, heard=unlearned, boundary=boundary if learned else self.state.boundary)
+        return learned
+
+    def _guess(self, task: int, in_turn: bool, shown: bool) -> None:
+        """Write down what the model says of a task whose label is new, before it learns it."""
+        state = self.state
+        if state.model is None or state.predictions is None:
+            return
+        said = state.predictions.decide(state.model, task)
+        if said is not None:
+            control = state.controls.get(task, "") if in_turn else ""
+            seed, share = self.settings["seed"], self.settings["control_share"]
+            blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
+            guess = Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)
+            self.state = state.with_guesses([guess])
+
+    def _fill(self) -> None:
+        """Note that pre-labels are filled in from now on, or that they cannot be any more."""
+        if self.least_probability() is not None:
+            self.state = replace(self.state, filling=True)
+        elif not self._prelabels or least_probability(self.settings["prelabel"], 1.0, self.target) is None:
+            self.state = replace(self.state, filling=False)
+
+    def _idle(self, labels: Mapping[int, Value], newest: int, changed: int) -> bool:
+        """Tell that the newest label can neither ask for a training nor move the phase."""
+        course, value = self.state.course, labels[newest]
+        names = {value} if isinstance(value, str) else {*value}
+        if changed >= self.step(len(labels)) or (self.target.open and not names <= {*course.classes}):
+            return False
+        if course.phase == "warm" or self.state.model is None:
+            return True
+        fresh = len(labels) - course.since_labels < self.settings["switch_after"]
+        return fresh or self.trust(labels).value <= LEAST_TRUST
+
+    def step(self, labels: int) -> int:
+        """Return how many labels make a training, when there are so many."""
+        usual = paper_cycle(self.settings, 0).size if self.active() == "bal_paper" else share_of(labels)
+        return int(self.settings["retrain_every"] or usual)
 
     def trust(self, labels: Mapping[int, Value]) -> Trust:
         """Return how far the model can be trusted, from its guesses of labels it had not seen."""
-        pairs = [
-            (guess.predicted, labels[guess.task])
-            for guess in self.state.guesses
-            if guess.blind and guess.task in labels
-        ]
+        pairs = [(guess.predicted, labels[guess.task]) for guess in self.state.blind_guesses() if guess.task in labels]
         predicted, actual = [p for p, _ in pairs], [a for _, a in pairs]
         return measure_trust(predicted, actual, classes=self.classes(labels), multi=self.target.multi)
 
@@ -142,25 +213,15 @@ class Campaign:
         tasks: Tasks,
         *,
         generation: str,
+        mark: str = "",
         wanted: bool = False,
-        low: bool = False,
     ) -> str:
         """Train if that is due, and move between the phases.
 
         Parameters
         ----------
-        rows : callable
-            Returns the embedded tasks, ids ascending; called only when it is needed.
-        labels : mapping
-            Every label there is, oldest first.
-        tasks : Tasks
-            Every known task, with its row in `rows`.
-        generation : str
-            Fingerprint of the embeddings.
-        wanted : bool
-            A person asked for it.
-        low : bool
-            The head is used up, so that a new order costs no more than a refill.
+        rows, labels, tasks, generation, mark, wanted
+            See `follow`; the labels are those there are by now.
 
         Returns
         -------
@@ -168,24 +229,27 @@ class Campaign:
             Why a new order is due; empty when nothing was learned that changes the order.
         """
         now, classes = self.trust(labels), self.classes(labels)
-        before = self.state.course
-        why = self._training_due(labels, classes, generation, wanted=wanted, low=low)
+        before, steered, stretch = self.state.course, self._ranks_by_model(), self._stretch()
+        why = self._training_due(labels, classes, generation, wanted=wanted)
         course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
-        if not why and course.phase != before.phase and self.unlearned(labels):
+        phased = self.settings["strategy"] != "bal_paper"  # the paper's cycles know no phases
+        if not why and phased and course.phase != before.phase and self.unlearned(labels):
             why = course.reason
-        trained = bool(why) and self._train(rows(), labels, tasks, classes, generation, now)
+        trained = bool(why) and self._train(rows(), labels, tasks, classes, now, generation, mark)
         course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
         moved = course.phase != before.phase
         if moved:
             self.state = replace(self.state, newest_task=tasks.newest)
         self.state = replace(self.state, course=course)
         if trained or moved:
-            self._plan_cycle(len(labels), len(self.state.predictions.ids) if self.state.predictions else 0, moved)
-        if moved and (self.settings["strategy"] == "auto" or self._ranks_by_model()):
+            self._plan_cycle(len(labels), moved)
+            self._fill()
+        steered |= self._ranks_by_model()
+        if moved and phased and (self.settings["strategy"] == "auto" or steered):
             return course.reason
         if wanted:
             return "a new order was asked for"
-        return f"trained on {len(labels)} labels" if trained and self._ranks_by_model() else ""
+        return f"trained on {len(labels)} labels" if (trained and steered) or self._stretch() != stretch else ""
 
     def unlearned(self, labels: Mapping[int, Value]) -> int:
         """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
@@ -193,20 +257,16 @@ class Campaign:
         return sum(1 for task, value in labels.items() if old.get(task) != value) + len(old.keys() - labels.keys())
 
     def _training_due(
-        self, labels: Mapping[int, Value], classes: Sequence[str], generation: str, *, wanted: bool, low: bool
+        self, labels: Mapping[int, Value], classes: Sequence[str], generation: str, *, wanted: bool
     ) -> str:
-        state, changed = self.state, self.unlearned(labels)
+        state = self.state
         if wanted:
             return "training was asked for"
         if state.model is not None and (state.generation, state.classes) != (generation, tuple(classes)):
             return "the images were embedded anew, or the label config changed"
         if state.trained_on.keys() - labels.keys():
             return "labels were deleted"
-        if changed >= (self.settings["retrain_every"] or share_of(len(labels))):
-            return f"{changed} new labels"
-        if low and changed and self._ranks_by_model():
-            return "the head is used up"
-        return ""
+        return "there are enough new labels" if self.unlearned(labels) >= self.step(len(labels)) else ""
 
     def _train(
         self,
@@ -214,10 +274,12 @@ class Campaign:
         labels: Mapping[int, Value],
         tasks: Tasks,
         classes: Sequence[str],
-        generation: str,
         now: Trust,
+        generation: str,
+        mark: str,
     ) -> bool:
         """Train on every label whose image is embedded; return whether there is another model than before."""
+        seed = self.settings["seed"]
         labeled = np.array(sorted(labels), dtype=np.int64)
         at = tasks.rows_of(labeled)
         labeled, at = labeled[at >= 0].tolist(), at[at >= 0]
@@ -228,7 +290,7 @@ class Campaign:
             values,
             classes=classes,
             multi=self.target.multi,
-            seed=self.settings["seed"],
+            seed=seed,
             fingerprint=training_fingerprint(labeled, values, generation),
             previous=old if self.state.generation == generation else None,
         )
@@ -242,7 +304,9 @@ class Campaign:
             classes=tuple(classes),
             generation=generation,
             trust=now.value if model is not None else 0.0,
-            predictions=None if model is None else Predictions(rows.ids, self._chances(model, rows).astype(np.float16)),
+            seed=seed,
+            origin=Origin.of(rows.take(at), generation, mark),
+            predictions=None if model is None else Predictions(rows.ids, self.chances(model, rows).astype(np.float16)),
         )
         return (old and old.fingerprint) != (model and model.fingerprint)
 
@@ -267,21 +331,14 @@ class Campaign:
             has_model=has_model,
         )
 
-    def _plan_cycle(self, labels: int, rows: int, moved: bool) -> None:
+    def _plan_cycle(self, labels: int, moved: bool) -> None:
         """Fix where BAL stands until the next training, or the next phase."""
-        size = self.settings["batch_size"] or share_of(labels)
-        begun = self.state.course.since_labels
-        if self.settings["budget"] is not None:
-            slots = max(1, -(-(self.settings["budget"] - begun) // size))
-            number = min(max(labels - begun, 0) // size, slots - 1)
-            cycles = float(slots)
-        else:
-            from poolselect import rolling_cycles
-
-            slots, number = None, 0 if moved else self.state.cycle.number + 1
-            cycles = rolling_cycles(rows, size)
-        factor = balancing_factor(self.state.trust, cycles)
-        self.state = replace(self.state, cycle=Cycle(number, size, slots, factor))
+        state, size = self.state, self.settings["batch_size"] or share_of(labels)
+        rows = len(state.predictions.ids) if state.predictions else 0
+        begun, number = state.course.since_labels, 0 if moved else state.cycle.number + 1
+        self.state = replace(
+            state, cycle=next_cycle(self.settings["budget"], labels, begun, size, number, rows, state.trust)
+        )
 
     # -- orders
 
@@ -290,7 +347,7 @@ class Campaign:
         chosen = self.settings["strategy"]
         if chosen == "auto":
             chosen = self.settings["cold_start" if self.state.course.phase == "cold" else "warm"]
-        if needs_model(chosen) and self.state.model is None:
+        if waits_for_model(chosen) and self.state.model is None:
             chosen = self.settings["cold_start"]
         return str(chosen)
 
@@ -303,89 +360,32 @@ class Campaign:
             return None
         return least_probability(self.settings["prelabel"], self.state.trust, self.target)
 
+    @property
+    def cycle(self) -> Cycle:
+        """Where BAL stands; by the paper, that follows from the labels that the model knows."""
+        if self.active() == "bal_paper":
+            return paper_cycle(self.settings, len(self.state.trained_on))
+        return self.state.cycle
+
+    def _stretch(self) -> int:
+        """Return the number of the paper's cycle, which goes on without a model too; -1 for other strategies."""
+        return self.cycle.number if self.active() == "bal_paper" else -1
+
     def recipe(self) -> Recipe:
         """Return what an order made now would be made with."""
         name, state = self.active(), self.state
-        centroids = state.geometry.centroids if name == "bal" and state.geometry else None
-        strategy = make_strategy(name, self.settings, state.cycle, centroids)
-        title = type(strategy).__name__
-        return Recipe(
-            name=name,
-            title=f"{title} cycle {state.cycle.number + 1}" if name == "bal" else title,
-            strategy=strategy,
+        return make_recipe(
+            name,
+            self.settings,
+            self.cycle,
             phase="warm" if state.course.phase == "warm" else "cold",
             model=state.model.fingerprint if state.model and self._ranks_by_model() else "",
             prelabel=self.least_probability(),
-            control_share=self.settings["control_share"],
-            features=self.settings["bal_features"] if name == "bal" else "vit",
+            classes=len(self.target.labels),
+            centroids=state.geometry.centroids if name == "bal" and state.geometry else None,
         )
 
-    def fit_geometry(self, rows: Block, source: str) -> str:
-        """Fit BAL's centroids if there are none or the pool has outgrown them; return why, or an empty string."""
-        from poolselect import default_clusters
-
-        classes, old = len(self.target.labels) or None, self.state.geometry
-        k = default_clusters(len(rows.ids), classes)
-        # Without classes k goes with the pool's size: then it is the growth of the pool that counts, not that of k.
-        why = "first clusters" if old is None else old.outgrown(rows, k if classes else old.wanted, source)
-        if why:
-            fresh = Geometry.fit(rows, k, seed=self.settings["seed"], source=source, why=why)
-            self.state = replace(self.state, geometry=fresh)
-        return why
-
-    def rank(
-        self,
-        rows: Block,
-        tasks: Tasks,
-        *,
-        size: int,
-        first: int,
-        published: Collection[int] = (),
-        features: Features | None = None,
-    ) -> list[Place]:
-        """Rank the next tasks by the present recipe.
-
-        Parameters
-        ----------
-        rows : Block
-            Embedded tasks, ids ascending.
-        features : Features, optional
-            What BAL sees instead of the embeddings.
-        tasks, size, first, published
-            See `ranking.rank_tasks`.
-
-        Returns
-        -------
-        list of Place
-            With pre-labels where the recipe asks for them; never on a control, which must not be anchored, and not at
-            as many other positions, which hide it.
-        """
-        seen = rows if features is None else features.rows
-        if self.active() == "bal" and len(seen.ids):
-            self.fit_geometry(seen, self.state.generation if features is None else features.generation)
-        recipe, model = self.recipe(), self.state.model
-        chances = self._chances(model, rows) if model is not None and recipe.model else None
-        of_seen = chances
-        if features is not None and chances is not None:
-            _, at, of_rows = np.intersect1d(seen.ids, rows.ids, assume_unique=True, return_indices=True)
-            seen, of_seen = seen.take(at), chances[of_rows]
-        places = rank_tasks(
-            recipe,
-            seen,
-            tasks,
-            size=size,
-            first=first,
-            published=published,
-            probabilities=of_seen if needs_model(recipe.name) else None,
-            class_names=model.classes if model is not None else (),
-            multilabel=self.target.multi,
-            missing=NOT_EMBEDDED if features is None else NO_FEATURES,
-        )
-        if recipe.prelabel is None or model is None or chances is None:
-            return places
-        return fill_in(places, model, chances, tasks, recipe, first=first)
-
-    def _chances(self, model: Model, rows: Block) -> NDArray[np.float32]:
+    def chances(self, model: Model, rows: Block) -> NDArray[np.float32]:
         """Let the model predict rows, once: a training and the order after it ask for the same."""
         if self._said is None or self._said[0] is not model or self._said[1] is not rows:
             self._said = model, rows, model.predict(rows.embeddings)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ..block import Origin
 from ..exceptions import CacheError
 from ..labels import Value
 from ..learning import Course, Geometry, Model, Predictions
@@ -56,7 +57,7 @@ class Guess:
     control : str
         Version of the order that served the task as a random control, at its position; empty for any other task.
     blind : bool
-        Whether the task was shown without a pre-label: an answer that was filled in tells of the model, not of people.
+        Whether its answer was surely given without a pre-label: one that was filled in tells of the model alone.
     """
 
     task: int
@@ -100,6 +101,17 @@ class CampaignState:
         Of BAL's clusters.
     question : str
         The control that counts, and how many of its labels a task may have; empty before it was noted.
+    heard : tuple of int
+        Labeled tasks that were observed and that the model was not trained on yet.
+    boundary : int
+        Task whose label brought what was learned last and asks for an order: that order sees no later label. 0: it sees
+        every label, for it was no label that asked for it.
+    filling : bool
+        Pre-labels may have been filled in since. From then on only tasks that never get one tell how far to trust.
+    seed : int
+        Of the training.
+    origin : Origin or None
+        Which embeddings the model was trained on; None when that was not noted.
     """
 
     course: Course = field(default_factory=Course)
@@ -116,6 +128,11 @@ class CampaignState:
     predictions: Predictions | None = None
     geometry: Geometry | None = None
     question: str = ""
+    heard: tuple[int, ...] = ()
+    boundary: int = 0
+    filling: bool = False
+    seed: int = 0
+    origin: Origin | None = None
 
     def asking(self, question: str) -> CampaignState:
         """Return the state for this question: answers to another one are no labels, and no guesses, for it."""
@@ -159,10 +176,14 @@ class CampaignState:
         A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
         """
         added = (*self.guesses, *new)
-        chosen = [guess for guess in added if not guess.control and guess.task in self.trained_on]
-        blind = [guess.task for guess in chosen if guess.blind]
-        dropped = set(blind[: max(len(blind) - GUESSES, 0)]) | {guess.task for guess in chosen if not guess.blind}
+        learned = [guess for guess in added if guess.task in self.trained_on]
+        blind = [guess.task for guess in learned if guess.blind]
+        dropped = set(blind[: max(len(blind) - GUESSES, 0)]) | {guess.task for guess in learned if not guess.blind}
         return replace(self, guesses=tuple(guess for guess in added if guess.control or guess.task not in dropped))
+
+    def blind_guesses(self) -> list[Guess]:
+        """Return the guesses that trust goes by, oldest first: the newest blind ones, controls or not."""
+        return [guess for guess in self.guesses if guess.blind][-GUESSES:]
 
     def dump(self) -> dict[str, bytes]:
         """Return the parts as they are stored."""
@@ -179,6 +200,11 @@ class CampaignState:
             "guesses": [[g.task, g.predicted, g.training, g.labels, g.control, g.blind] for g in self.guesses],
             "controls": list(self.controls.items()),
             "question": self.question,
+            "heard": self.heard,
+            "boundary": self.boundary,
+            "filling": self.filling,
+            "seed": self.seed,
+            "origin": None if self.origin is None else asdict(self.origin),
         }
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:
@@ -213,6 +239,8 @@ class CampaignState:
                 "classes": tuple(facts.get("classes", ())),
                 "guesses": tuple(guesses),
                 "controls": dict(facts.get("controls", ())),
+                "heard": tuple(facts.get("heard", ())),
+                "origin": Origin(**known_fields(Origin, facts["origin"])) if facts.get("origin") else None,
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
                 "predictions": Predictions.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,

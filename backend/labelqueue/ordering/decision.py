@@ -5,20 +5,26 @@ The live service carries decisions out; `labelqueue simulate` replays the very s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..exceptions import LabelQueueError
+from ..labels import Value
+from ..learning import ControlRecord, report, waits_for
 from .campaign import Campaign
 from .campaign_state import CampaignState
+from .drafting import continued, drafted
 from .due import Due, due
 from .order import Order, Place
-from .order_size import open_places, runs_low, size_of
+from .order_size import OrderSize, open_places, order_size, runs_low
+from .recipe import BAL
 from .snapshot import Snapshot
-from .summary import accuracy_summary, learning_summary
 
 __all__ = ["Decision", "decide"]
+
+NOTHING_TO_LEARN = "a control to learn from, and the label config has none: the cold start orders for ever"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +79,38 @@ def decide(snapshot: Snapshot) -> Decision:
         If the embeddings cannot be read; then nothing was learned.
     """
     settings, live, tasks, labels = snapshot.settings, snapshot.live, snapshot.tasks, snapshot.labels.by_task
-    horizon, annotators = settings["horizon"], snapshot.annotators
-    low = runs_low(live, tasks, horizon=horizon, annotators=annotators)
+    annotators = snapshot.annotators
 
     campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
     if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
         campaign.state = campaign.state.of_order(live.version, tasks.skipped_ids)
         campaign.serving(live.version, open_places(live, tasks))
-    campaign.observe(labels, tasks, live.places if live is not None else (), annotators)
-    reason = campaign.learn(
-        lambda: snapshot.rows, labels, tasks, generation=snapshot.generation, wanted=bool(snapshot.wanted), low=low
+    reason = campaign.follow(
+        lambda: snapshot.rows,
+        labels,
+        tasks,
+        generation=snapshot.generation,
+        mark=snapshot.mark,
+        wanted=bool(snapshot.wanted),
+        places=live.places if live is not None else (),
+        annotators=annotators,
     )
-    learned = reason or snapshot.learned
+    learned, size = reason or snapshot.learned, _size(campaign, snapshot)
+    low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
-        learning = learning_summary(campaign, labels, pool=len(tasks))
+        learning = _learning(campaign, labels, pool=len(tasks))
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        return {"learning": learning | told, "accuracy": accuracy_summary(campaign, labels, tasks.skipped_ids)}
+        return {"learning": learning | told, "accuracy": _accuracy(campaign, labels, tasks.skipped_ids)}
 
     try:
         recipe = campaign.recipe()
     except LabelQueueError as error:  # its strategy was uninstalled, say
         return Decision(Due("none", str(error)), campaign.state, learned, summary, failure=error)
+    again_in = 0.0 if campaign.behind else None
+    if campaign.behind and live is not None and not (low or snapshot.cut_short or snapshot.lost):
+        later = Due("none", f"{campaign.behind:,} more labels are gone through first")
+        return Decision(later, campaign.state, learned, summary, again_in=again_in)
     what = due(
         live,
         tasks=tasks,
@@ -103,15 +119,14 @@ def decide(snapshot: Snapshot) -> Decision:
         arriving=snapshot.arriving,
         recipe=recipe,
         generation=snapshot.generation,
-        horizon=horizon,
-        annotators=annotators,
+        low=size.low,
         hold=snapshot.hold,
         cut_short=snapshot.cut_short,
         lost=snapshot.lost,
         learned=learned,
     )
     if what.action == "none":
-        return Decision(what, campaign.state, learned, summary)
+        return Decision(what, campaign.state, learned, summary, again_in=again_in)
     if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short or snapshot.lost):
         wait = live.created_at + snapshot.gap - snapshot.now
         if snapshot.arrivals > live.arrivals and wait > 0:
@@ -119,63 +134,88 @@ def decide(snapshot: Snapshot) -> Decision:
             return Decision(later, campaign.state, learned, summary, again_in=wait)
     before = campaign.state
     try:
-        order = _draft(campaign, snapshot, what)
+        if what.action == "refill" and live is not None:
+            order = continued(campaign, snapshot, live, size)
+        else:
+            order = drafted(campaign, snapshot, what.why, campaign.state.boundary if learned else 0, size)
     except LabelQueueError as error:
         return Decision(what, before, learned, summary, failure=error)
     kept = len(live.places) if live is not None and what.action == "refill" else 0
     if not order.places[kept:]:
         return Decision(Due("none", "every task is annotated"), campaign.state, "", summary)
-    return Decision(what, campaign.state, learned, summary, order, order.places[kept:])
+    return Decision(what, campaign.state, learned, summary, order, order.places[kept:], again_in)
 
 
-def _draft(campaign: Campaign, snapshot: Snapshot, what: Due) -> Order:
-    """Return the order that follows from what is due.
+def _size(campaign: Campaign, snapshot: Snapshot) -> OrderSize:
+    """Return how many tasks are published now."""
+    cycle = campaign.step(len(snapshot.labels))
+    return order_size(snapshot.settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
+
+
+def _learning(campaign: Campaign, labels: Mapping[int, Value], *, pool: int) -> dict[str, Any]:
+    """Return phase, model and labels.
 
     Parameters
     ----------
-    campaign : Campaign
-        As it stands after this look's labels.
-    snapshot : Snapshot
-    what : Due
-        ``new`` or ``refill``.
-
-    Returns
-    -------
-    Order
-        A refill: the live order with places appended. A new one: number 0, and its title as version. No places when
-        every task is annotated.
+    labels : mapping
+        Every label there is, oldest first.
+    pool : int
+        Tasks in the project.
     """
-    live, tasks, rows = snapshot.live, snapshot.tasks, snapshot.rows
-    features = snapshot.features if campaign.recipe().features != "vit" else None
-    size = size_of(snapshot.settings["horizon"], snapshot.annotators)
-    if what.action == "refill" and live is not None:
-        more = campaign.rank(
-            rows,
-            tasks,
-            size=max(size - len(open_places(live, tasks)), 1),
-            first=live.labeled + len(live.places),
-            published={place.task for place in live.places},
-            features=features,
-        )
-        return replace(live, places=(*live.places, *more))
-    done = int((~tasks.unlabeled).sum())
-    places = campaign.rank(rows, tasks, size=size, first=done, features=features)
-    recipe, state, clusters = campaign.recipe(), campaign.state, campaign.state.geometry
-    return Order(
-        number=0,
-        version=recipe.title,
-        strategy=type(recipe.strategy).__name__,
-        parameters=recipe.parameters,
-        generation=snapshot.generation,
-        arrivals=snapshot.arrivals,
-        labeled=done,
-        embedded=len(rows.ids),
-        created_at=0.0,
-        places=tuple(places),
-        phase=recipe.phase,
-        why=what.why,
-        model=state.model.fingerprint if state.model else "",
-        labels=len(state.trained_on) if state.model else 0,
-        trust=state.trust,
-        centroids=f"{clusters.digest} ({clusters.why})" if clusters and recipe.name == "bal" else "",
+    state, course, settings = campaign.state, campaign.state.course, campaign.settings
+    classes = campaign.classes(labels)
+    waits = waits_for(
+        course,
+        values=list(labels.values()),
+        classes=classes,
+        multi=campaign.target.multi,
+        pool=pool,
+        trust=campaign.trust(labels),
+        switch_after=settings["switch_after"],
+        has_model=state.model is not None,
     )
+    if campaign.target.kind == "none":
+        waits = [NOTHING_TO_LEARN]
+    counts = Counter(name for value in labels.values() for name in ([value] if isinstance(value, str) else value))
+    return {
+        "phase": course.phase,
+        "reason": course.reason,
+        "waits_for": waits if course.phase == "cold" else [],
+        "cycle": campaign.cycle.number + 1 if campaign.active() in BAL else None,
+        "labels": len(labels),
+        "labels_per_class": {name: counts[name] for name in classes},
+        "trained_on": state.model.labels if state.model else 0,
+        "unlearned": campaign.unlearned(labels),
+        "retrain_every": campaign.step(len(labels)),
+        "trust": round(state.trust, 3),
+        "model": state.model.fingerprint if state.model else "",
+        "regularization": state.model.regularization if state.model else None,
+        "prelabels": campaign.least_probability() is not None,
+    }
+
+
+def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collection[int]) -> dict[str, Any]:
+    """Return what the random controls say of the model; see `learning.report`, and `lines` for people.
+
+    Parameters
+    ----------
+    skipped : collection of int
+        Tasks that people skipped. A skipped control is missing, and is counted as such.
+    """
+    state = campaign.state
+    counted = {guess.task for guess in state.guesses if guess.control}
+    records = [
+        ControlRecord(guess.task, guess.control, guess.training, guess.labels, guess.predicted)
+        for guess in state.guesses
+        if guess.control
+    ]
+    if state.model is not None and state.predictions is not None:
+        records += [
+            ControlRecord(
+                task, version, state.trainings, state.model.labels, state.predictions.decide(state.model, task)
+            )
+            for task, version in state.controls.items()
+            if task in skipped and task not in counted
+        ]
+    told = report(records, labels, skipped, classes=campaign.classes(labels))
+    return {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}

@@ -33,8 +33,7 @@ def due(
     arriving: bool,
     recipe: Recipe,
     generation: str,
-    horizon: int,
-    annotators: int,
+    low: int,
     hold: bool,
     cut_short: bool = False,
     lost: str = "",
@@ -54,8 +53,8 @@ def due(
         Whether images still wait to be embedded.
     recipe, generation
         What an order made now would be made with.
-    horizon, annotators : int
-        Tasks in the head; people who annotated within the last hour.
+    low : int
+        Open published tasks below which the live order is refilled.
     hold : bool
         A person chose an older order: it is refilled but not replaced.
     cut_short : bool
@@ -82,7 +81,7 @@ def due(
             return Due("new", "the images were embedded anew")
         if arrivals > live.arrivals and (not arriving or embedded >= GROWTH * live.embedded):
             return Due("new", f"{arrivals - live.arrivals} more images are embedded")
-    if runs_low(live, tasks, horizon=horizon, annotators=annotators):
+    if runs_low(live, tasks, low):
         return Due("refill", f"{len(open_places(live, tasks))} published tasks are left")
     return Due("none", "the live order holds")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..exceptions import CacheError
@@ -69,7 +69,7 @@ class Order:
     number : int
         Counts every attempt to publish in this project, from 1.
     version : str
-        Label Studio's `model_version`, such as ``r1 FreeSel`` or ``r12 BAL cycle 3``.
+        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` or ``r12·k7f BAL cycle 3``; see `sync.versions`.
     strategy : str
         Name of the query strategy.
     parameters : dict
@@ -98,6 +98,16 @@ class Order:
         Trust in it at that time.
     centroids : str
         Digest of the centroids of BAL's clusters, and why they were fitted; empty for other strategies.
+    again : int
+        Number of the order that this one is again, published anew for a rollback; 0 for an order of its own.
+    forgotten : int
+        Places that are no longer on record: with any, this is a summary.
+    left_out : tuple of (int, int)
+        Tasks that the ranking has and the order has not, since they were answered or deleted before it was published:
+        each with the number of places in front of it.
+    inputs : bytes
+        What a new order, or what was appended, is made of (`inputs.dump_inputs`). It is kept beside the record, and
+        empty when it was not asked for.
     """
 
     number: int
@@ -116,10 +126,41 @@ class Order:
     labels: int = 0
     trust: float = 0.0
     centroids: str = ""
+    again: int = 0
+    forgotten: int = 0
+    left_out: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    inputs: bytes = field(default=b"", compare=False, repr=False)
+
+    @property
+    def origin(self) -> int:
+        """Number of the order that this one is: its own, or that of the order that was published again."""
+        return self.again or self.number
+
+    def summary(self) -> Order:
+        """Return the record without its places."""
+        return replace(self, places=(), left_out=(), forgotten=len(self.places))
+
+    def keeping(self, tasks: Collection[int]) -> Order:
+        """Return the order without tasks that are not among these; they are remembered as left out."""
+        kept: list[Place] = []
+        left_out: list[tuple[int, int]] = []
+        earlier = iter([*self.left_out, (len(self.places), 0)])
+        at, task = next(earlier)
+        for number, place in enumerate(self.places):
+            while at == number:
+                left_out.append((len(kept), task))
+                at, task = next(earlier)
+            if place.task in tasks:
+                kept.append(place)
+            else:
+                left_out.append((len(kept), place.task))
+        return replace(self, places=tuple(kept), left_out=tuple(one for one in left_out if one[0] < len(kept)))
 
     def dump(self) -> str:
-        """Return the JSON form."""
-        return json.dumps({"format": FORMAT, **asdict(self), "places": [place.dump() for place in self.places]})
+        """Return the JSON form, without the inputs."""
+        row = asdict(replace(self, places=(), inputs=b""))
+        del row["inputs"]
+        return json.dumps({"format": FORMAT, **row, "places": [place.dump() for place in self.places]})
 
     @classmethod
     def load(cls, raw: bytes | str) -> Order:
@@ -133,4 +174,6 @@ class Order:
         row = json.loads(raw)
         if (version := row.get("format", FORMAT)) != FORMAT:
             raise CacheError(f"order {row.get('number')}: format {version!r}, this version reads format {FORMAT}")
-        return cls(**{**known_fields(cls, row), "places": tuple(Place.load(place) for place in row.get("places", ()))})
+        left_out = tuple((int(at), int(task)) for at, task in row.get("left_out", ()))
+        places = tuple(Place.load(place) for place in row.get("places", ()))
+        return cls(**{**known_fields(cls, row), "left_out": left_out, "places": places})

@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .order import Order, Place
 from .snapshot import Tasks
 
-__all__ = ["open_places", "refill_threshold", "runs_low", "size_of"]
+__all__ = ["OrderSize", "open_places", "order_size", "runs_low"]
 
-SPARE = 2  # spare tail, in heads
+SPARE = 2  # spare tail of a head that is fixed, in heads
+ALONE = 6  # the part of an hour without us that a queue stands: ten minutes
+RESERVE = 40  # open tasks that are always left: nobody knows yet how fast people will be
+STEP = 20  # labels between two orders, or refills, at least
+FASTEST = 3_600  # labels of one person in an hour: more were imported
+MOST = 5_000  # tasks, whatever the pace: publishing takes long, and so many are out of date soon
 
 
-def refill_threshold(horizon: int, annotators: int) -> int:
-    """Return the number of open published tasks below which the order is refilled.
+@dataclass(frozen=True)
+class OrderSize:
+    """How many open tasks an order has.
 
-    The spare tail stands by while a refill runs; a fifth of the head, or two tasks per annotator, is left of the head.
+    Attributes
+    ----------
+    full : int
+        When it is published or refilled.
+    low : int
+        When a refill is due: with fewer. It is what still serves people while a refill, or a new order, is made, or
+        while nobody makes one.
     """
-    return SPARE * horizon + max(2 * annotators, horizon // 5)
+
+    full: int
+    low: int
 
 
-def size_of(horizon: int, annotators: int) -> int:
-    """Return how many open tasks an order is published with: head and spare tail, and always half a head more than the
-    threshold of its refill, however many people annotate."""
-    return max((1 + SPARE) * horizon, refill_threshold(horizon, annotators) + horizon // 2)
+def order_size(horizon: int | None, *, annotators: int, pace: int = 0, cycle: int = 0) -> OrderSize:
+    """Return how many tasks are published.
+
+    Parameters
+    ----------
+    horizon : int or None
+        Tasks in the head, with twice as many as a spare tail that stands by while a refill runs; None follows what
+        people need.
+    annotators : int
+        People who annotated within the last hour.
+    pace : int
+        Tasks that are labeled per hour.
+    cycle : int
+        Labels until the next training, and with it a new order.
+
+    Notes
+    -----
+    Fixed, a fifth of the head, or two tasks per annotator, are left of it when a refill is due; half a head is always
+    refilled. Else what is needed until a new order comes is published, and as a reserve two tasks per annotator and
+    ten minutes at this pace.
+    """
+    if horizon is not None:
+        low = SPARE * horizon + max(2 * annotators, horizon // 5)
+        return OrderSize(max((1 + SPARE) * horizon, low + horizon // 2), low)
+    pace = min(pace, FASTEST * max(annotators, 1))
+    low = min(max(2 * annotators + -(-pace // ALONE), RESERVE), MOST // 2)
+    return OrderSize(min(low + max(cycle, STEP), MOST), low)
 
 
 def open_places(order: Order | None, tasks: Tasks) -> list[Place]:
@@ -32,8 +71,8 @@ def open_places(order: Order | None, tasks: Tasks) -> list[Place]:
     return [place for place, served in zip(order.places, still.tolist(), strict=True) if served]
 
 
-def runs_low(live: Order | None, tasks: Tasks, *, horizon: int, annotators: int) -> bool:
-    """Tell whether a refill is due: few tasks of the live order are left, and there are others to publish."""
-    if live is None or len(open_places(live, tasks)) >= refill_threshold(horizon, annotators):
+def runs_low(live: Order | None, tasks: Tasks, low: int) -> bool:
+    """Tell whether a refill is due: fewer than `low` tasks of the live order are left, and there are others."""
+    if live is None or len(open_places(live, tasks)) >= low:
         return False
     return bool((~tasks.annotated & ~tasks.among({place.task for place in live.places})).any())

@@ -18,19 +18,20 @@ on what was unlabeled then, whatever the strategy does with the other positions.
   hand, for reasons of their own, and a control of theirs is no random task any more. A new order forgets the controls
   that the one before did not come to serve.
 
-Where pre-labels are filled in, an empty form would tell a control. So other positions are left empty too, at random and
-as often (`is_blank`): of the empty forms half are controls.
+Where pre-labels are filled in, an empty form would tell a control. So other tasks are left empty too, at random and as
+often (`learning.is_blank`): of the empty forms half are controls.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["control_order", "is_blank", "is_control", "served_in_turn"]
+from ..block import draws
+
+__all__ = ["control_order", "is_control", "served_in_turn"]
 
 
 def is_control(seed: int, first: int, count: int, share: float) -> NDArray[np.bool_]:
@@ -51,14 +52,8 @@ def is_control(seed: int, first: int, count: int, share: float) -> NDArray[np.bo
     -------
     ndarray of shape (count,), bool
     """
-    draws = _hashes(f"control position {seed}", np.arange(first, first + count, dtype=np.int64))
-    return (draws >> np.uint64(11)) * 2.0**-53 < share
-
-
-def is_blank(seed: int, first: int, count: int, share: float) -> NDArray[np.bool_]:
-    """Return which positions of the queue get no pre-label, controls or not; see `is_control`."""
-    draws = _hashes(f"blank position {seed}", np.arange(first, first + count, dtype=np.int64))
-    return (draws >> np.uint64(11)) * 2.0**-53 < share
+    drawn = draws(f"control position {seed}", np.arange(first, first + count, dtype=np.int64))
+    return (drawn >> np.uint64(11)) * 2.0**-53 < share
 
 
 def served_in_turn(
@@ -111,16 +106,4 @@ def control_order(ids: NDArray[np.int64], seed: int, first: int = 0) -> NDArray[
     ndarray of shape (n,), int64
         Rows of `ids`. Without some of the ids the others come in the same sequence.
     """
-    return np.argsort(_hashes(f"control task {seed} {first}", ids))
-
-
-def _hashes(key: str, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a random 64-bit number for each integer, different ones for different integers.
-
-    It is the output of SplitMix64 (Steele, Lea, Flood 2014) at that step, started from a hash of the key.
-    """
-    start = np.uint64(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
-    x = start + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # 64-bit arithmetic wraps around
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return np.argsort(draws(f"control task {seed} {first}", ids))

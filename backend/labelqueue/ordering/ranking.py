@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block
-from ..learning import Model, prelabel
+from ..learning import Model, is_blank, prelabel
 from .order import Place
-from .random_controls import control_order, is_blank, is_control
+from .random_controls import control_order, is_control
 from .recipe import Recipe
 from .snapshot import Tasks
 
 if TYPE_CHECKING:
     from poolselect import Selection
 
-__all__ = ["NOT_EMBEDDED", "fill_in", "rank_tasks"]
+__all__ = ["NOT_EMBEDDED", "NO_FEATURES", "fill_in", "rank_tasks"]
 
 CONTROL = "random control"
 NOT_EMBEDDED = "its image is not embedded yet"
+NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
 
 
 def rank_tasks(
@@ -117,8 +118,6 @@ def fill_in(
     probabilities: NDArray[np.float32],
     tasks: Tasks,
     recipe: Recipe,
-    *,
-    first: int,
 ) -> list[Place]:
     """Return places with pre-labels where the model is sure enough, and never on a control.
 
@@ -129,7 +128,7 @@ def fill_in(
     model : Model
     probabilities : ndarray of shape (n, c), float32
         What it predicts for each row of embeddings.
-    tasks, recipe, first
+    tasks, recipe
         See `rank_tasks`. The recipe must ask for pre-labels.
 
     Notes
@@ -137,8 +136,8 @@ def fill_in(
     As many chosen tasks as there are controls are left empty too, at random: an empty form tells no control.
     """
     assert recipe.prelabel is not None
-    rows = tasks.rows_of(np.array([place.task for place in places], dtype=np.int64))
-    blank = is_blank(recipe.strategy.random_state, first, len(places), recipe.control_share)
+    ids = np.array([place.task for place in places], dtype=np.int64)
+    rows, blank = tasks.rows_of(ids), is_blank(recipe.strategy.random_state, ids, recipe.control_share)
     return [
         place
         if place.control or empty or row < 0

@@ -12,13 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import SettingError
+from ..learning import balancing_factor
 from ..settings import COLD_START
 from .campaign_state import Cycle
 
 if TYPE_CHECKING:
     from poolselect import QueryStrategy
 
-__all__ = ["Recipe", "make_strategy", "needs_model"]
+__all__ = [
+    "BAL",
+    "Recipe",
+    "make_recipe",
+    "make_strategy",
+    "needs_model",
+    "next_cycle",
+    "paper_cycle",
+    "waits_for_model",
+]
+
+BAL = ("bal", "bal_paper")  # the strategies that may see other features than the embeddings
+PAPER_CYCLES = 20  # that a budget is divided into when no setting says so
 
 
 @dataclass(frozen=True)
@@ -66,37 +79,130 @@ def needs_model(name: str) -> bool:
     return name not in COLD_START
 
 
+def waits_for_model(name: str) -> bool:
+    """Tell whether a strategy cannot begin without a model; BAL's Algorithm 1 has a first cycle of its own."""
+    return needs_model(name) and name != "bal_paper"
+
+
+def paper_cycle(settings: Mapping[str, Any], labels: int) -> Cycle:
+    """Return where BAL stands by the paper: the budget in equal cycles, counted from the first label of all.
+
+    Parameters
+    ----------
+    settings : mapping
+        The project's settings. Without a budget there is no number of cycles.
+    labels : int
+        Labels that the model knows.
+    """
+    budget = settings["budget"]
+    size = settings["batch_size"] or max(10, (budget or 0) // PAPER_CYCLES)
+    if budget is None:
+        return Cycle(0, size, None, 1.0)
+    slots = max(1, -(-budget // size))
+    return Cycle(min(labels // size, slots - 1), size, slots, 1.0)
+
+
+def next_cycle(budget: int | None, labels: int, begun: int, size: int, number: int, rows: int, trust: float) -> Cycle:
+    """Return where BAL stands from now on.
+
+    Parameters
+    ----------
+    budget : int or None
+        Labels in all, if somebody knows.
+    labels, begun : int
+        Labels there are, and those there were when the phase began.
+    size : int
+        Labels per cycle.
+    number : int
+        Of the cycle, when there is no budget: its sub-pools go round in a circle.
+    rows : int
+        Embedded tasks.
+    trust : float
+        In the model.
+    """
+    from poolselect import rolling_cycles
+
+    if budget is None:
+        return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size)))
+    slots = max(1, -(-(budget - begun) // size))
+    return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, float(slots)))
+
+
+def make_recipe(
+    name: str,
+    settings: Mapping[str, Any],
+    cycle: Cycle,
+    *,
+    phase: Literal["cold", "warm"],
+    model: str,
+    prelabel: float | None,
+    classes: int = 0,
+    centroids: NDArray[np.float32] | None = None,
+) -> Recipe:
+    """Return the recipe of these settings; see `make_strategy` and `Recipe`."""
+    strategy = make_strategy(name, settings, cycle, centroids, classes)
+    title = type(strategy).__name__
+    return Recipe(
+        name=name,
+        title=f"{title} cycle {cycle.number + 1}" if name in BAL else title,
+        strategy=strategy,
+        phase=phase,
+        model=model,
+        prelabel=prelabel,
+        control_share=settings["control_share"],
+        features=settings["bal_features"] if name in BAL else "vit",
+    )
+
+
 def make_strategy(
-    name: str, settings: Mapping[str, Any], cycle: Cycle | None = None, centroids: NDArray[np.float32] | None = None
+    name: str,
+    settings: Mapping[str, Any],
+    cycle: Cycle | None = None,
+    centroids: NDArray[np.float32] | None = None,
+    classes: int = 0,
 ) -> QueryStrategy:
     """Build the strategy of a project's settings.
 
     Parameters
     ----------
     name : str
-        Its name in `poolselect.strategies()`.
+        Its name in `poolselect.strategies()`, or ``bal_paper``.
     settings : mapping
         The project's settings.
     cycle : Cycle, optional
         Where BAL stands.
     centroids : ndarray of shape (s, k, d), float32, optional
-        BAL's frozen centroids.
+        BAL's frozen centroids. By the paper they are fitted on the whole pool.
+    classes : int
+        Classes of the label config, 0 for an open one: how many clusters BAL makes by the paper.
+
+    Raises
+    ------
+    SettingError
+        If the strategy is not installed, or ``bal_paper`` knows no budget.
     """
     from poolselect import BAL, FreeSel  # the web process knows orders too, and makes none
 
     seed = settings["seed"]
     if name == "freesel":
-        return FreeSel(trials=settings["trials"], metric="centered", random_state=seed)
-    if name == "bal":
-        cycle = cycle or Cycle()
+        return FreeSel(trials=settings["trials"], metric=settings["metric"], random_state=seed)
+    cycle = cycle or Cycle()
+    if name == "bal_paper" and cycle.slots is None:
+        raise SettingError(
+            "strategy 'bal_paper' divides a budget into cycles, and setting 'budget' is empty: set it to the labels "
+            "that you will pay for in total, or choose bal"
+        )
+    if name in ("bal", "bal_paper"):
+        paper: dict[str, Any] = {"mode": "paper", "n_clusters": classes if classes > 1 else None}
         return BAL(
             cycle=cycle.number,
             cycles=cycle.slots,
             cycle_size=cycle.size,
             balancing_factor=settings["balancing_factor"] or cycle.balancing_factor,
-            uncertainty=settings["uncertainty"],
+            uncertainty=settings["uncertainty"] if name == "bal" else "least_confidence",
             centroids=centroids,
             random_state=seed,
+            **(paper if name == "bal_paper" else {}),
         )
     if name not in _classes():
         raise SettingError(f"strategy {name!r} is not installed here (any more): install it, or choose another one")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, find
+from ..block import Block, Origin, find
 from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, Value
 from .campaign_state import CampaignState
 from .order import Order
@@ -175,10 +175,13 @@ class Features:
         Fingerprint of the network they come from.
     rows : Block
         Ids ascending; tasks may be missing.
+    mark : str
+        How far their cache was filled.
     """
 
     generation: str
     rows: Block
+    mark: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +215,8 @@ class Snapshot:
         Whether images still wait to be embedded.
     annotators : int
         People who annotated within the last hour.
+    pace : int
+        Tasks that are labeled per hour.
     prelabels : bool
         Whether Label Studio shows pre-labels in this project.
     hold : bool
@@ -228,6 +233,15 @@ class Snapshot:
         Seconds between two orders that only arrivals ask for.
     missing : str
         What the settings ask for and is not there, for people; empty when nothing is.
+    mark : str
+        How far the cache of the embeddings was filled, and with what.
+    answers : ndarray of shape (a,), int64, optional
+        Who answered first, in order of creation: each task at its first annotation, and less than zero at its first
+        skip. Without it, the labels in their order.
+    load_inputs : callable, optional
+        Returns what is stored of the inputs of the live order.
+    recall : callable, optional
+        Returns rows as they were: see `inputs.Recall`.
     """
 
     target: Target
@@ -243,6 +257,7 @@ class Snapshot:
     arrivals: int = 0
     arriving: bool = False
     annotators: int = 0
+    pace: int = 0
     prelabels: bool = True
     hold: bool = False
     cut_short: bool = False
@@ -251,6 +266,10 @@ class Snapshot:
     learned: str = ""
     gap: float = 0.0
     missing: str = ""
+    mark: str = ""
+    answers: NDArray[np.int64] | None = None
+    load_inputs: Callable[[], bytes] | None = None
+    recall: Callable[[NDArray[np.int64], Origin], Block] | None = None
 
     @cached_property
     def rows(self) -> Block:
@@ -261,3 +280,19 @@ class Snapshot:
     def features(self) -> Features | None:
         """What BAL clusters instead, or None for the embeddings."""
         return None if self.load_features is None else self.load_features()
+
+    def as_of(self, label: int) -> Tasks:
+        """Return the tasks as they were when this task got its label; as they are now if it has none any more."""
+        answers = self.labels.tasks if self.answers is None else self.answers
+        at = np.flatnonzero(answers == label)
+        if not at.size:
+            return self.tasks
+        before, later = answers[: at[0] + 1], np.unique(np.abs(answers[at[0] + 1 :]))
+        states = self.tasks.states.copy()
+        rows = self.tasks.find(later)
+        states[rows[rows >= 0]] = ord(UNLABELED)
+        again = before[np.isin(np.abs(before), later)]
+        rows = self.tasks.find(np.abs(again))
+        codes = np.where(again > 0, ord(ANNOTATED), ord(SKIPPED)).astype(np.uint8)
+        states[rows[rows >= 0]] = codes[rows >= 0]  # of two answers of one task the last one stays
+        return replace(self.tasks, states=states)

@@ -1,45 +1,88 @@
 """Everything that we remember of projects, in Redis, and the snapshot that a look takes of it.
 
-Imports `ordering`, `learning` and `labels`, whose values it keeps.
+Imports `store`, and `ordering`, `learning` and `labels`, whose values it keeps.
 """
 
+from ..store import (
+    EmbeddedRedis,
+    Redis,
+    StoreFacts,
+    add_members,
+    connect,
+    list_items,
+    plain,
+    remove,
+    scan_fields,
+    scan_members,
+    socket_path,
+    store_facts,
+    text,
+    why_refused,
+)
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
 from .formats import make_readable
-from .journal import Event, Journal, read_event
+from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
-from .orders import Orders
+from .orders import WHOLE, Orders
 from .pattern_cache import PatternCache
-from .project import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef, TaskRow
-from .redis_connection import Redis, connect, text
-from .redis_server import EmbeddedRedis, socket_path
-from .snapshots import TaskColumns, read_columns, take_snapshot
+from .people import People
+from .project import (
+    ASIDE,
+    FORGOTTEN,
+    LIVE_VERSION,
+    NOT_CONNECTED,
+    PER_TASK,
+    SECRET_HEADER,
+    Project,
+    ProjectRef,
+    is_id,
+)
+from .snapshots import TaskColumns, read_columns, read_states, take_snapshot
+from .task_row import TaskRow
 
 __all__ = [
+    "ACTIONS",
+    "ASIDE",
+    "FORGOTTEN",
     "LIVE_VERSION",
     "NOT_CONNECTED",
+    "PER_TASK",
     "SECRET_HEADER",
+    "WHOLE",
     "EmbeddedRedis",
     "Event",
     "Journal",
     "LabelBook",
     "Orders",
     "PatternCache",
+    "People",
     "Project",
     "ProjectLock",
     "ProjectRef",
     "Redis",
+    "StoreFacts",
     "TaskColumns",
     "TaskRow",
+    "add_members",
     "connect",
+    "is_id",
+    "list_items",
     "make_readable",
+    "plain",
     "predictions_of",
     "read_columns",
     "read_event",
+    "read_states",
+    "remove",
     "save_campaign",
     "save_summary",
+    "scan_fields",
+    "scan_members",
     "socket_path",
+    "store_facts",
     "summary_of",
     "take_snapshot",
     "text",
+    "why_refused",
 ]

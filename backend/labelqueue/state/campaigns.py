@@ -12,12 +12,16 @@ from typing import Any
 from ..exceptions import CacheError
 from ..learning import Model, Predictions
 from ..ordering import CampaignState
+from ..store import text
 from .project import Project
-from .redis_connection import text
 
 __all__ = ["load_campaign", "predictions_of", "save_campaign", "save_summary", "summary_of"]
 
 log = logging.getLogger(__name__)
+
+# Of the hash. 0.1.0 cannot read facts with a field that it does not know: it keeps its own, which is read here until
+# there is one of this format.
+FORMAT = "2"
 
 
 def load_campaign(project: Project) -> CampaignState:
@@ -25,7 +29,9 @@ def load_campaign(project: Project) -> CampaignState:
 
     A model that cannot be read, such as one of another format, is forgotten: a training needs the labels only.
     """
-    found = project.store.hgetall(project.name("campaign"))
+    found = project.store.hgetall(project.name("campaign", FORMAT))
+    if not found and project.store.copy(project.name("campaign"), project.name("campaign", FORMAT)):
+        return load_campaign(project)
     parts = {text(name): part for name, part in found.items() if isinstance(part, bytes)}
     for readable in (parts, {name: part for name, part in parts.items() if name == "facts"}):
         try:
@@ -33,13 +39,15 @@ def load_campaign(project: Project) -> CampaignState:
         except CacheError as error:
             log.warning("project %d: it is trained anew from its labels: %s", project.ref.id, error)
         else:
-            return state if readable is parts else replace(state, trained_on={})
+            if readable is parts:
+                return state
+            return replace(state, trained_on={}, heard=(*state.trained_on, *state.heard))
     return CampaignState()
 
 
 def save_campaign(project: Project, state: CampaignState, before: CampaignState) -> None:
     """Keep what changed; a reader sees all of it or nothing."""
-    key, parts, old = project.name("campaign"), state.dump(), before.dump()
+    key, parts, old = project.name("campaign", FORMAT), state.dump(), before.dump()
     changed = {name: part for name, part in parts.items() if old.get(name) != part}
     if not changed and parts.keys() == old.keys():
         return
@@ -64,7 +72,9 @@ def summary_of(project: Project) -> dict[str, Any]:
 
 def predictions_of(project: Project) -> tuple[Model, Predictions] | None:
     """Return the project's model and its predictions, or None before the first training."""
-    model, predictions = project.store.hmget(project.name("campaign"), ["model", "outlook"])
+    parts = ["model", "outlook"]
+    found = project.store.hmget(project.name("campaign", FORMAT), parts)
+    model, predictions = found if any(found) else project.store.hmget(project.name("campaign"), parts)
     if not isinstance(model, bytes) or not isinstance(predictions, bytes):
         return None
     return _parse(model, predictions)

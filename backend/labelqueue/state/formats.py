@@ -1,4 +1,4 @@
-"""The formats of what is stored: one number for each part of a project's state, and what becomes of another one.
+"""What is stored: every key of Redis with what bounds it, the format of each part, and what becomes of another format.
 
 A part's number changes when this version can no longer read what the version before wrote, or the other way round. What
 only gained fields keeps its number: unknown fields are ignored, and missing ones have defaults.
@@ -8,48 +8,165 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from ..store import text
 from .project import Project
+from .setting_choices import is_readable
 
-__all__ = ["PARTS", "Part", "make_readable"]
+__all__ = ["KEYS", "PARTS", "READERS", "SHARED_KEYS", "Key", "Part", "make_readable", "matches"]
 
 log = logging.getLogger(__name__)
 
 
+class Key(NamedTuple):
+    """A key of Redis; in its name, ``*`` stands for whatever differs."""
+
+    name: str
+    part: str
+    what: str
+    bound: str
+    removed: str
+
+
+_PROJECT, _TASK = "with the project", "with the task"
+
+# Keys below a project's own name (`Project.name`), which all go with the project.
+KEYS = (
+    Key("info", "facts", "facts about the project", "one field per fact that the code names", _PROJECT),
+    Key("lock", "facts", "who tends the project", "one value", "by its holder, or after 15 s"),
+    Key("fence", "facts", "how often the lock was taken", "one number", _PROJECT),
+    Key("queued", "facts", "a look is asked for", "one value", "when it begins, or after 600 s"),
+    Key("tending", "facts", "the worker that looks", "one value", "when it ends, or its worker is dead"),
+    Key("intents", "facts", "writes to Label Studio that are under way", "one field per kind", "when they are done"),
+    Key("settings", "settings", "settings that somebody chose", "one field per setting", _PROJECT),
+    Key("extra_params", "settings", "extra params as seen last", "the settings there are", _PROJECT),
+    Key("tasks", "tasks", "each task's image and state", "one field per task", _TASK),
+    Key("seen", "tasks", "tasks that a complete reading saw", "one id per task", "at the end of the reading"),
+    Key("labels:*", "labels", "what annotations say", "one field per annotated task", _TASK),
+    Key("journal", "journal", "events not acted on", "about 100,000 events", "by the look that acted on them"),
+    Key("pace", "journal", "which tasks were labeled when", "tasks of one hour", "with the next label"),
+    Key("annotators", "journal", "who annotated when", "people of one hour", "with the next annotation"),
+    Key("orders:*", "orders", "every order's record", "2,000 orders, 50 whole", "the oldest ones, as newer ones come"),
+    Key("order_inputs", "orders", "what each order was made of", "one field per whole order", "with its places"),
+    Key("orders", "orders", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
+    Key("campaign:*", "campaign", "model, guesses, phase", "labels and tasks of the project", _PROJECT),
+    Key("campaign", "campaign", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
+    Key("cache:*:blocks", "embeddings", "vectors", "twice the tasks' rows", "when compacted, or with the generation"),
+    Key("cache:*:sums", "embeddings", "a checksum per block", "one field per block", "with the block"),
+    Key("cache:*:rows", "embeddings", "which images are in it", "one field per task", _TASK),
+    Key("cache:*:count", "embeddings", "blocks that were ever stored", "one number", "with the generation"),
+    Key("cache:*:stored", "embeddings", "rows in the blocks", "one number", "with the generation"),
+    Key("pending", "waiting", "images that wait", "one member per task", "when handed out, or with the task"),
+    Key("inflight", "waiting", "shards at workers", "4 shards and what went alone", "when done, or the worker is dead"),
+    Key("at_work:*", "waiting", "images that a worker decodes or embeds", "a minibatch", "with the shard"),
+    Key(
+        "late",
+        "waiting",
+        "images of slow servers",
+        "one member per task",
+        "when asked for again, or with the task",
+    ),
+    Key("tries", "waiting", "failures of images' servers", "one field per task", "when it went well, or with the task"),
+    Key("deaths", "waiting", "deaths of their workers", "one field per task", "when it went well, or with the task"),
+    Key("quarantine", "waiting", "images that are bad", "one field per task", "by reconcile, or with the task"),
+    Key("unreadable", "waiting", "records left out", "records of Label Studio", "by the reading that reads them"),
+)
+# The others.
+SHARED_KEYS = (
+    Key("lq:projects", "", "the projects there are", "one field per project", _PROJECT),
+    Key("lq:forgotten", "", "what may be removed, from when on", "projects, generations of 90 days", "after 90 days"),
+    Key("lq:delayed", "", "looks asked for later", "one member per project", "when due, or with the project"),
+    Key("lq:tended", "", "all projects were asked for", "one value", "after a minute"),
+    Key("lq:tidied", "", "somebody tidied up", "one value", "after ten minutes"),
+    Key("lq:probe", "", "whether Redis takes writes", "one value", "after a second"),
+    Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
+    Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
+    Key("lq:models", "", "cards of embedding models", "two fields per embedder", "when an embedding worker starts"),
+    Key("lq:slow:*", "", "a server of images that is left alone", "one key per server", "an hour after it was slow"),
+    Key("lq:leaving:*", "", "a worker was told to stop", "one key per worker", "an hour later"),
+    Key("lq:worker:*", "", "a worker lives", "one key per worker", "15 s after its last sign"),
+    Key(
+        "rq:*",
+        "",
+        "RQ's queues, jobs and workers",
+        "what waits or ran lately",
+        "a minute after success, a day after failure",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Part:
-    """One part of a project's state.
+    """One part of a project's state, the keys of `KEYS` that name it.
 
     Attributes
     ----------
     format : int
         Written by this version, and read by it.
-    keys : tuple of str
-        Names below the project's own (`Project.name`); one that ends with ``:*`` stands for all that begin so.
     facts : mapping of str to str
         Facts that make the next look fill the part again when it was dropped. Empty: it cannot be filled again, and is
         read as well as can be.
+    reads : tuple of int
+        Other formats that are read here too.
     """
 
     format: int
-    keys: tuple[str, ...]
     facts: Mapping[str, str]
+    reads: tuple[int, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names below the project's own; one that ends with ``*`` stands for all that begin so."""
+        names = (key.name.partition("*") for key in KEYS if PARTS[key.part] is self)
+        return tuple(dict.fromkeys(start + star for start, star, _ in names))
 
 
-READ_AGAIN = {"want_full": "1"}
+READ_AGAIN = {"want_full": "1", "reading": "", "changes": ""}
 PARTS: Mapping[str, Part] = {
-    "facts": Part(1, ("info", "lock", "fence", "queued", "tending"), {}),
-    "settings": Part(1, ("settings", "extra_params"), {}),
-    "tasks": Part(1, ("tasks",), READ_AGAIN),
-    "labels": Part(2, ("labels:*",), READ_AGAIN),
-    "journal": Part(1, ("journal", "annotators"), READ_AGAIN),
-    "orders": Part(1, ("orders",), {"live": "", "hold": "", "refilling": ""}),
-    "campaign": Part(1, ("campaign",), {"learned": "", "standing": "{}"}),
-    "embeddings": Part(1, ("cache:*",), {"generation": "", "rotation_generation": ""}),
-    "waiting": Part(1, ("pending", "inflight", "tries", "deaths", "quarantine"), READ_AGAIN),
+    "facts": Part(1, {}),
+    "settings": Part(1, {}),
+    "tasks": Part(1, READ_AGAIN),
+    "labels": Part(2, READ_AGAIN),
+    "journal": Part(1, READ_AGAIN),
+    "orders": Part(2, {"live": "", "hold": "", "refilling": "", "served": ""}, (1,)),
+    "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
+    "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
+    "waiting": Part(1, READ_AGAIN),
 }
+
+
+def _object(raw: str) -> dict[str, Any]:
+    found = json.loads(raw)
+    if not isinstance(found, dict):
+        raise ValueError(f"{raw[:40]!r} is no object")
+    return found
+
+
+# Facts that are more than text, and how they are read: of another version's those are left out that cannot be.
+READERS: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(
+        ("arrivals", "arrivals_told", "order_number", "live", "rollback_wanted", "webhook_misses", "webhook_revived"),
+        int,
+    ),
+    **dict.fromkeys(
+        ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
+        float,
+    ),
+    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
+    **dict.fromkeys(("standing", "refused_prelabels", "remade"), _object),
+    "read_to": datetime.fromisoformat,
+}
+
+
+def matches(name: str, key: str) -> bool:
+    """Tell whether a key has a row's name."""
+    start, star, end = name.partition("*")
+    return key.startswith(start) and key.endswith(end) and len(key) > len(start + end) if star else key == name
 
 
 def make_readable(project: Project) -> list[str]:
@@ -59,22 +176,57 @@ def make_readable(project: Project) -> list[str]:
     -------
     list of str
         Names of the parts that were dropped: the next look reads them again from Label Studio, embeds, learns or orders
-        anew.
+        anew. The fact ``remade`` tells people.
     """
     ours = {name: part.format for name, part in PARTS.items()}
     raw = project.get("formats")
-    theirs = dict.fromkeys(PARTS, 1) | (json.loads(raw) if raw else {})  # 1: from before they were written down
-    dropped = []
+    said = _object(raw) if raw and _is_read(_object, raw) else {}
+    theirs = dict.fromkeys(PARTS, 1) | said  # 1: from before they were written down
+    if all(theirs[name] == ours[name] for name in PARTS):
+        if said != ours:
+            project.set(formats=json.dumps(ours))
+        return []
+    dropped, kept = [], []
     for name, part in PARTS.items():
-        if theirs[name] == ours[name]:
+        if theirs[name] in (ours[name], *part.reads):
             continue
-        if not part.facts:
+        if part.facts:
+            there = project.drop(*part.keys)
+            project.set(**part.facts)
+            if there or raw:  # of a new project there is nothing yet
+                log.warning("project %d: its %s have format %s and are made anew", project.ref.id, name, theirs[name])
+                dropped.append(name)
+        else:
             log.warning("project %d: its %s have format %s, we read %d", project.ref.id, name, theirs[name], ours[name])
-            continue
-        log.warning("project %d: its %s have format %s and are made anew", project.ref.id, name, theirs[name])
-        project.drop(*part.keys)
-        project.set(**part.facts)
-        dropped.append(name)
-    if json.loads(raw or "{}") != ours:
-        project.set(formats=json.dumps(ours))
+            kept.append(name)
+    if "facts" in kept:
+        _drop_facts(project)
+    if "settings" in kept:
+        _drop_settings(project)
+    project.set(formats=json.dumps(ours))
+    if dropped or kept:
+        project.set(remade=json.dumps({"anew": dropped, "kept": kept, "at": time.time()}))
     return dropped
+
+
+def _drop_facts(project: Project) -> None:
+    """Leave out the facts whose value is not what this version takes it for."""
+    odd = [name for name, value in project.info().items() if value and not _is_read(READERS.get(name, str), value)]
+    if odd:
+        project.store.hdel(project.name("info"), *odd)
+
+
+def _drop_settings(project: Project) -> None:
+    """Leave out the choices that this version cannot read."""
+    key = project.name("settings")
+    if odd := [name for name, raw in project.store.hgetall(key).items() if not is_readable(text(name), raw)]:
+        project.store.hdel(key, *odd)
+    project.drop("extra_params")
+
+
+def _is_read(reader: Callable[[str], object], value: str) -> bool:
+    try:
+        reader(value)
+    except (ValueError, TypeError):
+        return False
+    return True

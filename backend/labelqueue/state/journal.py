@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .project import Project
+from .project import Project, is_id
 
 __all__ = ["ACTIONS", "Event", "Journal", "read_event"]
 
@@ -22,6 +22,8 @@ ACTIONS: dict[str, str] = {
     "PROJECT_UPDATED": "",
     "START_TRAINING": "",
 }
+AT_ONCE = 2_000  # events that one look acts on
+CHUNK = 500  # events read by one command; one may name 5,000 tasks
 MAX_LENGTH = 100_000  # events kept per project if nobody drains them; older ones are repaired by reconciling
 
 
@@ -56,7 +58,7 @@ def read_event(payload: Mapping[str, Any]) -> Event | None:
     return Event(
         action,
         tuple(_ids(rows)),
-        tuple(sorted({int(row["completed_by"]) for row in rows if isinstance(row.get("completed_by"), int)})),
+        tuple(sorted({row["completed_by"] for row in rows if is_id(row.get("completed_by"))})),
         tuple(sorted(set(_ids(_rows(payload.get("task")))))),
     )
 
@@ -67,7 +69,7 @@ def _rows(items: Any) -> list[Mapping[str, Any]]:
 
 
 def _ids(rows: list[Mapping[str, Any]]) -> list[int]:
-    return [row["id"] for row in rows if isinstance(row.get("id"), int)]
+    return [row["id"] for row in rows if is_id(row.get("id"))]
 
 
 class Journal:
@@ -83,11 +85,16 @@ class Journal:
         self._store.xadd(self._key, {"event": row}, maxlen=MAX_LENGTH, approximate=True)
 
     def read(self) -> tuple[list[Event], bytes]:
-        """Return the waiting events and the mark to `clear` once they were acted on."""
-        entries: list[tuple[bytes, dict[bytes, bytes]]] = self._store.xrange(self._key)  # type: ignore[assignment]
-        rows = (json.loads(row[b"event"]) for _, row in entries)
-        events = [Event(action, *(tuple(part) for part in parts[:3])) for action, *parts in rows]
-        return events, entries[-1][0] if entries else b""
+        """Return the events that wait longest, at most `AT_ONCE`, and the mark to `clear` once they were acted on."""
+        events: list[Event] = []
+        mark = b""
+        while len(events) < AT_ONCE and (
+            part := self._store.xrange(self._key, min=b"(" + mark if mark else "-", count=CHUNK)
+        ):
+            rows = (json.loads(row[b"event"]) for _, row in part)  # type: ignore[index]
+            events += [Event(action, *(tuple(ids) for ids in parts[:3])) for action, *parts in rows]
+            mark = part[-1][0]  # type: ignore[assignment]
+        return events, mark
 
     def clear(self, mark: bytes) -> None:
         """Forget the events up to `mark`."""

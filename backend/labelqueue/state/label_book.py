@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..labels import Annotation, Target, Value, classes_of, judge, state_of, unknown_labels
+from ..store import drop_fields, get_fields, put_fields, scan_fields
 from .project import Project
 
 __all__ = ["LabelBook", "Labels"]
@@ -30,12 +31,15 @@ class Labels:
         Labels that annotations give and the label config does not have (any more), with the number of tasks.
     without : dict of str to int
         Why tasks that people annotated have no label, with the number of tasks.
+    answers : tuple of int
+        Every task at its first annotation, and less than zero at its first skip, in order of creation.
     """
 
     values: dict[int, Value]
     classes: tuple[str, ...]
     dropped: dict[str, int]
     without: dict[str, int]
+    answers: tuple[int, ...] = ()
 
 
 class LabelBook:
@@ -63,27 +67,24 @@ class LabelBook:
             str(task): json.dumps([mark, *(one.dump() for one in annotations)], separators=(",", ":"))
             for task, (mark, annotations) in read.items()
         }
-        if rows:
-            self._store.hset(self._key, mapping=rows)  # type: ignore[arg-type]
+        put_fields(self._store, self._key, rows)
 
     def drop(self, tasks: Iterable[int]) -> None:
         """Forget tasks."""
-        fields = [str(task) for task in tasks]
-        if fields:
-            self._store.hdel(self._key, *fields)
+        drop_fields(self._store, self._key, [str(task) for task in tasks])
 
     def tasks(self) -> set[int]:
         """Return the tasks in the book."""
-        return {int(field) for field in self._store.hkeys(self._key) if field != COMPLETE}
+        return {int(field) for part in scan_fields(self._store, self._key) for field in part if field != COMPLETE}
 
     def read_at(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the marks of those of these tasks that are in the book."""
-        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         return {task: json.loads(raw)[0] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
 
     def states(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
-        raws = self._store.hmget(self._key, [str(task) for task in tasks]) if tasks else []
+        raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
         return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
 
@@ -100,10 +101,13 @@ class LabelBook:
     def labels(self, target: Target) -> Labels:
         """Return the labels that the annotations come to for this target; see `labels.judge` for the rules."""
         found: list[tuple[int, int, Value]] = []
+        answers: dict[int, int] = {}
         dropped: Counter[str] = Counter()
         without: Counter[str] = Counter()
         for task, said in self.annotations().items():
             dropped.update(unknown_labels(said, target))
+            for one in sorted(said, key=lambda one: one.id, reverse=True):
+                answers[-task if one.cancelled else task] = one.id
             verdict = judge(said, target)
             if verdict.value is not None:
                 found.append((min(one.id for one in said if not one.cancelled), task, verdict.value))
@@ -111,19 +115,33 @@ class LabelBook:
                 without[verdict.why] += 1
         values = {task: value for _, task, value in sorted(found, key=lambda row: row[:2])}
         return Labels(
-            values, classes_of(target, values.values()), dict(sorted(dropped.items())), dict(without.most_common())
+            values,
+            classes_of(target, values.values()),
+            dict(sorted(dropped.items())),
+            dict(without.most_common()),
+            tuple(sorted(answers, key=lambda task: (answers[task], task))),
         )
 
     @property
     def complete(self) -> bool:
         """Whether every task was read since the book was begun; it stays so, for changes are read as they come."""
+        return self._store.hget(self._key, COMPLETE.decode()) == b"1"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the book is there, complete or not."""
         return bool(self._store.hexists(self._key, COMPLETE.decode()))
+
+    def begin(self) -> None:
+        """Note that from now on every task is read; a book that is complete stays so."""
+        self._store.hsetnx(self._key, COMPLETE.decode(), "")
 
     def set_complete(self) -> None:
         """Note that every task was read."""
         self._store.hset(self._key, COMPLETE.decode(), "1")
 
     def _rows(self) -> Iterator[tuple[int, list[list[object]]]]:
-        for field, raw in self._store.hgetall(self._key).items():
-            if field != COMPLETE:
-                yield int(field), json.loads(raw)[1:]
+        for part in scan_fields(self._store, self._key):
+            for field, raw in part.items():
+                if field != COMPLETE:
+                    yield int(field), json.loads(raw)[1:]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from types import TracebackType
 
+from redis.exceptions import RedisError
+
 from ..exceptions import PublishError
+from ..store import text
 from .project import Project
-from .redis_connection import text
 
 __all__ = ["ProjectLock"]
+
+log = logging.getLogger(__name__)
 
 TTL = 15_000  # milliseconds; a killed holder blocks the project no longer than this
 
@@ -32,21 +37,23 @@ class ProjectLock:
     ----------
     acquired : bool
         Whether entering got the lock; it never waits.
+    token : str
+        What tells this holder from any other, since it was entered.
     """
 
     def __init__(self, project: Project) -> None:
         self._store = project.store
         self._key = project.name("lock")
         self._fences = project.name("fence")
-        self._token = ""
+        self.token = ""
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self.acquired = False
 
     def __enter__(self) -> ProjectLock:
         fence = self._store.incr(self._fences)
-        self._token = f"{fence}-{uuid.uuid4().hex}"
-        self.acquired = bool(self._store.set(self._key, self._token, nx=True, px=TTL))
+        self.token = f"{fence}-{uuid.uuid4().hex}"
+        self.acquired = bool(self._store.set(self._key, self.token, nx=True, px=TTL))
         if self.acquired:
             self._thread = threading.Thread(target=self._renew, name="lock-renewal", daemon=True)
             self._thread.start()
@@ -54,13 +61,16 @@ class ProjectLock:
 
     def _renew(self) -> None:
         while not self._done.wait(TTL / 3000):
-            if not self._store.eval(_RENEW, 1, self._key, self._token, TTL):
-                return
+            try:
+                if not self._store.eval(_RENEW, 1, self._key, self.token, TTL):
+                    return
+            except RedisError as error:  # the next renewal may still come in time; if not, `check` tells
+                log.warning("the lock of %s could not be renewed this time: %s", self._key, error)
 
     def check(self) -> None:
         """Raise PublishError unless we still hold the lock; call it right before a write that others would see."""
         holder = self._store.get(self._key)
-        if holder is None or text(holder) != self._token:
+        if holder is None or text(holder) != self.token:
             raise PublishError("this job lost its project's lock (it stalled for too long); another one takes over")
 
     def __exit__(
@@ -69,5 +79,9 @@ class ProjectLock:
         self._done.set()
         if self._thread is not None:
             self._thread.join()
-        if self.acquired:
-            self._store.eval(_RELEASE, 1, self._key, self._token)
+        if not self.acquired:
+            return
+        try:
+            self._store.eval(_RELEASE, 1, self._key, self.token)
+        except RedisError as failure:  # it expires by itself, and must not hide what went wrong inside
+            log.warning("%s could not be released and expires within %d s: %s", self._key, TTL // 1000, failure)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, concatenate, find
+from ..block import Block, Origin, concatenate, find
 from ..exceptions import CacheError
 from ..files import write_atomically
-from .project import Project
-from .redis_connection import text
+from ..store import drop_fields, get_fields, in_chunks, scan_fields, text
+from .project import FORGOTTEN, Project
 
 __all__ = ["PatternCache"]
+
+DEAD = 0.5  # share of rows that no task has any more, from which on the blocks are written anew without them
 
 
 class PatternCache:
@@ -39,17 +42,22 @@ class PatternCache:
 
     def __init__(self, project: Project, generation: str, spool: Path) -> None:
         self._store = project.store
+        self._project = project
+        self._name = f"{project.key}:{generation}"
         self.generation = generation
         self._blocks = project.name("cache", generation, "blocks")
         self._sums = project.name("cache", generation, "sums")
         self._rows = project.name("cache", generation, "rows")
         self._count = project.name("cache", generation, "count")
+        self._stored = project.name("cache", generation, "stored")
         self._spool = spool / project.key / generation
 
     def put(self, block: Block) -> None:
         """Store a block; its rows replace older rows of the same tasks."""
-        if not len(block.ids):
-            return
+        for rows in in_chunks(range(len(block))):
+            self._put(block if len(rows) == len(block) else block.take(rows))
+
+    def _put(self, block: Block) -> None:
         data = block.to_bytes()
         name = f"{self._store.incr(self._count):08d}"
         rows = {str(task): f"{source:016x}" for task, source in zip(block.ids, block.sources, strict=True)}
@@ -57,48 +65,174 @@ class PatternCache:
             pipe.hset(self._blocks, name, data)
             pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
             pipe.hset(self._rows, mapping=rows)  # type: ignore[arg-type]
+            pipe.incrby(self._stored, len(block.ids))
             pipe.execute()
+
+    @staticmethod
+    def generations(project: Project) -> set[str]:
+        """Return the generations that there is anything of."""
+        start = project.name("cache", "")
+        keys = project.store.scan_iter(match=f"{start}*", count=1000)
+        return {text(key).removeprefix(start).partition(":")[0] for key in keys}
 
     def rows(self) -> dict[int, int]:
         """Return which images are here: task id to the hash of its image's URI."""
-        return {int(task): int(source, 16) for task, source in self._store.hgetall(self._rows).items()}
+        parts = scan_fields(self._store, self._rows)
+        return {int(task): int(source, 16) for part in parts for task, source in part.items()}
+
+    def sources_of(self, tasks: Sequence[int]) -> dict[int, int]:
+        """Return those of these tasks whose images are here, each with the hash of its image's URI."""
+        found = get_fields(self._store, self._rows, [str(task) for task in tasks])
+        return {task: int(source, 16) for task, source in zip(tasks, found, strict=True) if source is not None}
 
     def discard(self, tasks: Iterable[int]) -> None:
-        """Forget the rows of deleted tasks; their bytes go with the generation."""
-        fields = [str(task) for task in tasks]
-        if fields:
-            self._store.hdel(self._rows, *fields)
+        """Forget the rows of deleted tasks; their bytes go when the cache is compacted."""
+        drop_fields(self._store, self._rows, [str(task) for task in tasks])
+
+    def retain(self, ids: NDArray[np.int64]) -> None:
+        """Forget the rows of all tasks but these."""
+        here, _ = self.columns()
+        self.discard(np.setdiff1d(here, ids).tolist())
 
     def columns(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Return which images are here: task ids of shape (n,), ascending, and the hashes of their images' URIs."""
-        here = self._store.hgetall(self._rows)
-        ids = np.fromiter((int(task) for task in here), dtype=np.int64, count=len(here))
-        sources = np.fromiter((int(source, 16) for source in here.values()), dtype=np.uint64, count=len(here))
+        found = self.rows()
+        ids = np.fromiter(found, dtype=np.int64, count=len(found))
+        sources = np.fromiter(found.values(), dtype=np.uint64, count=len(found))
         order = np.argsort(ids)
         return ids[order], sources[order]
 
-    def load(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
+    def mark(self) -> str:
+        """Return how far the cache is filled, and with what: the number of the last block and a digest of all."""
+        return self._mark(self._digests())
+
+    def load(
+        self, ids: NDArray[np.int64], sources: NDArray[np.uint64] | None = None, *, until: str | None = None
+    ) -> Block:
         """Return the newest row of each wanted task.
 
         Parameters
         ----------
         ids : ndarray of shape (k,), int64
             Wanted tasks, ascending.
-        sources : ndarray of shape (k,), uint64
+        sources : ndarray of shape (k,), uint64, optional
             Hash of each one's image URI; a row of another image is left out.
+        until : str, optional
+            A mark: what was stored later does not count.
 
         Returns
         -------
         Block
             Rows in ascending order of task id; tasks without a row are left out.
+
+        Raises
+        ------
+        CacheError
+            If a block is damaged, or what was stored until the mark is not what it was.
         """
-        sums = {text(name): text(digest) for name, digest in self._store.hgetall(self._sums).items()}
-        everything = concatenate([self._read(name, sums[name]) for name in sorted(sums)])
+        everything = concatenate([block for _, block in self._read_all(until)])
         at = find(ids, everything.ids)
-        rows = np.flatnonzero((at >= 0) & (sources[at] == everything.sources)) if ids.size else np.empty(0, np.int64)
+        wanted = at >= 0
+        if sources is not None and ids.size:
+            wanted &= sources[at] == everything.sources
+        rows = np.flatnonzero(wanted)
         newest = np.full(ids.shape, -1, dtype=np.int64)
         newest[at[rows]] = rows  # of rows of one task the last one stays
         return everything.take(newest[newest >= 0])
+
+    def compact(self) -> int:
+        """Write the blocks anew without dead rows, once these are the larger part; return how many rows went.
+
+        Only for who holds the project's lock: two at a time would remove what the other one wrote. Blocks that are
+        stored meanwhile are left alone.
+        """
+        known = self._store.get(self._stored)  # missing in what the version before wrote
+        living = self._store.hlen(self._rows)
+        if known is not None and int(known) * (1 - DEAD) <= living:
+            return 0
+        blocks = self._read_all()
+        here = self.rows()
+        newest: dict[int, tuple[int, int]] = {}
+        for place, (_, block) in enumerate(blocks):
+            for row, (task, source) in enumerate(zip(block.ids.tolist(), block.sources.tolist(), strict=True)):
+                if here.get(task) == source:
+                    newest[task] = (place, row)
+        keep: list[list[int]] = [[] for _ in blocks]
+        for place, row in newest.values():
+            keep[place].append(row)
+        dead = sum(len(block) for _, block in blocks) - len(newest)
+        if dead <= DEAD * (dead + len(newest)):
+            self._store.set(self._stored, dead + len(newest))
+            return 0
+        for (name, block), rows in zip(blocks, keep, strict=True):
+            if len(rows) < len(block):
+                # Under the old name: a newer row of a task stays newer.
+                self._replace(name, block.take(sorted(rows)) if rows else None)
+        self._store.set(self._stored, len(newest))
+        return dead
+
+    def _replace(self, name: str, block: Block | None) -> None:
+        with self._store.pipeline(transaction=True) as pipe:
+            if block is None:
+                pipe.hdel(self._blocks, name)
+                pipe.hdel(self._sums, name)
+            else:
+                data = block.to_bytes()
+                pipe.hset(self._blocks, name, data)
+                pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
+            pipe.execute()
+        (self._spool / f"{name}.block").unlink(missing_ok=True)
+
+    def _read_all(self, until: str | None = None) -> list[tuple[str, Block]]:
+        """Return every block, oldest first, with its name; those that a mark knows, if there is one."""
+        sums = self._digests(until)
+        while True:
+            try:
+                return [(name, self._read(name, sums[name])) for name in sorted(sums)]
+            except CacheError:
+                now = self._digests(until)
+                if now == sums:  # else it was compacted while we read
+                    raise
+                sums = now
+
+    def stands(self, mark: str) -> bool:
+        """Tell whether what was stored until a mark is still what it was."""
+        try:
+            self._digests(mark)
+        except CacheError:
+            return False
+        return True
+
+    def recall(self, ids: NDArray[np.int64], origin: Origin) -> Block:
+        """Return the rows that an order was made of; see `load`.
+
+        Raises
+        ------
+        CacheError
+            If they cannot be had any more; the message says why, in a clause.
+        """
+        rows = self.load(ids, until=origin.mark)
+        if len(rows) < ids.size:
+            gone = np.setdiff1d(ids, rows.ids)
+            raise CacheError(f"the embeddings of {gone.size} of its tasks are gone, such as task {gone[0]}")
+        if Origin.of(rows, origin.generation, origin.mark) != origin:
+            raise CacheError("the images of some of its tasks were replaced while it was made")
+        return rows
+
+    def _digests(self, until: str | None = None) -> dict[str, str]:
+        """Return the checksum of every block; of those that a mark knows, if there is one."""
+        parts = scan_fields(self._store, self._sums)
+        sums = {text(name): text(digest) for part in parts for name, digest in part.items()}
+        if until is not None:
+            sums = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
+            if self._mark(sums) != until:
+                raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
+        return sums
+
+    @staticmethod
+    def _mark(sums: Mapping[str, str]) -> str:
+        everything = "".join(f"{name} {sums[name]}\n" for name in sorted(sums))
+        return f"{max(sums, default='')}:{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
     def _read(self, name: str, digest: str) -> Block:
         path = self._spool / f"{name}.block"
@@ -117,6 +251,7 @@ class PatternCache:
         return Block.from_bytes(data)
 
     def delete(self) -> None:
-        """Remove the whole generation, spool included."""
-        self._store.delete(self._blocks, self._sums, self._rows, self._count)
+        """Remove the whole generation, spool included; other machines remove their copies when they next tidy up."""
+        self._store.zadd(FORGOTTEN, {self._name: time.time()})
+        self._project.drop(f"cache:{self.generation}:*")
         shutil.rmtree(self._spool, ignore_errors=True)

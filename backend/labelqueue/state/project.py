@@ -4,20 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
 from ..records import known_fields
-from .redis_connection import Redis, text
+from ..store import (
+    Redis,
+    drop_fields,
+    drop_members,
+    get_fields,
+    put_fields,
+    remove,
+    scan_fields,
+    text,
+)
 from .setting_choices import Choice, ProjectSettings
+from .task_row import TaskRow
 
-__all__ = ["LIVE_VERSION", "NOT_CONNECTED", "SECRET_HEADER", "Project", "ProjectRef", "TaskRow"]
+__all__ = [
+    "ASIDE",
+    "FORGOTTEN",
+    "LIVE_VERSION",
+    "NOT_CONNECTED",
+    "PER_TASK",
+    "SECRET_HEADER",
+    "Project",
+    "ProjectRef",
+    "is_id",
+]
+
+log = logging.getLogger(__name__)
 
 # What /setup and /predict answer. Never the queue's version: Label Studio stores what /predict answers, and a second
 # prediction of one version would upset the order.
@@ -25,8 +49,20 @@ LIVE_VERSION = "labelqueue live"
 NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paused`, then
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
+ASIDE = 7 * 24 * HOUR  # seconds that the state of a project is kept that was deleted in Label Studio
+PER_TASK = ("quarantine", "deaths", "tries")  # hashes beside the tasks that have a field for some of them
+# What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
+# key, or `key:generation` for embeddings.
+FORGOTTEN = "lq:forgotten"
+# An id or a time. '²' is a digit for `isdigit` alone, and a number of thousands of digits is none that `int` takes.
+_DIGITS = re.compile("[0-9]{1,18}")
 
 _SETTLE = "if redis.call('hget', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('hset', KEYS[1], ARGV[1], '') end"
+
+
+def is_id(value: Any) -> TypeGuard[int]:
+    """Tell whether a value can be the id of something in Label Studio: a database column holds 63 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 @dataclass(frozen=True)
@@ -49,8 +85,11 @@ class ProjectRef:
 
     @classmethod
     def load(cls, raw: bytes | str) -> ProjectRef:
-        """Parse the JSON form stored in Redis."""
-        return cls(**known_fields(cls, json.loads(raw)))
+        """Parse the JSON form stored in Redis; raises ProjectError when it is none that is known here."""
+        try:
+            return cls(**known_fields(cls, json.loads(raw)))
+        except (ValueError, TypeError) as error:
+            raise ProjectError(f"what is known of a project cannot be read ({error}): connect it again") from error
 
     @property
     def key(self) -> str:
@@ -66,37 +105,21 @@ class ProjectRef:
     def from_setup(cls, origin: str, name: str) -> ProjectRef:
         """Parse the ``<id>.<created>`` that Label Studio sends in /setup and /predict."""
         head, _, tail = name.partition(".")
-        if not head.isdigit() or not tail.isdigit():
-            raise ProjectError(f"project is {name!r}; expected <id>.<creation time> as Label Studio sends it")
+        if not _DIGITS.fullmatch(head) or not _DIGITS.fullmatch(tail):
+            raise ProjectError(f"project is {name[:80]!r}; expected <id>.<creation time> as Label Studio sends it")
         return cls(origin, int(head), int(tail))
 
     @classmethod
     def from_api(cls, origin: str, project: Mapping[str, Any]) -> ProjectRef:
         """Take the identity from a project as the API and webhooks show it."""
         try:
-            created = datetime.fromisoformat(str(project["created_at"]))
-            return cls(origin, int(project["id"]), int(created.timestamp()))
+            number = project["id"]
+            if isinstance(number, bool) or not _DIGITS.fullmatch(str(number)):  # neither true nor 1.5 is a project
+                raise ValueError(f"id is {str(number)[:80]!r}")
+            created = datetime.fromisoformat(str(project["created_at"])[:80])
+            return cls(origin, int(number), int(created.timestamp()))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ProjectError(f"not a Label Studio project (id and created_at are needed): {error}") from error
-
-
-@dataclass(frozen=True)
-class TaskRow:
-    """What we keep of one task: its image's URI and whether it is unlabeled, annotated or only skipped."""
-
-    uri: str
-    state: str
-
-    def dump(self) -> bytes:
-        """Return the form stored in Redis: the state's letter, then the URI, in which JSON may leave half a surrogate
-        pair."""
-        return (self.state + self.uri).encode("utf-8", "surrogatepass")
-
-    @classmethod
-    def load(cls, raw: bytes | str) -> TaskRow:
-        """Parse `dump`'s form."""
-        row = raw if isinstance(raw, str) else raw.decode("utf-8", "surrogatepass")
-        return cls(row[1:], row[:1])
 
 
 class Project:
@@ -161,30 +184,55 @@ class Project:
 
     @classmethod
     def all(cls, store: Redis) -> list[Project]:
-        """Return every registered project."""
-        return [cls(store, ProjectRef.load(raw)) for raw in store.hvals("lq:projects")]
+        """Return every registered project; one whose row cannot be read is registered again by its next event."""
+        found = []
+        for key, raw in store.hgetall("lq:projects").items():
+            try:
+                found.append(cls(store, ProjectRef.load(raw)))
+            except ProjectError as error:
+                log.warning("project %s is passed over: %s", text(key), error)
+        return found
+
+    @classmethod
+    def secrets(cls, store: Redis) -> set[str]:
+        """Return what the webhooks of all registered projects send, so that no stranger can call as one."""
+        pipe = store.pipeline(transaction=False)
+        for project in cls.all(store):
+            pipe.hget(project._info, "secret")
+        return {text(raw) for raw in pipe.execute() if raw}
 
     def register(self, **info: str) -> bool:
         """Remember the project with these facts; return True when it is new here."""
         row = json.dumps({"origin": self.ref.origin, "id": self.ref.id, "created": self.ref.created})
-        new = bool(self.store.hset("lq:projects", self.key, row))
+        pipe = self.store.pipeline()  # one way there and back: a webhook waits for it
+        pipe.hset("lq:projects", self.key, row)
+        pipe.zrem(FORGOTTEN, self.key)
+        pipe.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
         if info:
-            self.set(**info)
-        self.store.hsetnx(self._info, "secret", secrets.token_urlsafe(24))
-        return new
+            pipe.hset(self._info, mapping=info)  # type: ignore[arg-type]
+        return bool(pipe.execute()[0])
 
     def forget(self) -> None:
-        """Drop everything kept of this project (it was deleted in Label Studio)."""
-        self.store.hdel("lq:projects", self.key)
+        """Drop everything kept of this project in Redis; each machine removes its own files when it next tidies up.
+
+        A job that runs meanwhile may still write; that is removed at its end, or by housekeeping.
+        """
+        with self.store.pipeline(transaction=True) as pipe:
+            pipe.hdel("lq:projects", self.key)
+            pipe.zadd(FORGOTTEN, {self.key: time.time()})
+            pipe.zrem("lq:delayed", self.key)
+            pipe.execute()
         self.drop("*")
 
-    def drop(self, *names: str) -> None:
-        """Drop parts of what is kept; a name that ends with ``*`` stands for all that begin so."""
+    def drop(self, *names: str) -> int:
+        """Drop parts of what is kept, and return how many keys that were; a name that ends with ``*`` stands for all
+        that begin so."""
+        dropped = 0
         for name in names:
             key = self.name(name)
             found = list(self.store.scan_iter(match=key, count=1000)) if name.endswith("*") else [key]
-            if found:
-                self.store.delete(*found)
+            dropped += remove(self.store, *found)
+        return dropped
 
     # -- facts
 
@@ -248,7 +296,12 @@ class Project:
 
     def tasks(self) -> dict[int, TaskRow]:
         """Return every task we know, by id."""
-        return {int(task): TaskRow.load(raw) for task, raw in self.store.hgetall(self.name("tasks")).items()}
+        parts = scan_fields(self.store, self.name("tasks"))
+        return {int(task): TaskRow.load(raw) for part in parts for task, raw in part.items()}
+
+    def task_ids(self) -> Iterator[int]:
+        """Yield the id of every task we know, now and then one twice."""
+        return (int(task) for part in scan_fields(self.store, self.name("tasks")) for task in part)
 
     def task_count(self) -> int:
         """Return how many tasks we know."""
@@ -256,36 +309,20 @@ class Project:
 
     def task_rows(self, ids: Sequence[int]) -> dict[int, TaskRow]:
         """Return those of these tasks that we know."""
-        if not ids:
-            return {}
-        raws = self.store.hmget(self.name("tasks"), [str(task) for task in ids])
+        raws = get_fields(self.store, self.name("tasks"), [str(task) for task in ids])
         return {task: TaskRow.load(raw) for task, raw in zip(ids, raws, strict=True) if raw is not None}
 
     def put_tasks(self, rows: Mapping[int, TaskRow]) -> None:
         """Add or replace tasks."""
-        if rows:
-            self.store.hset(self.name("tasks"), mapping={str(task): row.dump() for task, row in rows.items()})
+        put_fields(self.store, self.name("tasks"), {str(task): row.dump() for task, row in rows.items()})
 
     def drop_tasks(self, ids: Iterable[int]) -> None:
         """Forget deleted tasks."""
         fields = [str(task) for task in ids]
-        if fields:
-            self.store.hdel(self.name("tasks"), *fields)
-            self.store.hdel(self.name("quarantine"), *fields)
-            self.store.zrem(self.name("pending"), *fields)
-
-    # -- people
-
-    def note_annotators(self, users: Sequence[int]) -> None:
-        """Remember that these people annotated just now: when a refill is due depends on how many are at work."""
-        if users:
-            now = time.time()
-            self.store.zadd(self.name("annotators"), {str(user): now for user in users})
-            self.store.zremrangebyscore(self.name("annotators"), 0, now - HOUR)
-
-    def annotators_at_work(self) -> int:
-        """Return how many people annotated within the last hour."""
-        return int(self.store.zcount(self.name("annotators"), time.time() - HOUR, "+inf"))
+        drop_members(self.store, self.name("pending"), fields)
+        drop_members(self.store, self.name("late"), fields)
+        for name in (*PER_TASK, "tasks"):  # tasks last: as long as we know one, its deletion is found
+            drop_fields(self.store, self.name(name), fields)
 
     # -- records that cannot be read
 
@@ -327,22 +364,21 @@ class Project:
 
     def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:
         """Remember tasks whose image cannot be used, each with its URI and the reason."""
-        if reasons:
-            rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
-            self.store.hset(self.name("quarantine"), mapping=rows)  # type: ignore[arg-type]
+        rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
+        put_fields(self.store, self.name("quarantine"), rows)
 
     def quarantined(self) -> dict[int, tuple[str, str]]:
         """Return the quarantined tasks: id to (URI, reason)."""
-        rows = {int(task): json.loads(raw) for task, raw in self.store.hgetall(self.name("quarantine")).items()}
+        parts = scan_fields(self.store, self.name("quarantine"))
+        rows = {int(task): json.loads(raw) for part in parts for task, raw in part.items()}
         return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
     def release_quarantine(self) -> None:
         """Give every quarantined image another chance."""
-        self.store.delete(self.name("quarantine"), self.name("deaths"), self.name("tries"))
+        remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late")))
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""
         fields = [str(task) for task in ids]
-        if fields:
-            self.store.hdel(self.name("deaths"), *fields)
-            self.store.hdel(self.name("tries"), *fields)
+        drop_fields(self.store, self.name("deaths"), fields)
+        drop_fields(self.store, self.name("tries"), fields)

@@ -10,12 +10,13 @@ from typing import Any
 
 from redis.client import Pipeline
 
+from ..allowed import brief, check_together
 from ..exceptions import SettingError
 from ..records import known_fields
 from ..settings import PROJECT, parse_project_settings
-from .redis_connection import Redis, text
+from ..store import Redis, text
 
-__all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings"]
+__all__ = ["EXTRA_PARAMS", "Choice", "ProjectSettings", "is_readable"]
 
 EXTRA_PARAMS = "extra params"
 
@@ -130,22 +131,31 @@ class ProjectSettings:
         def write(pipe: Pipeline) -> dict[str, Any]:
             wanted = decide(pipe)
             chosen = _load(pipe.hgetall(self._key))
+            now = {name: chosen[name].value if name in chosen else row.default for name, row in PROJECT.items()}
+            given = {name: PROJECT[name].default if value is None else value for name, value in wanted.items()}
+            if given:
+                check_together(now | given)
             pipe.multi()
-            different = {}
             for name, value in wanted.items():
                 if value is None:
                     pipe.hdel(self._key, name)
                 else:
                     pipe.hset(self._key, name, json.dumps(asdict(Choice(value, source, time.time()))))
-                now = PROJECT[name].default if value is None else value
-                if now != (chosen[name].value if name in chosen else PROJECT[name].default):
-                    different[name] = now
             if seen is not None:
                 pipe.set(self._seen, seen)
-            return different
+            return {name: value for name, value in given.items() if value != now[name]}
 
         # The client's types do not know that the callable's value is returned.
         return self._store.transaction(write, self._key, self._seen, value_from_callable=True)  # type: ignore
+
+
+def is_readable(name: str, raw: bytes | str) -> bool:
+    """Tell whether a stored choice is one that could be made here, or of a setting that is not known here."""
+    try:
+        row = json.loads(raw)
+        return name not in PROJECT or bool(parse_project_settings({name: row["value"]}))
+    except (ValueError, TypeError, KeyError, SettingError):
+        return False
 
 
 def _load(raws: Mapping[Any, Any]) -> dict[str, Choice]:
@@ -167,8 +177,8 @@ def _as_mapping(raw: Any) -> Mapping[str, Any]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SettingError(f'{raw[:80]!r} is not JSON; write an object such as {{"seed": 1}}') from None
     if not isinstance(raw, Mapping):
-        raise SettingError(f'{raw!r} is not an object; write one such as {{"seed": 1}}')
+        raise SettingError(f'{brief(raw)} is not an object; write one such as {{"seed": 1}}')
     return {str(key): value for key, value in raw.items()}

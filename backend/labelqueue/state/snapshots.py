@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +13,15 @@ from ..block import Block, find, source_hash
 from ..exceptions import CacheError
 from ..labels import Target
 from ..ordering import Features, Labels, Snapshot, Tasks, rows_in_turn
+from ..store import scan_fields
 from .campaigns import load_campaign
 from .label_book import LabelBook
 from .orders import Orders
 from .pattern_cache import PatternCache
+from .people import People
 from .project import Project
 
-__all__ = ["TaskColumns", "read_columns", "take_snapshot"]
+__all__ = ["TaskColumns", "read_columns", "read_states", "take_snapshot"]
 
 NO_NETWORK = (
     "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
@@ -68,14 +70,35 @@ class TaskColumns:
 
 def read_columns(project: Project) -> TaskColumns:
     """Return what is stored of every task of a project."""
-    found: dict[bytes, bytes] = project.store.hgetall(project.name("tasks"))  # type: ignore[assignment]
-    n = len(found)
-    ids = np.fromiter((int(task) for task in found), dtype=np.int64, count=n)
-    states = np.fromiter((raw[0] for raw in found.values()), dtype=np.uint8, count=n)
-    uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in found.values())
-    sources = np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=n)
-    order = np.argsort(ids)
-    return TaskColumns(ids[order], states[order], sources[order])
+    found = [np.empty(0, np.uint64)]
+    ids, states = [np.empty(0, np.int64)], [np.empty(0, np.uint8)]
+    for part in scan_fields(project.store, project.name("tasks")):
+        some, codes = _states(part)
+        uris = (raw[1:].decode("utf-8", "surrogatepass") for raw in part.values())
+        ids.append(some)
+        states.append(codes)
+        found.append(np.fromiter((source_hash(uri) for uri in uris), dtype=np.uint64, count=len(part)))
+    here, last = _newest(np.concatenate(ids))
+    return TaskColumns(here, np.concatenate(states)[last], np.concatenate(found)[last])
+
+
+def read_states(project: Project) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return the ids of all tasks, ascending, and what became of each; see `ordering.Tasks`."""
+    parts = [_states(part) for part in scan_fields(project.store, project.name("tasks"))]
+    ids, states = zip((np.empty(0, np.int64), np.empty(0, np.uint8)), *parts, strict=True)
+    here, last = _newest(np.concatenate(ids))
+    return here, np.concatenate(states)[last]
+
+
+def _states(part: Mapping[bytes, bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    ids = np.fromiter(map(int, part), dtype=np.int64, count=len(part))
+    return ids, np.fromiter((raw[0] for raw in part.values()), dtype=np.uint8, count=len(part))
+
+
+def _newest(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ids, ascending and each once, and where each stands last: a task may come twice."""
+    here, last = np.unique(ids[::-1], return_index=True)
+    return here, ids.size - 1 - last
 
 
 def take_snapshot(
@@ -107,14 +130,14 @@ def take_snapshot(
     lost : str
         What Label Studio no longer has of the live order, for people; empty when it has everything.
     open_cache : callable
-        Returns the cache of another generation: that of the rotation features.
+        Returns the cache of another generation: that of the rotation features, or of an earlier order.
     """
     settings, facts, live = project.settings(), project.info(), Orders(project).live()
     embedded = columns.embedded_in(cache)
     ids, sources = columns.ids[embedded], columns.sources[embedded]
     book, here = LabelBook(project).labels(target), set(ids.tolist())
     values = {task: value for task, value in book.values.items() if task in here}
-    network, missing = facts.get("rotation_generation", ""), ""
+    network, missing, mark = facts.get("rotation_generation", ""), "", cache.mark()
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
         missing = NO_NETWORK.format(project.ref.id)
@@ -126,12 +149,13 @@ def take_snapshot(
         state=load_campaign(project),
         live=live,
         generation=cache.generation,
-        load_rows=lambda: _load_rows(project, cache, ids, sources),
+        load_rows=lambda: _load_rows(project, cache, ids, sources, mark),
         load_features=(lambda: _load_features(project, open_cache(network), ids, sources)) if network else None,
         now=time.time(),
         arrivals=int(facts.get("arrivals", "0")),
         arriving=arriving,
-        annotators=project.annotators_at_work(),
+        annotators=People(project).at_work(),
+        pace=People(project).pace(),
         prelabels=prelabels,
         hold=bool(facts.get("hold")),
         cut_short=live is not None and facts.get("refilling") == live.version,
@@ -140,15 +164,22 @@ def take_snapshot(
         learned=facts.get("learned", ""),
         gap=max(MIN_GAP, GAP * float(facts.get("bulk_seconds", "1"))),
         missing=missing,
+        mark=mark,
+        answers=np.array(book.answers, dtype=np.int64),
+        load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
+        recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
     )
 
 
-def _load_rows(project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> Block:
+def _load_rows(
+    project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64], mark: str
+) -> Block:
     try:
-        return cache.load(ids, sources)
+        return cache.load(ids, sources, until=mark)
     except CacheError:
-        cache.delete()  # the next look embeds everything again
-        project.set(generation="")
+        if cache.stands(mark):  # nothing was stored anew meanwhile: it is damaged, and everything is embedded again
+            cache.delete()
+            project.set(generation="")
         raise
 
 
@@ -156,7 +187,8 @@ def _load_features(
     project: Project, cache: PatternCache, ids: NDArray[np.int64], sources: NDArray[np.uint64]
 ) -> Features:
     try:
-        return Features(cache.generation, cache.load(ids, sources))
+        mark = cache.mark()
+        return Features(cache.generation, cache.load(ids, sources, until=mark), mark)
     except CacheError as error:
         way_out = f"run `labelqueue pretext {project.ref.id} --retrain`, or set bal_features=vit"
         raise CacheError(f"rotation features: {error}; {way_out}") from error

@@ -1,45 +1,73 @@
-"""Who may call the web process: loopback only without credentials, basic auth with them."""
+"""Who may call the web process, and how much they may send: loopback only without credentials, basic auth with them."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from flask import Flask, Request, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from ..settings import Deployment
 from ..state import SECRET_HEADER
+from .gate import CAP
 
 __all__ = ["guard", "refusal"]
 
-FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
+# What proxies and content networks add. `X-Forwarded-` stands for all that begin so.
+FORWARDING = (
+    "Cf-Connecting-Ip",
+    "Cf-Connecting-Ipv6",
+    "Cf-Ray",
+    "Client-Ip",
+    "Fastly-Client-Ip",
+    "Forwarded",
+    "Forwarded-For",
+    "True-Client-Ip",
+    "Via",
+    "X-Client-Ip",
+    "X-Cluster-Client-Ip",
+    "X-Envoy-External-Address",
+    "X-Original-Forwarded-For",
+    "X-Original-Host",
+    "X-Originating-Ip",
+    "X-Proxyuser-Ip",
+    "X-Real-Ip",
+    "X-Remote-Addr",
+    "X-Remote-Ip",
+)
+FORWARDED_ANYHOW = "X-Forwarded"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+NAMELESS_CAP = 16 * 2**20  # bytes of an event without its project's secret; 5,000 new tasks are 2.6 MB
 
 
-def refusal(call: Request, deployment: Deployment, secrets: Mapping[str, str]) -> str | None:
+def refusal(call: Request, deployment: Deployment, secret_counts: Callable[[str], bool] | None = None) -> str | None:
     """Return why a call is refused, or None.
 
     Parameters
     ----------
     call : Request
-        The call.
+        The call; its body is not looked at.
     deployment : Deployment
         Its credentials decide which rule holds.
-    secrets : mapping
-        Header name to the values' accepted secret, for /webhook only; empty elsewhere.
+    secret_counts : callable, optional
+        Tells whether the value of the secret header is as good as the password; None where it never is.
     """
     if "Origin" in call.headers or call.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return "calls from web pages are refused"  # a page could use this machine, or the browser's password
     if call.path == "/health" and deployment.basic_auth_user:
         return None
     if deployment.basic_auth_user:
-        return None if _knows_password(call, deployment) or _knows_secret(call, secrets) else "credentials are needed"
+        secret = call.headers.get(SECRET_HEADER, "")
+        known = _knows_password(call, deployment) or bool(secret and secret_counts and secret_counts(secret))
+        return None if known else "credentials are needed"
     # The server's bind is not trusted: a proxy, a container network or another HOST would open it to everyone.
     if not _is_loopback(call.remote_addr or ""):
         return f"{call.remote_addr} is not this machine: set BASIC_AUTH_USER and BASIC_AUTH_PASS to allow it"
-    if any(header in call.headers for header in FORWARDING):
+    names = [name.replace("_", "-").title() for name, _ in call.headers]
+    if any(name in FORWARDING or name.startswith(FORWARDED_ANYHOW) for name in names):
         return "forwarded calls need credentials: set BASIC_AUTH_USER and BASIC_AUTH_PASS"
     host = call.host.rsplit(":", 1)[0] if not call.host.endswith("]") else call.host
     if host not in (*LOCAL_NAMES, deployment.host):  # a page in the browser that rebinds its name to 127.0.0.1
@@ -55,7 +83,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def _knows_password(call: Request, deployment: Deployment) -> bool:
-    given = call.authorization
+    try:
+        given = call.authorization
+    except ValueError:  # characters that base64 does not have
+        return False
     if given is None or given.type != "basic":
         return False
     user = hmac.compare_digest((given.username or "").encode(), deployment.basic_auth_user.encode())
@@ -63,22 +94,26 @@ def _knows_password(call: Request, deployment: Deployment) -> bool:
     return user and word
 
 
-def _knows_secret(call: Request, secrets: Mapping[str, str]) -> bool:
-    return any(
-        secret and hmac.compare_digest(call.headers.get(header, "").encode(), secret.encode())
-        for header, secret in secrets.items()
-    )
+def guard(app: Flask, deployment: Deployment, knows: Callable[[str], bool]) -> None:
+    """Make the app refuse strangers before any view runs and before a body is read.
 
-
-def guard(app: Flask, deployment: Deployment) -> None:
-    """Make the app refuse strangers before any view runs. /webhook with its project's secret is decided by the view,
-    which alone knows the project."""
+    Parameters
+    ----------
+    app : Flask
+    deployment : Deployment
+    knows : callable
+        Tells whether a secret is that of some project. Whether it is that of the project in the body is decided by the
+        view of /webhook, which alone knows the project.
+    """
 
     def check() -> Response | None:
-        if request.path == "/webhook" and SECRET_HEADER in request.headers and deployment.basic_auth_user:
-            return None
-        why = refusal(request, deployment, {})
+        hook = request.path == "/webhook"
+        why = refusal(request, deployment, knows if hook else None)
         if why is None:
+            if hook and not deployment.basic_auth_user and not knows(request.headers.get(SECRET_HEADER, "")):
+                request.environ[CAP] = NAMELESS_CAP
+                if (request.content_length or 0) > NAMELESS_CAP:
+                    raise RequestEntityTooLarge(f"an event without its secret may have {NAMELESS_CAP:,} bytes")
             return None
         status = 401 if deployment.basic_auth_user else 403
         return Response(

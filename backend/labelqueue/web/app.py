@@ -13,18 +13,26 @@ from typing import Any
 from flask import Flask
 from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.routing import BaseConverter, Map
 
 from ..exceptions import LabelQueueError
 from ..settings import Deployment
 from .access import guard
 from .context import NAME, Context
-from .errors import bad_request, gone, http_error, known_error, lost_store
+from .errors import bad_request, http_error, known_error, lost_store
+from .gate import MAX_BODY
 from .protocol import VIEWS
 from .rest import api
 
 __all__ = ["create_app"]
 
-MAX_BODY = 64 * 1024 * 1024  # bytes; 5,000 new tasks are 2.6 MB
+
+class IdConverter(BaseConverter):
+    """A project's id in an address; anything else is no address here."""
+
+    regex = "[0-9]{1,18}"
+    to_python = staticmethod(int)  # type: ignore[assignment]
+    to_url = staticmethod(str)  # type: ignore[assignment]
 
 
 @contextmanager
@@ -77,21 +85,19 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     one = "kwargs" in inspect.signature(init_app).parameters  # 1.0.9 wants a folder for models, which stays empty
     app: Flask = init_app(LabelQueue, **({"model_dir": tempfile.gettempdir()} if one else {}))
     app._got_first_request = False  # a second call may add rules again
-    app.extensions[NAME] = Context(deployment)
+    context = app.extensions[NAME] = Context(deployment)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    rules = {rule.endpoint for rule in app.url_map.iter_rules()}
-    for endpoint, (rule, methods, view) in VIEWS.items():
-        if endpoint not in rules:
-            app.add_url_rule(rule, endpoint, view, methods=list(methods))
-        app.view_functions[endpoint] = view
-    for endpoint in rules - set(VIEWS):
-        if not endpoint.startswith(f"{api.name}."):
-            app.view_functions[endpoint] = gone
-    if api.name not in app.blueprints:
-        app.register_blueprint(api)
+    # Its own routes would answer too, and be named in `Allow`: /train, /metrics, POST /versions.
+    app.url_map = Map(converters={**app.url_map.converters, "id": IdConverter}, merge_slashes=False)
+    app.view_functions.clear()
+    app.error_handler_spec.clear()
+    app.blueprints.clear()
+    for rule, (method, view) in VIEWS.items():
+        app.add_url_rule(rule, rule, view, methods=[method])
+    app.register_blueprint(api)
     app.register_error_handler(LabelQueueError, known_error)
     app.register_error_handler(RedisError, lost_store)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(BadRequest, bad_request)
-    guard(app, deployment)
+    guard(app, deployment, context.knows_secret)
     return app

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
 from flask import current_app, request
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from ..settings import Deployment
 from ..state import Project, Redis, connect
+from .bodies import parsed_object
 
 __all__ = ["Context", "context", "json_object"]
 
 NAME = "labelqueue"  # under which the app keeps it
+SOON = 0.7  # seconds
 
 
 class Context:
@@ -27,15 +30,27 @@ class Context:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self._secrets: frozenset[str] = frozenset()
 
     @cached_property
     def store(self) -> Redis:
-        """Connection to Redis."""
+        """Connection to Redis that gives up soon: Label Studio waits one second for an answer."""
+        return connect(self.deployment, timeout=SOON)
+
+    @cached_property
+    def patient_store(self) -> Redis:
+        """Connection to Redis for people, who may ask for everything that a large project has."""
         return connect(self.deployment)
 
     def project(self, number: int) -> Project:
         """Return the project of this id; raises ProjectError when it is not known here."""
-        return Project.find(self.store, self.deployment.label_studio_url, number)
+        return Project.find(self.patient_store, self.deployment.label_studio_url, number)
+
+    def knows_secret(self, secret: str) -> bool:
+        """Tell whether this is what the webhook of some project sends."""
+        if secret and secret not in self._secrets:
+            self._secrets = frozenset(Project.secrets(self.store))
+        return secret in self._secrets
 
 
 def context() -> Context:
@@ -45,10 +60,31 @@ def context() -> Context:
     return found
 
 
-def json_object() -> dict[str, Any]:
-    """Return the body of the present request; raises BadRequest when it is no JSON object."""
+def json_object(*, keep: Collection[str] | None = None, stored: bool = True, empty: bool = False) -> dict[str, Any]:
+    """Return the body of the present request; see `parsed_object`.
+
+    Parameters
+    ----------
+    keep, stored
+        As there.
+    empty : bool, default False
+        Whether no body counts as an empty object.
+
+    Raises
+    ------
+    BadRequest
+        When it is no JSON object, or cannot be read.
+    """
     # Label Studio versions differ in the content type they send, so it is not looked at.
-    body = request.get_json(force=True)
-    if not isinstance(body, dict):
-        raise BadRequest("expected a JSON object")
-    return body
+    try:
+        content = request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has errors of its own for a body that breaks off or has broken chunks
+        raise BadRequest("the body cannot be read") from error
+    if empty and not content:
+        return {}
+    try:
+        return parsed_object(content, keep=keep, stored=stored)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error

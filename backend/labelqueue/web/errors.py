@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from flask import Response, jsonify, request
 from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, MethodNotAllowed, NotFound
 
 from ..exceptions import LabelQueueError, ProjectError
+from ..state import plain, why_refused
 
-__all__ = ["bad_request", "gone", "http_error", "known_error", "lost_store"]
+__all__ = ["bad_request", "http_error", "known_error", "lost_store"]
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +23,16 @@ def bad_request(error: BadRequest) -> tuple[Response, int]:
 
 def known_error(error: LabelQueueError) -> tuple[Response, int]:
     """Turn an error of ours into an answer."""
-    log.warning("%s %s: %s", request.method, request.path, error)
+    log.warning("%s %r: %s", request.method, request.path, error)
     if isinstance(error, ProjectError):
         return jsonify({"error": str(error)}), 400
     return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
 
 
 def lost_store(error: RedisError) -> tuple[Response, int]:
-    """Answer while Redis is away; its address stays in the log."""
-    log.error("%s %s: Redis failed: %s", request.method, request.path, error)
-    return jsonify({"error": "not available right now; labelqueue's log says why"}), 503
+    """Say why Redis did not do it; its address stays in the log."""
+    log.error("%s %r: Redis failed: %s", request.method, request.path, plain(error))
+    return jsonify({"error": f"not available right now: {why_refused(error)}; labelqueue's log says why"}), 503
 
 
 def http_error(error: HTTPException) -> Response:
@@ -50,8 +50,3 @@ def http_error(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed):
         answer.allow.update(error.valid_methods or ())
     return answer
-
-
-def gone(**values: Any) -> tuple[Response, int]:
-    """Answer label-studio-ml's routes that mean nothing here."""
-    return jsonify({"error": f"{request.path} is not part of this backend"}), 404

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from flask import Response, jsonify
+from werkzeug.exceptions import BadRequest
 
 from ..jobs import request_tend
 from ..labels import result_of
-from ..learning import confidence, fits
-from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, predictions_of
+from ..learning import confidence, fits, is_blank
+from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, is_id, predictions_of
 from .context import context, json_object
 from .webhook import webhook
 
@@ -38,7 +40,9 @@ def setup() -> Response:
     body, here = json_object(), context()
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
     project = Project(here.store, ref)
-    schema = str(body.get("schema") or "")
+    schema = body.get("schema") or ""
+    if not isinstance(schema, str):
+        raise BadRequest("schema is no text; expected the project's label config")
     # Compared with what /setup said last, not with the project's config, which the API may show in another form.
     before = project.get("schema")
     new = project.register(schema=schema, setup_at=str(time.time()))
@@ -56,20 +60,25 @@ def setup() -> Response:
 
 def predict() -> Response:
     """Answer one result per task, else Label Studio drops them all: what the model said of each when it was trained. A
-    task it has not seen, or a project without a model, gets an empty result."""
-    body, here = json_object(), context()
-    tasks = body.get("tasks") or []
+    task it has not seen, or that never gets a pre-label, or a project without a model, gets an empty result."""
+    body, here = json_object(stored=False), context()
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list | None):
+        raise BadRequest("tasks is no list; expected one, as Label Studio sends it")
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
     project = Project(here.store, ref)
     known = predictions_of(project)
     target = project.target() if known else None
     if known and target and not fits(known[0], target):
         known = None
+    settings = project.settings() if known else {}
     answers = []
-    for task in tasks:
+    for task in tasks or ():
         answer = UNKNOWN
         number = task.get("id") if isinstance(task, dict) else None
-        chances = known[1].lookup(number) if known and isinstance(number, int) else None
+        chances = known[1].lookup(number) if known and is_id(number) else None
+        if chances is not None and is_blank(settings["seed"], np.array([number]), settings["control_share"])[0]:
+            chances = None
         if known and target and chances is not None:
             value = known[0].decide(chances[None])[0]
             answer = {"result": result_of(value, target), "score": confidence(known[0], chances)}
@@ -77,11 +86,12 @@ def predict() -> Response:
     return jsonify({"results": answers})
 
 
-# endpoint of label-studio-ml -> (rule, methods, view)
-VIEWS: dict[str, tuple[str, tuple[str, ...], View]] = {
-    "health": ("/health", ("GET",), health),
-    "_setup": ("/setup", ("POST",), setup),
-    "_predict": ("/predict", ("POST",), predict),
-    "webhook": ("/webhook", ("POST",), webhook),
-    "versions": ("/versions", ("GET",), versions),
+# rule -> (method, view)
+VIEWS: dict[str, tuple[str, View]] = {
+    "/": ("GET", health),
+    "/health": ("GET", health),
+    "/setup": ("POST", setup),
+    "/predict": ("POST", predict),
+    "/webhook": ("POST", webhook),
+    "/versions": ("GET", versions),
 }

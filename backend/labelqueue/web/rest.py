@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest
 
 from .. import admin
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError, StoreError
 from ..state import Project
-from .context import context
+from .context import context, json_object
 
 __all__ = ["PREFIX", "api"]
 
@@ -31,10 +33,10 @@ api = Blueprint("api", __name__, url_prefix=PREFIX)
 
 def _body() -> dict[str, Any]:
     """Return the JSON object that was sent; none counts as an empty one."""
-    body = request.get_json(force=True, silent=True) if request.get_data() else {}
-    if not isinstance(body, dict):
-        raise BadRequest("the body is not a JSON object")
-    return body
+    try:
+        return json_object(empty=True)
+    except BadRequest as error:
+        raise BadRequest(f"{error.description}: the body is not a JSON object") from error
 
 
 def _accepted(number: int, wish: Callable[[Project], str]) -> Answer:
@@ -52,22 +54,32 @@ def openapi() -> Answer:
 def projects() -> Answer:
     """List the projects that this backend knows."""
     here = context()
-    return jsonify({"projects": admin.project_list(here.store, here.deployment.label_studio_url)})
+    return jsonify({"projects": admin.project_list(here.patient_store, here.deployment.label_studio_url)})
 
 
-@api.get("/projects/<int:number>")
+@api.get("/projects/<id:number>")
 def status(number: int) -> Answer:
     """Tell where a project stands."""
     return jsonify(admin.project_status(context().project(number)))
 
 
-@api.get("/projects/<int:number>/settings")
+@api.get("/projects/<id:number>/doctor")
+def doctor(number: int) -> Answer:
+    """Look at everything that has to be well; what cannot be asked is told, not waited for."""
+    here = context()
+    scene = admin.Scene(here.deployment, number, store=lambda: here.store)
+    with suppress(StoreError, RedisError):  # that it is away is for the doctor to say
+        scene.project  # noqa: B018  # raises when there is none of this number
+    return jsonify(admin.examine(scene))
+
+
+@api.get("/projects/<id:number>/settings")
 def settings(number: int) -> Answer:
     """List a project's settings with where they come from."""
     return jsonify(admin.project_settings(context().project(number)))
 
 
-@api.patch("/projects/<int:number>/settings")
+@api.patch("/projects/<id:number>/settings")
 def change_settings(number: int) -> Answer:
     """Change settings, all of them or none; null goes back to the default."""
     project = context().project(number)
@@ -75,29 +87,30 @@ def change_settings(number: int) -> Answer:
     return jsonify(admin.project_settings(project))
 
 
-@api.get("/projects/<int:number>/order")
+@api.get("/projects/<id:number>/order")
 def order(number: int) -> Answer:
     """List the tasks that come next, and why."""
     raw = request.args.get("limit", "10")
-    if not (raw.isascii() and raw.isdigit() and 1 <= int(raw) <= MAX_LIMIT):
-        raise BadRequest(f"limit is {raw!r}; expected a whole number from 1 to {MAX_LIMIT}")
+    # No more than a few digits: a number of thousands is none that `int` takes.
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 9 and 1 <= int(raw) <= MAX_LIMIT):
+        raise BadRequest(f"limit is {raw[:80]!r}; expected a whole number from 1 to {MAX_LIMIT}")
     return jsonify(admin.project_order(context().project(number), int(raw)))
 
 
-@api.get("/projects/<int:number>/orders")
+@api.get("/projects/<id:number>/orders")
 def orders(number: int) -> Answer:
     """List every order there was, newest first, without its tasks."""
     return jsonify(admin.order_list(context().project(number)))
 
 
-@api.get("/projects/<int:number>/orders/<name>")
+@api.get("/projects/<id:number>/orders/<name>")
 def audit(number: int, name: str) -> Answer:
     """Show all that is on record of one order."""
     project = context().project(number)
     return jsonify(admin.order_audit(project, admin.find_order(project, name)))
 
 
-@api.post("/projects/<int:number>/rollback")
+@api.post("/projects/<id:number>/rollback")
 def rollback(number: int) -> Answer:
     """Make an earlier order live again."""
     body = _body()
@@ -107,25 +120,25 @@ def rollback(number: int) -> Answer:
     return _accepted(number, lambda project: admin.rollback(project, chosen))
 
 
-@api.post("/projects/<int:number>/pause")
+@api.post("/projects/<id:number>/pause")
 def pause(number: int) -> Answer:
     """Stop publishing and give the queue back."""
     return _accepted(number, admin.pause)
 
 
-@api.post("/projects/<int:number>/resume")
+@api.post("/projects/<id:number>/resume")
 def resume(number: int) -> Answer:
     """Take the queue over again."""
     return _accepted(number, admin.resume)
 
 
-@api.post("/projects/<int:number>/retrain")
+@api.post("/projects/<id:number>/retrain")
 def retrain(number: int) -> Answer:
     """Train and order now."""
     return _accepted(number, admin.retrain)
 
 
-@api.post("/projects/<int:number>/reconcile")
+@api.post("/projects/<id:number>/reconcile")
 def reconcile(number: int) -> Answer:
     """Read everything again from Label Studio."""
     return _accepted(number, admin.reconcile)
@@ -134,7 +147,7 @@ def reconcile(number: int) -> Answer:
 @api.errorhandler(LabelQueueError)
 def known_error(error: LabelQueueError) -> Answer:
     """Answer with what is wrong and the way out; what only the log may know stays there."""
-    log.warning("%s %s: %s", request.method, request.path, error)
+    log.warning("%s %r: %s", request.method, request.path, error)
     for kind, code in STATUS:
         if isinstance(error, kind):
             return jsonify({"error": str(error)}), code

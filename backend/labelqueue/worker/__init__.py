@@ -3,10 +3,10 @@
 Imports `sync`, `jobs`, `state`, `images`, `labelstudio` and what is below.
 """
 
-from .embedding import embed_job
+from .embedding import embed_job, model_job
 from .look import tend_job
 from .runtime import Runtime
-from .supervisor import serve
+from .supervisor import serve, work
 from .worker import run_worker
 
-__all__ = ["Runtime", "embed_job", "run_worker", "serve", "tend_job"]
+__all__ = ["Runtime", "embed_job", "model_job", "run_worker", "serve", "tend_job", "work"]

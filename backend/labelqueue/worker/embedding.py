@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import LabelQueueError
+from ..exceptions import EmbedderError, LabelQueueError, StoreError
 from ..images import Item, embed_stream
-from ..jobs import claim, enqueue_shards, give_back, request_tend
+from ..jobs import (
+    claim,
+    cool_down,
+    enqueue_shards,
+    finish,
+    give_back,
+    mark,
+    request_tend,
+    slow_servers,
+    unmark,
+    wait_until,
+    warm_up,
+)
 from ..labels import Target
 from ..state import Project
+from .gathering import Gathering, Wanted, server_of
 from .runtime import Runtime, current
+from .upkeep import leaving_nothing
 
-__all__ = ["embed_job", "embed_shard", "generation_of", "parameters_of"]
+__all__ = ["embed_job", "embed_shard", "generation_of", "model_job", "parameters_of"]
 
 log = logging.getLogger(__name__)
 
 TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
+FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
+ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
 
 def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
@@ -37,30 +56,44 @@ def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def generation_of(runtime: Runtime, target: Target, settings: dict[str, Any]) -> str:
-    """Return the fingerprint under which a project's images are embedded now."""
+    """Return the fingerprint under which a project's images are embedded now; it loads the model."""
     return runtime.embedder(doubled=target.kind == "segmentation").fingerprint(parameters_of(target, settings))
 
 
+def model_job(doubled: bool) -> str:
+    """Load the model, so that its card is known, and have every project looked at; called by an embedding worker."""
+    runtime = current()
+    try:
+        outcome = runtime.embedder(doubled=doubled).name
+    except EmbedderError as error:
+        log.error("%s", error)
+        outcome = str(error)
+    for project in Project.all(runtime.store):
+        request_tend(project)
+    return outcome
+
+
+@leaving_nothing
 def embed_job(key: str, ids: list[int]) -> int:
-    """Embed a shard; called by the worker."""
+    """Embed a shard; called by an embedding worker."""
     runtime, job = current(), get_current_job()
     job_id = job.id if job else ""
     project = Project.open(runtime.store, key)
     claim(project, job_id, (job.worker_name if job else "") or "")
     try:
-        done = embed_shard(runtime, project, ids)
+        done = embed_shard(runtime, project, ids, job_id)
     except Exception as error:
         # Nothing is lost: the images wait again, and tending asks for them after a while.
         why = str(error) or type(error).__name__
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
-        project.store.hdel(project.name("inflight"), job_id)
+        suspects = finish(project, job_id)
         request_tend(project, delay=RETRY_DELAY)
         if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
             return 0
-        give_back(project, ids, f"embedding failed ({why})")
+        give_back(project, ids, f"embedding failed ({why})", suspects)
         raise
-    project.store.hdel(project.name("inflight"), job_id)
+    finish(project, job_id)
     enqueue_shards(project)
     if _tell(project):
         request_tend(project)
@@ -78,36 +111,82 @@ def _tell(project: Project) -> bool:
     return True
 
 
-def embed_shard(runtime: Runtime, project: Project, ids: list[int]) -> int:
+def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str = "") -> int:
     """Embed the images of these tasks and store them in the pattern cache.
+
+    Parameters
+    ----------
+    job_id : str
+        Of the shard, under which the images that are being decoded and embedded are marked: if this process ends
+        meanwhile, only they can be why.
 
     Returns
     -------
     int
-        Images embedded. A bad image is quarantined with its reason; one whose server fails is tried again later.
+        Images embedded. A bad image is quarantined with its reason; one whose server fails is tried again later; those
+        of a server that is silent or slow wait until it is asked again; those there was no time for wait again.
     """
     target, settings = project.target(), project.settings()
     model = runtime.embedder(doubled=target.kind == "segmentation")
     parameters = parameters_of(target, settings)
     cache = runtime.cache(project, model.fingerprint(parameters))
-    here = cache.rows()
+    here = cache.sources_of(ids)
     rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri)}
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)
-    items = [
-        Item(task, row.uri, partial(runtime.fetcher.read, row.uri, task))
-        for task, row in sorted(rows.items())
-        if row.uri
-    ]
+    servers, now = slow_servers(project.store), time.time()
+    gathering = Gathering(
+        [
+            Wanted(task, row.uri, server_of(row.uri), partial(_read, runtime, row.uri, task))
+            for task, row in sorted(rows.items())
+            if row.uri
+        ],
+        deadline=FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE,
+        slow={server: why for server, (until, why) in servers.items() if until > now},
+        suspicious=lambda server: server in servers,
+        stop=runtime.leaving.is_set,
+    )
     done = 0
+    items = (replace(item, load=partial(_marked, project, job_id, item)) for item in gathering)
     for result in embed_stream(model, items, **parameters):
         cache.put(result.block)
-        project.forgive(result.block.ids.tolist())
+        embedded = result.block.ids.tolist()
+        project.forgive(embedded)
+        unmark(project, job_id, embedded)
         done += len(result.block.ids)
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})
         _try_again(project, {task: (rows[task].uri, reason) for task, reason in result.transient})
+    warm_up(project.store, gathering.answered & servers.keys())
+    for server, late in gathering.late.items():
+        if server in gathering.reasons:
+            _leave_alone(project, server, late, gathering.reasons[server])
+        else:
+            wait_until(project, late, servers[server][0])
+    give_back(project, gathering.unread, "")
     return done
+
+
+def _read(runtime: Runtime, uri: str, task: int, until: float) -> bytes:
+    return runtime.fetcher.read(uri, task, until=until)
+
+
+def _marked(project: Project, job_id: str, item: Item) -> bytes:
+    """Return an image's bytes, and mark that it is at work from here on."""
+    data = item.load()
+    try:
+        mark(project, job_id, item.id)
+    except RedisError as error:  # else the image would be taken for a bad one
+        raise StoreError(f"Redis failed: {error}") from error
+    return data
+
+
+def _leave_alone(project: Project, server: str, late: list[int], why: str) -> None:
+    """Ask nothing of a slow server for a while; its images wait for it."""
+    until = cool_down(project.store, server, why)
+    wait = until - time.time()
+    log.warning("%s is slow and left alone for %.0f s; %d images wait for it: %s", server, wait, len(late), why)
+    wait_until(project, late, until)
 
 
 def _try_again(project: Project, failed: dict[int, tuple[str, str]]) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import EmbedderError
-from ..jobs import enqueue_shards, in_flight, reclaim
+from ..jobs import enqueue_shards, held_back, in_flight, reclaim
 from ..labels import Target
-from ..state import PatternCache, Project, TaskColumns
-from .embedding import generation_of
+from ..state import PatternCache, Project, TaskColumns, add_members
+from .embedding import parameters_of
+from .models import card_of
 from .runtime import Runtime
 
 __all__ = ["Feed", "feed", "wanted_generation"]
@@ -25,7 +26,7 @@ class Feed:
     cache : PatternCache
         Of the generation that serves.
     arriving : int
-        Images that are not embedded yet in the generation that is wanted.
+        Images that are not embedded yet in the generation that is wanted, without those of slow servers.
     """
 
     cache: PatternCache
@@ -35,20 +36,19 @@ class Feed:
 def wanted_generation(runtime: Runtime, project: Project, target: Target) -> str:
     """Return the fingerprint under which the project's images are to be embedded.
 
-    Raises
-    ------
-    EmbedderError
-        If the model cannot be had and nothing is embedded yet; what is embedded can still be ordered.
+    The model is an embedding worker's. While it is not known, or cannot be had (the fact ``embedder_error`` says why),
+    it is that of the generation that serves, empty when there is none: what is embedded can still be ordered.
     """
-    serving = project.get("generation")
+    serving, why, card = project.get("generation"), "", None
     try:
-        wanted = generation_of(runtime, target, project.settings())
+        card = card_of(runtime.store, runtime.deployment, target.kind == "segmentation")
     except EmbedderError as error:
-        if not serving:
-            raise
-        project.set(embedder_error=str(error))
+        why = str(error)
+    project.set(embedder_error=why)
+    if card is None:
         return serving
-    project.set(embedder_error="", generation=serving or wanted)
+    wanted = card.fingerprint(parameters_of(target, project.settings()))
+    project.set(generation=serving or wanted)
     return wanted
 
 
@@ -65,16 +65,19 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
     absent = columns.ids[~columns.embedded_in(building)]
     missing = np.setdiff1d(absent, np.array(list(columns.bad(project)), dtype=np.int64), assume_unique=True).tolist()
     reclaim(project)
-    held = in_flight(project)
+    late = held_back(project)
+    arriving = len(set(missing) - late)
+    held = in_flight(project) | late
     if waiting := {str(task): task for task in missing if task not in held}:
-        project.store.zadd(project.name("pending"), waiting)
-    enqueue_shards(project)
+        add_members(project.store, project.name("pending"), waiting, nx=True)
+    if not project.get("embedder_error"):
+        enqueue_shards(project)
     serving = project.get("generation")
     if serving == building.generation:
-        return Feed(building, len(missing))
+        return Feed(building, arriving)
     old = runtime.cache(project, serving)
     if missing:
-        return Feed(old, len(missing))
+        return Feed(old, arriving)
     old.delete()
     project.set(generation=building.generation)
     return Feed(building, 0)

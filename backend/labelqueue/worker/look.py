@@ -8,20 +8,26 @@ from functools import partial
 
 from rq import get_current_job
 
-from ..exceptions import LabelQueueError, ProjectError
-from ..jobs import request_tend
+from ..exceptions import LabelQueueError, LabelStudioError, ProjectError
+from ..jobs import begin_look, drop_request, end_look, request_tend
 from ..ordering import Snapshot, decide
-from ..state import Journal, Project, ProjectLock, make_readable, read_columns, take_snapshot
-from ..sync import Publisher, RefillError, carry_out, connected, find_remote, read_project, secure_webhook, steer
+from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
+from ..reading import find_remote, noting_absence, read_project, unread
+from ..state import Journal, LabelBook, People, Project, ProjectLock, make_readable, read_columns, take_snapshot
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
 from .runtime import Runtime, current
+from .upkeep import leaving_nothing, tidy_project
 
 __all__ = ["look", "tend_job"]
 
 log = logging.getLogger(__name__)
 
+PAUSE = 0.5  # seconds between two looks at what is left: a lone worker embeds an image or two meanwhile
+LONGEST_DELAY = 300.0  # seconds that a look is put off at most, however long Label Studio asks to be left alone
 
+
+@leaving_nothing
 def tend_job(key: str) -> str:
     """Tend a project; called by the worker."""
     runtime, job = current(), get_current_job()
@@ -29,30 +35,33 @@ def tend_job(key: str) -> str:
         project = Project.open(runtime.store, key)
     except ProjectError as error:  # forgotten between the request and this run
         return str(error)
+    job_id, worker = (job.id, job.worker_name or "") if job else ("", "")
     if project.ref.origin != runtime.deployment.label_studio_url:
+        drop_request(project, job_id)
         return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
-    # From here on a new event asks for another run.
-    runtime.store.delete(project.name("queued"))
     with ProjectLock(project) as lock:
         if not lock.acquired:
             request_tend(project, delay=1.0)
+            drop_request(project, job_id)
             return "another worker tends it"
-        runtime.store.set(project.name("tending"), (job.worker_name if job else "") or "")
+        begin_look(project, job_id, worker)
         try:
             make_readable(project)
-            outcome = look(runtime, project, lock)
+            with noting_absence(project):
+                outcome = look(runtime, project, lock)
         except (LabelQueueError, OSError) as error:
             # The journal still holds what was not acted on; the next run repairs it.
             log.error("project %d: %s", project.ref.id, error)
             project.set(error=str(error))
             if not isinstance(error, ProjectError):  # a label config without an image changes by an event only
-                request_tend(project, delay=RETRY_DELAY)
+                asked = error.retry_after if isinstance(error, LabelStudioError) else 0.0
+                request_tend(project, delay=min(max(RETRY_DELAY, asked), LONGEST_DELAY))
             outcome = str(error)
         except Exception as error:
             project.set(error=f"unexpected {type(error).__name__}: {error}; the worker's log has the details")
             raise
         finally:
-            runtime.store.delete(project.name("tending"))
+            end_look(project, worker)
     return outcome
 
 
@@ -66,27 +75,33 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     """
     journal = Journal(project)
     events, mark = journal.read()
-    client = runtime.client
-    remote = find_remote(project, client)
+    client = runtime.client.guarded(lock.check)
+    with noting_absence(project, status=500):
+        remote = find_remote(project, client)
     if remote is None:
-        return "not found in Label Studio"
+        return "set aside" if project.get("set_aside") else "not found in Label Studio"
     project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
     if not connected(project, client, remote, lock.check):
         journal.clear(mark)
         project.set(error="")
         return "removed"
     secure_webhook(project, client, lock.check)
-    project.note_annotators([user for event in events for user in event.annotators])
+    People(project).note([user for event in events for user in event.annotators])
 
     target = project.target()
     building = runtime.cache(project, wanted_generation(runtime, project, target))
-    read_project(project, client, target, building, events)
+    with noting_absence(project, status=500):
+        read_project(project, client, target, building, events, lock.check)
     columns = read_columns(project)
     serving = feed(runtime, project, columns, building)
+    if not project.get("embedder_error"):  # else it is not known what is wanted
+        tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)
     outcome = project.get("paused")
+    if not outcome and not LabelBook(project).complete:
+        outcome = unread(project)  # from a part of the labels, a model would learn what is not so
     if not outcome:
         snapshot = take_snapshot(
             project,
@@ -95,12 +110,17 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
             serving.cache,
             arriving=bool(serving.arriving),
             prelabels=bool(remote.get("show_collab_predictions", True)),
-            lost=publisher.lost(columns.ids),
+            lost=publisher.lost(),
             open_cache=partial(runtime.cache, project),
         )
         outcome = act_on(snapshot, project, publisher)
+    lock.check()  # whoever took over may still have to act on these events
     journal.clear(mark)
     project.set(error="")
+    if unread(project) or len(journal):  # the rest of a reading, or of the events
+        request_tend(project, delay=PAUSE)
+    else:
+        tidy(project, client, lock.check)
     return outcome
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..images import ImageFetcher
+from ..exceptions import EmbedderError
+from ..fetching import ImageFetcher
 from ..labelstudio import LabelStudio
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
+from .models import keep_card, keep_error
 
 if TYPE_CHECKING:
     from ..images import Embedder
@@ -24,36 +27,59 @@ class Runtime:
     ----------
     deployment : Deployment
         Settings of the environment.
+
+    Attributes
+    ----------
+    leaving : threading.Event
+        Set when the process was told to stop: the job at hand comes to an end soon.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
+        self.leaving = threading.Event()
         self._embedders: dict[bool, Embedder] = {}
 
     @cached_property
     def store(self) -> Redis:
-        """Connection to Redis."""
-        return connect(self.deployment)
+        """Connection to Redis, which is waited for: a worker asks for jobs and is told when there is one."""
+        return connect(self.deployment, timeout=None)
 
     @cached_property
     def client(self) -> LabelStudio:
         """Client of Label Studio."""
-        return LabelStudio(self.deployment.label_studio_url, self.deployment.label_studio_api_key)
+        deployment = self.deployment
+        return LabelStudio(deployment.label_studio_url, deployment.label_studio_api_key, ca_bundle=deployment.ca_bundle)
 
     @cached_property
     def fetcher(self) -> ImageFetcher:
         """Reader of task images."""
-        return ImageFetcher(self.client, allow_hosts=self.deployment.allow_hosts)
+        deployment = self.deployment
+        names = (deployment.label_studio_host, *deployment.label_studio_aliases)
+        return ImageFetcher(
+            self.client,
+            names=names,
+            learn=lambda: self.client.hostname(),
+            allow_hosts=deployment.allow_hosts,
+            ca_bundle=deployment.ca_bundle,
+        )
 
     def embedder(self, *, doubled: bool = False) -> Embedder:
-        """Return the embedding model; `doubled` is the double input size that segmentation uses."""
+        """Return the embedding model; `doubled` is the double input size that segmentation uses.
+
+        Its card is kept for the processes that do not load it, or why it cannot be had.
+        """
         if doubled not in self._embedders:
             from ..images import Embedder
 
             name, weights = self.deployment.embedder, self.deployment.weights
-            model = Embedder.load(name, weights)
-            if doubled:
-                model = Embedder.load(name, weights, image_size=2 * model.image_size)
+            try:
+                model = Embedder.load(name, weights)
+                if doubled:
+                    model = Embedder.load(name, weights, image_size=2 * model.image_size)
+            except EmbedderError as error:
+                keep_error(self.store, self.deployment, doubled, error)
+                raise
+            keep_card(self.store, self.deployment, doubled, model.card)
             self._embedders[doubled] = model
         return self._embedders[doubled]
 

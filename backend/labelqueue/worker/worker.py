@@ -2,34 +2,126 @@
 
 from __future__ import annotations
 
-import os
-import uuid
+import logging
+import signal
+from contextlib import suppress
+from types import FrameType
+from typing import Any
 
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from rq import SimpleWorker
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 
-from ..jobs import heartbeat, job_queues, request_tend
-from ..state import Project
-from .housekeeping import Housekeeper
+from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, say_leaving
+from ..state import Project, store_facts, why_refused
+from .housekeeping import Housekeeper, look_at_all
+from .models import forget_cards
 from .runtime import Runtime, install
+from .searching import Searcher
 
 __all__ = ["run_worker"]
 
+log = logging.getLogger(__name__)
 
-def run_worker(runtime: Runtime) -> None:
-    """Work on jobs until SIGTERM or Ctrl-C; the job at hand is finished first."""
+ASK_AGAIN = 1.0  # seconds between two tries to write to a Redis that refuses it
+AGAIN = 2.0  # seconds after which a worker that lost its Redis asks it for jobs again
+
+
+class Worker(SimpleWorker):
+    """RQ's worker, which says at once that it was told to stop.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        Its `leaving` is set by the first SIGTERM or Ctrl-C.
+    """
+
+    max_connection_wait_time = AGAIN
+
+    def __init__(self, *arguments: Any, runtime: Runtime, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._leaving = runtime.leaving
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Finish the job at hand, which comes to an end soon, and stop."""
+        self._leaving.set()
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+
+def run_worker(runtime: Runtime, kind: str) -> None:
+    """Work on jobs until SIGTERM or Ctrl-C; the job at hand is finished first.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    kind : str
+        Which queues it serves, see `jobs.queues`.
+    """
     install(runtime)
-    name = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-    heartbeat(runtime.store, name)
-    for project in Project.all(runtime.store):
-        project.set(want_full="1")
-        request_tend(project)
-    housekeeper = Housekeeper(runtime, name)
-    housekeeper.start()
-    worker = SimpleWorker(job_queues(runtime.store), name=name, connection=runtime.store, serializer=JSONSerializer)
+    for number in (signal.SIGTERM, signal.SIGINT):  # RQ's loop has its own
+        signal.signal(number, _stop)
     try:
+        _wait_for_redis(runtime)
+        if kind == TENDING:
+            for project in Project.all(runtime.store):
+                if not project.get("reading"):  # one that was stopped goes on
+                    project.set(want_full="1")
+            look_at_all(runtime.store)
+        elif kind == EMBEDDING:
+            forget_cards(runtime.store, runtime.deployment)
+        while not runtime.leaving.is_set():
+            _work(runtime, kind)
+            if not runtime.leaving.is_set():
+                runtime.leaving.wait(AGAIN)
+    except StopRequested:  # told to stop before a loop, or between two
+        return
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise StopRequested
+
+
+def _work(runtime: Runtime, kind: str) -> None:
+    """Work on jobs until told to stop, or until Redis breaks off amid RQ's bookkeeping, which ends its loop.
+
+    Each loop has a name of its own: what the one before left behind is taken back as from a worker that is gone.
+    """
+    store, name = runtime.store, name_worker(kind)
+    housekeeper, searcher = Housekeeper(runtime, name), Searcher(runtime, name)
+    try:
+        heartbeat(store, name)
+        housekeeper.start()
+        if kind == TENDING:
+            searcher.start()
+        queues = job_queues(store, kind)
+        worker = Worker(queues, name=name, connection=store, serializer=JSONSerializer, runtime=runtime)
         worker.work(with_scheduler=False, logging_level="WARNING")
+    except RedisError as error:
+        log.warning("worker %s lost Redis: %s", name, error)
     finally:
+        searcher.done.set()  # Label Studio may take its time: nobody waits for it
         housekeeper.done.set()
-        housekeeper.join(timeout=5)
-        runtime.store.delete(f"lq:worker:{name}")
+        if housekeeper.is_alive():
+            housekeeper.join(timeout=5)
+        with suppress(RedisError):
+            say_leaving(store, name)  # no image is to blame for this end
+            bury(store, name)
+
+
+def _wait_for_redis(runtime: Runtime) -> None:
+    """Wait until Redis takes writes: a process that waits goes on sooner than one that ended."""
+    told = ""
+    while not runtime.leaving.is_set():
+        try:
+            facts = store_facts(runtime.store)
+            if not facts.refuses:
+                if facts.unsafe:
+                    log.warning("%s", facts.unsafe)
+                return
+            why = facts.refuses
+        except (ResponseError, BusyLoadingError) as error:
+            why = why_refused(error)
+        if told != why:
+            log.error("waiting: %s", told := why)
+        runtime.leaving.wait(ASK_AGAIN)

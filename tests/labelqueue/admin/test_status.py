@@ -2,7 +2,9 @@
 
 import pytest
 
-from labelqueue.admin.status import status_lines
+from labelqueue.admin.lines import clock
+from labelqueue.admin.status import project_status, status_lines
+from labelqueue.jobs import living, servers, shards
 
 LEARNING = {
     "phase": "warm",
@@ -31,8 +33,11 @@ STATUS = {
     "quarantined": 0,
     "learning": LEARNING,
     "accuracy": None,
-    "workers": 1,
+    "workers": 2,
+    "workers_by_kind": {"tending": 1, "embedding": 1},
+    "slow_servers": {},
     "annotators": 1,
+    "redis": [],
     "settings": {},
     "settings_from": {},
     "paused": "",
@@ -73,9 +78,38 @@ def test_nothing_is_said_of_what_is_in_order():
             {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
             "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
         ),
+        ({"workers": 3}, "workers        3 (1 tending, 1 embedding), annotators"),
+        (
+            {"workers": 1, "workers_by_kind": {"tending": 0, "embedding": 1}},
+            "labels wait: no tending worker runs; start",
+        ),
+        ({"workers": 1, "workers_by_kind": {"tending": 1, "embedding": 0}}, "images wait: no embedding worker runs"),
+        (
+            {"slow_servers": {"pics.example:443": {"until": 0.0, "why": "it took too long"}}},
+            f"slow server    pics.example:443 is left alone until {clock(0.0)}: it took too long",
+        ),
+        (
+            {"redis": [{"check": "persistence", "state": "well", "told": "append-only file", "way_out": ""}]},
+            "redis          persistence: append-only file",
+        ),
+        (
+            {"redis": [{"check": "writes", "state": "wrong", "told": "nothing is taken", "way_out": "make room"}]},
+            "redis          writes: nothing is taken; make room",
+        ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
     ],
 )
 def test_what_people_must_know_is_said(change, words):
     assert words in told(**change)
+
+
+def test_it_counts_workers_by_kind_and_names_slow_servers_with_their_images(project, store):
+    for name in ("tending-a-1-x", "embedding-a-2-x", "embedding-b-2-x", "of-the-version-before-3-x"):
+        living.heartbeat(store, name)
+    until = servers.cool_down(store, "pics.example:443", "silent")
+    shards.wait_until(project, [1, 2, 3], until)
+    told = project_status(project)
+    assert told["workers"] == 4 and told["workers_by_kind"] == {"tending": 1, "embedding": 2}
+    assert told["slow_servers"] == {"pics.example:443": {"until": until, "why": "silent"}} and told["pending"] == 3
+    assert "wait: no" not in "\n".join(status_lines(told))

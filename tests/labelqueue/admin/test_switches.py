@@ -4,9 +4,10 @@ import pytest
 
 from labelqueue import admin
 from labelqueue.exceptions import PublishError
-from labelqueue.jobs import queues as jobs
+from labelqueue.jobs import living
 from labelqueue.labels.annotations import UNLABELED
-from labelqueue.state.project import NOT_CONNECTED, TaskRow
+from labelqueue.state.project import NOT_CONNECTED
+from labelqueue.state.task_row import TaskRow
 from published import publish
 
 
@@ -23,8 +24,9 @@ def test_every_wish_asks_a_worker_to_act_now(project, store):
 
 
 def test_answers_say_how_soon(project, store):
+    living.heartbeat(store, "embedding-host-1-ab")
     assert "as soon as a worker runs" in admin.retrain(project)
-    jobs.heartbeat(store, "w1")
+    living.heartbeat(store, "tending-host-2-cd")
     assert "within seconds" in admin.retrain(project)
     project.set(paused="sampling was changed")
     assert "no longer paused" in admin.retrain(project)

@@ -1,6 +1,8 @@
 """The command line of a project: what it prints, its JSON, its exit status, and that it does what REST does."""
 
+import io
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from labelqueue.labels.annotations import UNLABELED
 from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import Deployment
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import TaskRow
+from labelqueue.state.task_row import TaskRow
 
 
 @pytest.fixture
@@ -123,3 +125,58 @@ def test_a_server_under_another_address_is_named(run, monkeypatch, deployment):
 def test_help_helps(run, command):
     status, out, _ = run(command, "--help")
     assert status == 0 and "PROJECT" in out and len(out.splitlines()) > 6
+
+
+class Terminal:
+    """Somebody who answers."""
+
+    def __init__(self, answer):
+        self.readline = lambda: answer
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "gone"), [("y\n", True), ("yes\n", True), ("\n", False), ("", False), ("n\n", False)]
+)
+def test_forget_says_what_goes_and_asks(run, project, store, monkeypatch, answer, gone):
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    status, out, _ = run("forget", "7")
+    assert status == 0 and "the record of 2 orders" in out and "Remove all of this? [y/N]" in out
+    assert ("is forgotten" in out, "nothing was removed" in out) == (gone, not gone)
+    assert bool(store.exists(project.name("info"))) != gone
+
+
+def test_forget_without_anybody_to_ask_needs_yes(run, project, store, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y"))
+    status, _, err = run("forget", "7")
+    assert status == 1 and "add --yes" in err and store.exists(project.name("info"))
+    project.set(set_aside="1800000000", denied_since="1799900000")
+    status, out, _ = run("forget", "7", "--yes")
+    assert status == 0 and "is forgotten" in out and "Remove" not in out and not store.exists(project.name("info"))
+    assert run("forget", "7", "--yes")[0] == 1
+
+
+def test_status_lists_the_projects_there_are_and_says_until_when_one_is_set_aside(run, project, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    assert "     7  animals                  r2 BAL" in run("status")[1]
+    project.set(set_aside="1800000000", denied_since="1799900000")
+    for arguments in (["status"], ["status", "7"]):
+        out = run(*arguments)[1]
+        assert "deleted in Label Studio, seen first 2027-01-1" in out and "kept until 2027-01-22" in out
+    rows = json.loads(run("status", "--json")[1])
+    assert [row["project"] for row in rows] == [7] and rows[0]["set_aside"]
+    project.forget()
+    assert "no project is known here" in run("status")[1]
+
+
+def test_status_tells_of_a_webhook_that_was_off_and_of_parts_made_anew(run, project):
+    assert not {"webhook", "remade"} & {line.split()[0] for line in run("status", "7")[1].splitlines()}
+    project.set(webhook_revived="3", webhook_revived_at="1800000000")
+    project.set(remade=json.dumps({"anew": ["labels", "orders"], "kept": ["settings"], "at": time.time()}))
+    out = run("status", "7")[1]
+    assert "switched on again, 3 times, last 2027-01-1" in out
+    assert "labels, orders made anew; settings read as far as they are known here: another version wrote them" in out
+    project.set(remade=json.dumps({"anew": ["labels"], "at": time.time() - 8 * 24 * 3600}))
+    assert "made anew" not in run("status", "7")[1]

@@ -328,7 +328,7 @@ def test_a_hub_that_never_answers_is_given_up_on(tmp_path, monkeypatch):
 
 def test_importing_the_image_modules_loads_no_torch():
     code = (
-        "import sys, labelqueue.images.embedder, labelqueue.images.fetcher, labelqueue.images.pipeline, "
+        "import sys, labelqueue.images.embedder, labelqueue.fetching.fetcher, labelqueue.images.pipeline, "
         "labelqueue.offline.select; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import labelqueue.labelstudio.client
 from http_stub import serving
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labelstudio import client as client_module
@@ -35,20 +36,80 @@ def test_a_file_is_asked_for_once_and_its_redirect_is_the_callers():
         assert len(calls) == 2
 
 
-def test_tasks_are_paged_and_survive_deletion_while_paging():
+def test_how_label_studio_names_itself_is_asked_once(monkeypatch):
+    templates = [{"title": "blank"}, "odd", {"image": "https://labels.example.com/label/static/templates/a.png"}]
+    with serving(lambda *call: (200, {}, {"templates": templates})) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert [client.hostname() for _ in range(3)] == ["https://labels.example.com/label"] * 3
+        assert [path for _, path, _, _ in calls] == ["/api/templates/"]
+        monkeypatch.setattr(labelqueue.labelstudio.client, "NAME_KEPT", -1.0)
+        templates[2] = {"image": "/static/templates/a.png"}
+        assert client.hostname() == "" and len(calls) == 2
+
+
+@pytest.mark.parametrize("answer", [(404, {}, b"no"), (403, {}, {}), (200, {}, []), (200, {}, {"templates": 7})])
+def test_a_label_studio_that_does_not_name_itself(answer):
+    with serving(lambda *call: answer) as (url, _):
+        assert LabelStudio(url, LEGACY).hostname() == ""
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_label_studio_that_cannot_say_now_is_not_taken_for_one_without_a_name(status):
+    with serving(lambda *call: (status, {}, {})) as (url, _), pytest.raises(LabelStudioError):
+        LabelStudio(url, LEGACY).hostname()
+
+
+def listing(path):
+    """The value of each filter in the address of a listing, by the column it looks at."""
+    items = json.loads(parse_qs(urlsplit(path).query)["query"][0]).get("filters", {"items": []})["items"]
+    return {item["filter"].removeprefix("filter:tasks:"): item["value"] for item in items}
+
+
+def test_tasks_that_are_deleted_while_they_are_paged_hide_no_others():
+    tasks = list(range(1, 2501))
+
     def answer(method, path, headers, body):
-        page = int(path.split("&page=")[1].split("&")[0])
-        if page == 3:
-            return 404, {}, {"detail": "Invalid page"}
-        start = 1000 * (page - 1)
-        return 200, {}, {"tasks": [{"id": i} for i in range(start, start + 1000)], "total": 2500}
+        left = [task for task in tasks if task > listing(path).get("id", 0)]
+        if left[0] == 1001:
+            del tasks[:900]  # numbers of pages would shift
+        return 200, {}, {"tasks": [{"id": task} for task in left[:PAGE]], "total": len(left)}
 
     with serving(answer) as (url, calls):
         client = LabelStudio(url, LEGACY)
-        assert [task["id"] for task in client.tasks(1, fields=("id",))] == list(range(2000))
+        assert [task["id"] for task in client.tasks(1, fields=("id",))] == list(range(1, 2501))
         since = datetime(2026, 11, 21, 5, 0, 0, 123, tzinfo=UTC)
-        next(client.tasks(1, since=since, fields=("id",)))
-    assert "2026-11-21T05%3A00%3A00.000123Z" in calls[-1][1]
+        assert [task["id"] for task in client.tasks(1, since=since, after=1600, fields=("id",))] == tasks[-900:]
+    assert [listing(path) for _, path, _, _ in calls] == [
+        {},
+        {"id": 1000},
+        {"id": 2000},
+        {"id": 1600, "updated_at": "2026-11-21T05:00:00.000123Z"},
+    ]
+
+
+def test_a_last_task_that_is_deleted_while_they_are_counted_ends_the_list():
+    pages = iter([([{"id": 1}, {"id": 2}], 3), ([], 0)])
+    with serving(lambda *call: (200, {}, dict(zip(("tasks", "total"), next(pages), strict=True)))) as (url, _):
+        assert [task["id"] for task in LabelStudio(url, LEGACY).tasks(1, fields=("id",))] == [1, 2]
+
+
+@pytest.mark.parametrize("rows", [[{"id": 3}], [{"name": "none"}], []])
+def test_a_label_studio_that_does_not_list_by_id_is_refused_instead_of_asked_for_ever(rows):
+    pages = iter([[{"id": 5}], rows])
+    with (
+        serving(lambda *call: (200, {}, {"tasks": next(pages), "total": 9})) as (url, _),
+        pytest.raises(LabelStudioError, match="does not list the tasks after 5 by id"),
+    ):
+        list(LabelStudio(url, LEGACY).tasks(1, fields=("id",), skipped=Skipped()))
+
+
+def test_the_newest_change_is_read_from_one_task():
+    answers = iter([[{"id": 4, "updated_at": WHEN}], []])
+    with serving(lambda *call: (200, {}, {"tasks": next(answers), "total": 1})) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert [client.newest_change(1), client.newest_change(1)] == [WHEN, ""]
+    asked = parse_qs(urlsplit(calls[0][1]).query)
+    assert asked["page_size"] == ["1"] and json.loads(asked["query"][0]) == {"ordering": ["-tasks:updated_at"]}
 
 
 def test_only_our_webhook_gets_the_secret():
@@ -58,9 +119,27 @@ def test_only_our_webhook_gets_the_secret():
         {"id": 3, "url": "http://lq:9090/webhook", "headers": {"X-Secret": "s"}},
     ]
     with serving(lambda *call: (200, {}, hooks if call[0] == "GET" else {})) as (url, calls):
-        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090/", {"X-Secret": "s"}) == 2
+        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090/", {"X-Secret": "s"}) == (2, 0)
     patches = [(path, json.loads(body)) for method, path, _, body in calls if method == "PATCH"]
     assert patches == [("/api/webhooks/1/", {"headers": {"X-Other": "kept", "X-Secret": "s"}})]
+
+
+def test_our_webhook_that_is_off_is_switched_on():
+    """Newer Label Studios switch a webhook off after failed calls; others have no such field, or a person used it."""
+    off = {"is_active": False, "headers": {"X-Secret": "s"}}
+    hooks = [
+        {"id": 1, "url": "http://lq:9090/webhook", **off},
+        {"id": 2, "url": "http://other:9090/webhook", **off},
+        {"id": 3, "url": "http://lq:9090/webhook", "headers": {"X-Secret": "s"}, "is_active": True},
+        {"id": 4, "url": "http://lq:9090/webhook", "headers": {}, "is_active": False},
+    ]
+    with serving(lambda *call: (200, {}, hooks if call[0] == "GET" else {})) as (url, calls):
+        assert LabelStudio(url, LEGACY).secure_webhooks(1, "http://lq:9090", {"X-Secret": "s"}) == (3, 2)
+    patches = [(path, json.loads(body)) for method, path, _, body in calls if method == "PATCH"]
+    assert patches == [
+        ("/api/webhooks/1/", {"is_active": True}),
+        ("/api/webhooks/4/", {"headers": {"X-Secret": "s"}, "is_active": True}),
+    ]
 
 
 def test_named_tasks_are_read_in_batches_with_their_annotations():
@@ -94,8 +173,9 @@ def unable(bad, n, *, times=10**9):
     def answer(method, path, headers, body):
         asked = parse_qs(urlsplit(path).query)
         query = json.loads(asked["query"][0])
-        page, size = int(asked.get("page", ["1"])[0]), int(asked["page_size"][0])
-        ids = query.get("selectedItems", {}).get("included") or list(range(size * (page - 1), min(size * page, n)))
+        after = listing(path).get("id", -1)
+        rest = list(range(after + 1, n))
+        ids = query.get("selectedItems", {}).get("included") or rest[: int(asked["page_size"][0])]
         if asked["include"] != ["id"]:
             for task in left.keys() & set(ids):
                 left[task] -= 1
@@ -103,7 +183,7 @@ def unable(bad, n, *, times=10**9):
                     return 500, {}, b"<!doctype html>"
         said = [{"id": 1, "updated_at": WHEN, "result": []}]
         tasks = [{"id": task, "updated_at": WHEN, "data": {}, "annotations": said} for task in ids]
-        return 200, {}, {"tasks": tasks, "total": n}
+        return 200, {}, {"tasks": tasks, "total": len(rest)}
 
     return answer
 
@@ -151,3 +231,66 @@ def test_many_tasks_that_cannot_be_shown_are_not_all_looked_for(monkeypatch):
         rows = list(LabelStudio(url, LEGACY).tasks(1, fields=("id", "data"), skipped=skipped))
     assert [row["id"] for row in rows] == list(range(100)) and len(skipped.found) == 900
     assert len(calls) < 20 + 30
+
+
+def test_projects_are_listed_page_by_page_with_little_of_each():
+    rows = [*({"id": number} for number in range(1, 150)), "odd"]
+
+    def answer(method, path, headers, body):
+        page = int(parse_qs(urlsplit(path).query)["page"][0])
+        return 200, {}, {"count": 150, "results": rows[100 * (page - 1) : 100 * page]}
+
+    with serving(answer) as (url, calls):
+        assert [row["id"] for row in LabelStudio(url, LEGACY).projects(odd=True)] == list(range(1, 150))
+        assert parse_qs(urlsplit(calls[0][1]).query)["include"] == ["id,title,created_at"] and len(calls) == 2
+        with pytest.raises(LabelStudioError):
+            LabelStudio(url, LEGACY).projects()
+    with serving(lambda *_: (404, {}, {})) as (url, _), pytest.raises(LabelStudioError):
+        LabelStudio(url, LEGACY).projects(odd=True)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_a_server_that_does_not_tell_the_time(date):
+    with serving(lambda *_: (200, {"Date": date}, {"release": "1.23.2"})) as (url, _):
+        about, ahead = LabelStudio(url, LEGACY).about()
+    assert about == {"release": "1.23.2"} and (ahead is None or abs(ahead) < 5)
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"5", b""])
+def test_what_is_no_label_studio_is_an_error(content):
+    with serving(lambda *_: (200, {}, content)) as (url, _), pytest.raises(LabelStudioError):
+        LabelStudio(url, LEGACY).about()
+
+
+def test_a_client_that_does_not_wait_asks_once():
+    with serving(lambda *_: (503, {}, b"busy")) as (url, calls):
+        with pytest.raises(LabelStudioError):
+            LabelStudio(url, LEGACY, timeout=(1.0, 1.0), retries=0).whoami()
+        assert len(calls) == 1
+
+
+def test_predictions_of_a_version_are_looked_for_among_those_whose_names_contain_it():
+    def answer(method, path, headers, body):
+        asked = parse_qs(urlsplit(path).query)
+        assert asked["page_size"] == ["2"] and asked["review"] == ["true"]
+        (held,) = json.loads(asked["query"][0])["filters"]["items"]
+        assert held["value"] == ["r1 FreeSel"]
+        page = int(asked["page"][0])
+        rows = [
+            {"id": 10 * page, "model_version": "r1 FreeSel 2"},
+            {"id": 10 * page + 1, "model_version": "r1 FreeSel"},
+        ]
+        tasks = {1: [{"id": 1, "predictions": rows[:1]}, None], 2: [{"id": 2, "predictions": rows}, {"id": 3}]}
+        return 200, {}, {"tasks": tasks.get(page, [{"id": 4, "predictions": rows}]), "total": 5}
+
+    with serving(answer) as (url, calls):
+        client = LabelStudio(url, LEGACY)
+        assert client.predictions_of(7, "r1 FreeSel", 2) == [21, 31] and len(calls) == 3
+    with serving(lambda *call: (200, {}, {"tasks": [], "total": 0})) as (url, calls):
+        assert LabelStudio(url, LEGACY).predictions_of(7, "r1 FreeSel", 2) == [] and len(calls) == 1
+
+
+def test_one_prediction_is_deleted_at_a_time():
+    with serving(lambda *call: (204, {}, b"")) as (url, calls):
+        LabelStudio(url, LEGACY).delete_prediction(12)
+    assert [(method, path) for method, path, *_ in calls] == [("DELETE", "/api/predictions/12/")]

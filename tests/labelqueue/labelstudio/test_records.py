@@ -14,7 +14,7 @@ from labelqueue.labels.annotations import read_annotation
 from labelqueue.labels.task_data import image_uri
 from labelqueue.labelstudio.client import ANNOTATION_FIELDS, LabelStudio
 from labelqueue.labelstudio.records import Skipped, parsed
-from labelqueue.sync.reading import FIELDS
+from labelqueue.reading.pages import FIELDS
 
 WHEN = "2026-11-21T10:00:00Z"
 KEYS = (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_stub import serving
-from labelqueue.exceptions import CredentialError, LabelStudioError, NotFoundError
+from labelqueue.exceptions import CredentialError, LabelStudioError, NotFoundError, PublishError
 from labelqueue.labelstudio import session as module
 from labelqueue.labelstudio.session import LabelStudioSession, said
 
@@ -132,6 +132,14 @@ def test_errors_name_server_path_and_status():
     with pytest.raises(LabelStudioError, match="does not answer") as error:
         LabelStudioSession(url, LEGACY).json("POST", "/api/projects/1/import/predictions", json=[])
     assert error.value.status is None and not error.value.timed_out
+    assert str(error.value).endswith("/api/projects/1/import/predictions: Connection refused")
+
+
+def test_errors_tell_no_query_and_nothing_of_a_redirects():
+    with serving(lambda *call: (302, {"Location": "https://sso.example/login?state=s3cret"}, b"")) as (url, _):
+        with pytest.raises(LabelStudioError, match=r"redirects to https://sso\.example/login: set") as error:
+            LabelStudioSession(url, LEGACY).json("GET", "/api/tasks?query=long")
+        assert "long" not in str(error.value) and "s3cret" not in str(error.value)
 
 
 def test_a_server_that_takes_too_long_is_told_from_one_that_is_away():
@@ -205,3 +213,78 @@ def test_a_page_instead_of_an_answer_does_not_reach_an_error():
     with page as (url, _), pytest.raises(LabelStudioError) as caught:
         LabelStudioSession(url, LEGACY).json("POST", "/api/projects")
     assert "Server Error (500)" in str(caught.value) and "<" not in str(caught.value)
+
+
+# -- servers that ask to be left alone
+
+
+def busy(header, calls):
+    """Answer 429 with this Retry-After to the first calls."""
+    left = [429] * calls
+
+    def answer(method, path, headers, body):
+        status = left.pop() if left else 200
+        return status, {"Retry-After": header} if status == 429 and header else {}, {"method": method}
+
+    return answer
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+@pytest.mark.parametrize("header", ["3600", "86400", "Wed, 01 Jan 2098 00:00:00 GMT"])
+def test_nobody_waits_as_long_as_a_server_likes(method, header):
+    with serving(busy(header, 1)) as (url, calls), LabelStudioSession(url, LEGACY) as session:
+        begun = time.monotonic()
+        with pytest.raises(LabelStudioError) as caught:
+            session.json(method, "/x")
+        assert time.monotonic() - begun < 1.5 and len(calls) == 1
+        assert caught.value.status == 429 and caught.value.retry_after >= 3600
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+@pytest.mark.parametrize("header", ["", "1", "0", "soon", "-5", "9" * 400])
+def test_a_moment_or_nonsense_is_tried_again(method, header):
+    with serving(busy(header, 1)) as (url, calls), LabelStudioSession(url, LEGACY) as session:
+        if header.startswith("9"):  # no such long time can be told
+            with pytest.raises(LabelStudioError):
+                session.json(method, "/x")
+        else:
+            assert session.json(method, "/x") == {"method": method} and len(calls) == 2
+
+
+# -- a check before each request that changes something
+
+
+def test_the_check_comes_right_before_each_request_that_changes_something():
+    log = []
+
+    def answer(method, path, headers, body):
+        log.append(method)
+        return (503 if log.count(method) < 3 and method == "PATCH" else 200), {}, {}
+
+    with serving(answer) as (url, _), LabelStudioSession(url, LEGACY) as session:
+        guarded = session.guarded(lambda: log.append("check"))
+        for method in ("GET", "POST", "PATCH", "DELETE"):
+            guarded.json(method, "/x")
+        session.json("POST", "/x")
+    assert log == ["GET", "check", "POST", *["check", "PATCH"] * 3, "check", "DELETE", "POST"]
+
+
+def test_what_the_check_raises_is_passed_on_and_nothing_is_sent():
+    def lost():
+        raise PublishError("lost")
+
+    with serving(lambda *_: (200, {}, {})) as (url, calls), LabelStudioSession(url, LEGACY) as session:
+        with pytest.raises(PublishError):
+            session.guarded(lost).json("PATCH", "/x")
+        assert calls == []
+
+
+def test_a_guarded_session_shares_the_access_token():
+    def answer(method, path, headers, body):
+        return 200, {}, {"access": "a"} if path.startswith("/api/token") else {}
+
+    with serving(answer) as (url, calls), LabelStudioSession(url, "a.personal.token") as session:
+        session.guarded(lambda: None).json("GET", "/x")
+        session.guarded(lambda: None).json("GET", "/y")
+        session.json("GET", "/z")
+        assert [path for _, path, _, _ in calls].count("/api/token/refresh/") == 1

@@ -5,7 +5,7 @@ import pytest
 
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.learning.model import Model
-from labelqueue.learning.prelabels import least_probability, prelabel
+from labelqueue.learning.prelabels import is_blank, least_probability, prelabel
 
 BOXES = '<RectangleLabels name="c" toName="i"><Label value="cat"/></RectangleLabels>'
 
@@ -47,3 +47,12 @@ def model(multi):
 )
 def test_an_answer_needs_its_probability(multi, probabilities, least, value):
     assert prelabel(model(multi), np.array(probabilities, np.float32), np.float32(least)) == value
+
+
+def test_which_tasks_never_get_one_depends_on_their_ids_alone():
+    tasks = np.arange(1, 20_001)
+    blank = is_blank(3, tasks, 0.05)
+    assert abs(blank.mean() - 0.05) < 0.008
+    assert is_blank(3, tasks[::-7], 0.05).tolist() == blank[::-7].tolist()
+    assert not is_blank(3, tasks, 0).any() and (is_blank(4, tasks, 0.05) != blank).any()
+    assert (is_blank(3, tasks, 0.2) >= blank).all(), "a larger share only adds"

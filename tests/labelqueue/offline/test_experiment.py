@@ -21,6 +21,12 @@ def test_names_stand_for_settings():
     }
 
 
+def test_a_strategy_that_divides_a_budget_knows_that_of_the_simulation():
+    assert parse_strategy("bal_paper", {}, 200) == {"strategy": "bal_paper", "budget": 200}
+    assert parse_strategy("freesel+bal_paper", {"budget": 90}, 200)["budget"] == 90
+    assert "budget" not in parse_strategy("auto", {}, 200)
+
+
 @pytest.mark.parametrize("name", ["magic", "", "bal+freesel", "typiclust+", "freesel+bal+margin", "Auto"])
 def test_an_unknown_name_lists_what_there_is(name):
     with pytest.raises(

@@ -31,9 +31,9 @@ def campaign(dataset, **settings):
     return Replay(block, answers, CLASSES, {"seed": 0, **settings}), answers
 
 
-@pytest.mark.parametrize("strategy", ["auto", "random", "bal", "margin"])
+@pytest.mark.parametrize("strategy", ["auto", "random", "bal", "margin", "bal_paper"])
 def test_a_pool_is_labeled_to_the_last_image_and_nothing_twice(strategy):
-    replayed, answers = campaign(clusters(15), strategy=strategy, horizon=10, control_share=0.2)
+    replayed, answers = campaign(clusters(15), strategy=strategy, horizon=10, control_share=0.2, budget=60)
     tasks = [replayed.annotate() for _ in range(60)]
     assert sorted(tasks) == sorted(answers)
     assert replayed.labels == answers and list(replayed.labels) == tasks

@@ -89,6 +89,8 @@ def test_the_order_is_a_function_of_folder_model_and_seed(choose, tmp_path):
     everything = choose(20)
     assert choose(20, cache_dir=tmp_path / "elsewhere") == everything
     assert choose(7) == everything[:7]
+    # Another metric is another order; so is the paper's rule.
+    assert len({tuple(pick.path for pick in choose(20, metric=name)) for name in ("centered", "cosine")}) == 2
     # With one proposal per pick the seed matters even in a folder of twenty.
     assert choose(20, seed=1, trials=1) != choose(20, seed=2, trials=1)
     assert {pick.path for pick in choose(20, seed=1, trials=1)} == {pick.path for pick in everything}

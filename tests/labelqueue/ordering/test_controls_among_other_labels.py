@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelqueue.ordering.accuracy import wilson
+from labelqueue.learning.accuracy import wilson
 from labelqueue.ordering.random_controls import served_in_turn
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "controls.py"

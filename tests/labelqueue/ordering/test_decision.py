@@ -18,7 +18,7 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
-from labelqueue.ordering.order_size import refill_threshold, size_of
+from labelqueue.ordering.order_size import order_size
 from labelqueue.ordering.random_controls import is_control
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
@@ -27,7 +27,7 @@ CLASSES = ("cat", "dog")
 SETTINGS = {name: setting.default for name, setting in PROJECT.items()} | {
     "trials": 1, "horizon": 10, "strategy": "freesel", "prelabel": "off", "control_share": 0.2,
 }  # fmt: skip
-SIZE, LOW = size_of(10, 0), refill_threshold(10, 0)
+SIZE, LOW = order_size(10, annotators=0).full, order_size(10, annotators=0).low
 
 
 def answer(task):
@@ -175,7 +175,20 @@ def test_many_annotators_are_refilled_earlier_and_with_more():
     snapshot = first()
     assert decide(snapshot).due.action == "none"
     decision = decide(replace(snapshot, annotators=10))
-    assert decision.due.action == "refill" and len(decision.order.places) == size_of(10, 10) > SIZE
+    assert decision.due.action == "refill" and len(decision.order.places) == order_size(10, annotators=10).full > SIZE
+
+
+def test_auto_publishes_for_a_cycle_and_ten_minutes_and_refills_before_that_is_used_up():
+    auto = {**SETTINGS, "horizon": None}
+    snapshot = first(settings=auto)
+    size = order_size(None, annotators=0, cycle=10)
+    assert len(snapshot.live.places) == size.full == 60
+    assert decide(snapshot).due.action == "none"
+    decision = decide(replace(snapshot, annotators=1, pace=400))
+    assert decision.due.action == "refill", "people are faster than the reserve lasts"
+    assert len(decision.order.places) == order_size(None, annotators=1, pace=400, cycle=10).full
+    long = decide(replace(snapshot, live=None, settings={**auto, "retrain_every": 40}))
+    assert len(long.order.places) == order_size(None, annotators=0, cycle=40).full
 
 
 def test_positions_are_counted_from_the_first_label_on_whatever_was_refilled():
@@ -218,12 +231,13 @@ def test_what_was_learned_is_not_learned_twice():
 
 def test_what_the_model_said_of_new_labels_is_written_down_before_it_learns_them():
     snapshot = label(with_settings(first(), strategy="margin"), range(1, 11))
-    snapshot = label(served(snapshot, decide(snapshot), 2), range(11, 31))
+    snapshot = label(served(snapshot, decide(snapshot), 2), range(11, 21))
     model = snapshot.state.model
     decision = decide(snapshot)
-    assert decision.state.trainings == 2 and decision.state.trust > 0.5
+    assert decision.state.trainings == 2
     said = {guess.task: (guess.predicted, guess.training, guess.labels) for guess in decision.state.guesses}
-    assert said == {task: (snapshot.state.predictions.decide(model, task), 1, 10) for task in range(11, 31)}
+    assert said == {task: (snapshot.state.predictions.decide(model, task), 1, 10) for task in range(11, 21)}
+    assert decide(label(served(snapshot, decision, 3), range(21, 31))).state.trust > 0.5
 
 
 def test_an_order_that_could_not_be_published_stays_due():

@@ -29,8 +29,7 @@ CALM = {
     "arriving": False,
     "recipe": recipe(),
     "generation": "gen",
-    "horizon": 10,
-    "annotators": 0,
+    "low": 22,
     "hold": False,
 }
 

@@ -71,3 +71,25 @@ def test_what_is_large_is_read_when_it_is_asked_for_and_once():
     assert taken.rows is taken.rows is block and taken.features is taken.features is features
     assert read == ["rows", "features"]
     assert Snapshot(**parts, load_rows=loader("rows", block)).features is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=12), st.data())
+def test_tasks_as_of_a_label_are_those_that_a_look_at_that_moment_would_have_seen(events, data):
+    """A task may be skipped and labeled later; its label stays, and a second answer of a kind counts for nothing."""
+    answers, then, states = [], {}, dict.fromkeys(range(1, 7), UNLABELED)
+    for task, labels in events:
+        signed = task if labels else -task
+        if signed in answers or task in answers:
+            continue
+        answers.append(signed)
+        states = states | {task: ANNOTATED if labels else SKIPPED}
+        if labels:
+            then[task] = states
+    target = parse_label_config(label_config(("cat", "dog")))
+    snapshot = Snapshot(
+        target, {}, Tasks.of(states), Labels.of({}), CampaignState(), None, "g", lambda: None,
+        answers=np.array(answers, np.int64),
+    )  # fmt: skip
+    for task, before in then.items():
+        assert [chr(code) for code in snapshot.as_of(task).states] == list(before.values())
+    assert snapshot.as_of(99) is snapshot.tasks, "its label is gone"

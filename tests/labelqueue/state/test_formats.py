@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
-import gzip
+import ast
 import json
 import logging
+import re
 import signal
 from pathlib import Path
 
@@ -14,35 +14,28 @@ from rq import SimpleWorker
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
-import redis_dump
-from desk import Server
+import labelqueue
+from before import PIXELS_THEN, its_server, restore, work
 from labelqueue.block import Block
 from labelqueue.images import embedder
-from labelqueue.jobs.queues import job_queues
+from labelqueue.jobs.queues import queue as job_queue
 from labelqueue.labels.annotations import Annotation
 from labelqueue.learning.phase import Course
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.order import Order, Place
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.formats import PARTS, make_readable
+from labelqueue.state.formats import KEYS, PARTS, SHARED_KEYS, make_readable, matches
 from labelqueue.state.journal import Event, Journal
+from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import Project
-from labelqueue.worker.runtime import Runtime, install
+from labelqueue.state.project import PER_TASK, Project
 
-BEFORE = Path(__file__).parents[2] / "data" / "state-0.1.0.json.gz"
-PIXELS_THEN = 2  # `PREPROCESSING` of 0.1.0
+SOURCE = Path(labelqueue.__file__).parent
 
 
 @pytest.fixture
-def before(store, deployment):
-    """What 0.1.0 left: 60 embedded tasks, 38 labels, BAL's first cycle live, a look and a shard of 3 images waiting.
-
-    Written by that version's own code (`redis_dump.dump`), with what its Label Studio held at that moment.
-    """
-    document = json.loads(gzip.decompress(BEFORE.read_bytes()))
-    redis_dump.load(store, document["keys"])
-    return document
+def before(store):
+    return restore(store)
 
 
 @pytest.fixture
@@ -53,26 +46,7 @@ def same_pixels(monkeypatch):
 
 @pytest.fixture
 def server(before, store, deployment):
-    """That Label Studio again; it keeps what it is told."""
-    project = Project.all(store)[0]
-    found = Server(project, 0)
-    found.remote = before["label_studio"]["project"]
-    found.rows = {row["id"]: row for row in before["label_studio"]["tasks"]}
-    found.stored[before["was"]["version"]] = before["was"]["places"]
-    runtime = Runtime(deployment)
-    runtime.__dict__["client"] = found
-    install(runtime)
-    return found
-
-
-def work(store, name):
-    """Perform the jobs that wait in a queue, called by the names that they were enqueued with; return how many."""
-    (queue,) = [queue for queue in job_queues(store) if queue.name == name]
-    jobs = queue.get_jobs()
-    queue.empty()
-    for job in jobs:
-        job.perform()
-    return len(jobs)
+    return its_server(before, store, deployment)
 
 
 def test_a_version_later_it_goes_on_without_training_or_publishing(same_pixels, before, server, store):
@@ -102,11 +76,14 @@ def test_a_version_later_waiting_images_are_embedded_and_join_the_order(same_pix
 
 def test_a_version_later_the_worker_runs_the_jobs_that_an_older_rq_left(same_pixels, before, server, store):
     """RQ 2.12 enqueued them, as JSON; the installed RQ's worker takes them from the queues and ends them."""
-    jobs = [job for queue in job_queues(store) for job in queue.get_jobs()]
+    jobs = [job for queue in (job_queue(store, "tend"), job_queue(store, "embed")) for job in queue.get_jobs()]
     assert [job.func_name.rpartition(".")[2] for job in jobs] == ["tend_job", "embed_job"]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for queue in job_queues(store):  # one job of each: what they ask for next is another test's
+        for queue in (
+            job_queue(store, "tend"),
+            job_queue(store, "embed"),
+        ):  # one job of each: what they ask for next is another test's
             worker = SimpleWorker([queue], connection=store, serializer=JSONSerializer)
             worker.work(burst=True, max_jobs=1, logging_level="ERROR")
     finally:
@@ -137,15 +114,54 @@ def test_with_other_pixels_a_generation_is_built_beside_and_serves_once_it_is_co
     assert set(state.trained_on) <= set(after.trained_on)
 
 
-def test_every_key_belongs_to_a_part(before, server, store):
+def described(key):
+    """Whether a row of the tables describes a key, be it one of a project or another one."""
+    start = re.match(r"lq:[0-9a-f]{8}-\d+-\d+:", key)
+    rows, name = (KEYS, key[start.end() :]) if start else (SHARED_KEYS, key)
+    return any(matches(row.name, name) for row in rows)
+
+
+def test_every_key_that_is_written_is_described(before, server, store):
+    project = Project.all(store)[0]
     work(store, "tend")
     work(store, "embed")
-    project = Project.all(store)[0]
-    start = project.name("")
-    keys = {key.decode().removeprefix(start) for key in store.scan_iter(f"{start}*")}
-    patterns = [key for part in PARTS.values() for key in part.keys]
-    assert {key for key in keys if not any(fnmatch.fnmatch(key, pattern) for pattern in patterns)} == set()
-    assert len(keys) > 10
+    project.put_settings({"seed": 4}, "test")
+    project.take_extra_params({"horizon": 9})
+    project.note_unreadable("tasks", {"task 9": "no id"})
+    Journal(project).append(Event("TASKS_CREATED", (1,)))
+    store.hset(project.name("tries"), "3", "1")
+    with ProjectLock(project):
+        keys = {key.decode() for key in store.scan_iter("*")}
+    odd = {key for key in keys if not described(key)}
+    assert odd == set() and len([key for key in keys if key.startswith(project.name(""))]) > 15
+    assert not described(project.name("something")) and not described("lq:something") and not described("lq:worker:")
+
+
+def test_every_key_that_the_code_names_is_described_and_the_other_way_round():
+    """Such as `name("cache", generation, "rows")` or `"lq:worker:…"`; what differs becomes a `*`."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "name":
+                found.add(":".join(_shown(part) for part in node.args))
+            elif isinstance(node, ast.JoinedStr | ast.Constant) and _shown(node).startswith("lq:"):
+                found.add(re.sub(r"^lq:\*:", "", re.sub(":$", ":*", _shown(node))))
+    found = {name for name in found if re.fullmatch(r"[\w:-]+(\*:\w+|\*|\w)", name) and name.strip("*:") != "lq"}
+    assert found - {row.name for row in (*KEYS, *SHARED_KEYS)} == set(), "not in the table"
+    assert {row.name for row in (*KEYS, *SHARED_KEYS)} - found == {"rq:*", *PER_TASK} - found, "not in the code"
+    assert set(PER_TASK) < {row.name for row in KEYS}
+
+
+def _shown(node):
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_shown(part) for part in node.values)
+    return str(node.value) if isinstance(node, ast.Constant) else "*"
+
+
+def test_every_row_says_what_bounds_its_key_and_when_it_goes():
+    assert all(all(row[2:]) for row in (*KEYS, *SHARED_KEYS))
+    assert {row.part for row in KEYS} == PARTS.keys() and {row.part for row in SHARED_KEYS} == {""}
+    assert len({row.name for row in (*KEYS, *SHARED_KEYS)}) == len(KEYS) + len(SHARED_KEYS)
 
 
 @pytest.mark.parametrize("part", [name for name, part in PARTS.items() if part.facts])
@@ -193,7 +209,7 @@ class TestFields:
             orders.save(Order(number, f"r{number} FreeSel"))
         orders.go_live(Order(2, "r2 FreeSel"))
         row = json.loads(Order(2, "r2 FreeSel").dump()) | {"format": 2}
-        project.store.hset(project.name("orders"), "2", json.dumps(row))
+        project.store.hset(project.name("orders", "2"), "2", json.dumps(row))
         assert [order.number for order in orders.all()] == [1] and orders.live() is None
 
     def test_of_a_campaign(self):
@@ -208,7 +224,7 @@ class TestFields:
 
     def test_a_campaign_of_another_format_begins_anew(self, project, caplog):
         facts = json.loads(CampaignState(trainings=3).dump()["facts"]) | {"format": 2}
-        project.store.hset(project.name("campaign"), "facts", json.dumps(facts))
+        project.store.hset(project.name("campaign", "2"), "facts", json.dumps(facts))
         with caplog.at_level(logging.WARNING):
             assert load_campaign(project).trainings == 0
         assert "format 2" in caplog.text

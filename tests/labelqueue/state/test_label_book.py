@@ -29,6 +29,7 @@ def test_labels_come_in_the_order_of_their_first_annotation(project, book):
     labels = book.labels(project.target())
     assert list(labels.values.items()) == [(3, "dog"), (2, "dog"), (1, "cat")]
     assert labels.classes == ("cat", "dog") and labels.dropped == {}
+    assert labels.answers == (4, 3, -2, 2, 1), "each task at its first annotation, and below zero at its first skip"
 
 
 def test_labels_that_the_config_lost_are_counted_by_task(project, book):

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue.exceptions import PublishError
 from labelqueue.state import lock
@@ -62,3 +63,31 @@ def test_a_lock_that_expired_is_not_renewed_for_whoever_holds_it_now(project, st
             stalled.check()
     assert store.get(project.name("lock")) == b"another's"
     assert store.pttl(project.name("lock")) > 1000, "its life was not cut to ours"
+
+
+def test_renewal_survives_an_error_of_redis(project, store, monkeypatch):
+    monkeypatch.setattr(lock, "TTL", 600)
+    with ProjectLock(project) as held:
+        fails, again = [True], held._store.eval
+
+        def eval_(*arguments):
+            if fails:
+                fails.pop()
+                raise RedisConnectionError("away for a moment")
+            return again(*arguments)
+
+        monkeypatch.setattr(held._store, "eval", eval_)
+        start = seconds(store)
+        while seconds(store) - start < 1.0:
+            held.check()
+            time.sleep(0.01)
+        assert not fails and held._thread.is_alive()
+
+
+def test_a_lock_that_cannot_be_released_hides_nothing(project, monkeypatch):
+    def away(*arguments):
+        raise RedisConnectionError("away")
+
+    with pytest.raises(ZeroDivisionError), ProjectLock(project) as held:
+        monkeypatch.setattr(held._store, "eval", away)
+        raise ZeroDivisionError

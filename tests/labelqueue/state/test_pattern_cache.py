@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labelqueue.block import Block, source_hash
+from labelqueue.block import Block, Origin, source_hash
 from labelqueue.exceptions import CacheError
 from labelqueue.state.pattern_cache import PatternCache
 
@@ -142,3 +142,97 @@ def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, 
     assert (load({1: "a"}), load({1: "a"}, other)) == ({}, {1: 10.0})
     assert cache.rows() == {} and spooled() == []
     assert list(project.store.scan_iter(project.name("cache", "g1", "*"))) == []
+
+
+class TestCompaction:
+    """Blocks are written anew once most of their rows belong to no task any more."""
+
+    def size(self, project, store):
+        return sum(len(data) for data in store.hvals(project.name("cache", "g1", "blocks")))
+
+    def test_dead_rows_go_and_living_ones_are_as_before(self, project, store, cache, load, spooled):
+        uris = {task: f"u{task}" for task in range(1, 61)}
+        for start in range(0, 60, 20):
+            cache.put(block({task: uris[task] for task in range(start + 1, start + 21)}, start))
+        before, size = load(uris), self.size(project, store)
+        assert cache.compact() == 0 and len(spooled()) == 3
+        cache.discard([*range(1, 21), *range(21, 61, 2)])
+        assert cache.compact() == 40
+        living = {task: uri for task, uri in uris.items() if task > 20 and not task % 2}
+        assert load(living) == {task: before[task] for task in living} and cache.rows().keys() == living.keys()
+        assert self.size(project, store) < 0.6 * size and len(store.hkeys(project.name("cache", "g1", "sums"))) == 2
+        assert cache.compact() == 0
+        cache.put(block({99: "u99"}, 500))
+        assert load({22: "u22", 99: "u99"}) == {22: before[22], 99: 500.0}
+
+    def test_of_several_rows_of_a_task_the_newest_stays(self, cache, load, project, store):
+        for start in (0, 10, 20):
+            cache.put(block({1: "a", 2: "b"}, start))
+        assert cache.compact() == 4 and load({1: "a", 2: "b"}) == {1: 20.0, 2: 21.0}
+        assert store.get(project.name("cache", "g1", "stored")) == b"2"
+
+    def test_the_row_of_a_replaced_image_goes(self, cache, load):
+        for uri in ("a", "b", "c"):
+            cache.put(block({1: uri}, ord(uri)))
+        assert cache.compact() == 2 and load({1: "c"}) == {1: ord("c")} and load({1: "a"}) == {}
+
+    def test_what_an_earlier_version_wrote_is_counted_first(self, cache, load, project, store):
+        cache.put(block({1: "a", 2: "b", 3: "c"}))
+        store.delete(project.name("cache", "g1", "stored"))
+        assert cache.compact() == 0 and store.get(project.name("cache", "g1", "stored")) == b"3"
+        cache.discard([1, 2])
+        store.delete(project.name("cache", "g1", "stored"))
+        assert cache.compact() == 2 and load({3: "c"}) == {3: 2.0}
+
+    def test_who_reads_meanwhile_reads_again(self, cache, load, project, store, tmp_path, monkeypatch):
+        other = PatternCache(project, "g1", tmp_path / "another machine")
+        for start in (0, 10, 20):
+            cache.put(block({1: "a", 2: "b"}, start))
+        read, compacted = other._read, []
+
+        def late(name, digest):
+            if not compacted:
+                compacted.append(cache.compact())
+            return read(name, digest)
+
+        monkeypatch.setattr(other, "_read", late)
+        assert load({1: "a", 2: "b"}, other) == {1: 20.0, 2: 21.0} and compacted == [4]
+
+    def test_nothing_left_is_nothing_stored(self, cache, load, project, store):
+        cache.put(block({1: "a"}))
+        cache.retain(np.array([5]))
+        assert cache.compact() == 1 and load({1: "a"}) == {} and self.size(project, store) == 0
+
+
+class TestRecall:
+    """Rows as they were when an order was made of them, whatever was stored since."""
+
+    @pytest.fixture
+    def origin(self, cache):
+        cache.put(block({1: "a", 2: "b"}))
+        cache.put(block({3: "c", 2: "b2"}, 10))
+        rows = cache.load(np.array([1, 2, 3]))
+        return Origin.of(rows, "g1", cache.mark())
+
+    def firsts(self, cache, origin, ids=(1, 2, 3)):
+        return cache.recall(np.array(ids), origin).embeddings[:, 0].tolist()
+
+    def test_is_not_moved_by_later_rows_nor_by_deleted_tasks(self, cache, origin):
+        assert self.firsts(cache, origin) == [0, 11, 10]
+        cache.put(block({2: "b3", 4: "d"}, 20))
+        cache.discard([1])
+        assert self.firsts(cache, origin) == [0, 11, 10]
+
+    def test_says_which_rows_are_gone(self, cache, origin):
+        with pytest.raises(CacheError, match="embeddings of 2 of its tasks are gone, such as task 5"):
+            self.firsts(cache, origin, (1, 5, 6))
+
+    def test_says_when_the_images_were_others(self, cache, origin):
+        with pytest.raises(CacheError, match="images of some of its tasks were replaced"):
+            self.firsts(cache, Origin(origin.generation, origin.mark, "0" * 16))
+
+    def test_says_when_everything_was_stored_anew(self, cache, origin):
+        cache.delete()
+        cache.put(block({1: "a", 2: "b", 3: "c"}))
+        with pytest.raises(CacheError, match="'g1' are gone, or were stored anew"):
+            self.firsts(cache, origin)

@@ -1,13 +1,12 @@
 """Project state: identity, tasks, quarantine, wishes, people at work."""
 
-import time
-
 import pytest
 
 from conftest import ORIGIN
 from labelqueue.exceptions import ProjectError
 from labelqueue.labels.annotations import SKIPPED, UNLABELED
-from labelqueue.state.project import Project, ProjectRef, TaskRow
+from labelqueue.state.project import Project, ProjectRef
+from labelqueue.state.task_row import TaskRow
 
 
 def test_setup_and_webhook_name_the_same_project():
@@ -65,11 +64,6 @@ def test_a_fulfilled_wish_is_emptied_unless_another_replaced_it(project):
     assert project.get("rollback_wanted") == "2"
     project.settle("rollback_wanted", "2")
     assert project.get("rollback_wanted") == ""
-
-
-def test_people_count_as_at_work_for_an_hour(project, store):
-    store.zadd(project.name("annotators"), {"1": time.time(), "2": time.time() - 3500, "3": time.time() - 3700})
-    assert project.annotators_at_work() == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a look decides from, as it is read from Redis: columns of tasks, which have rows, and the facts beside them."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +14,9 @@ from labelqueue.ordering.order import Order, Place
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.orders import Orders
 from labelqueue.state.pattern_cache import PatternCache
-from labelqueue.state.project import TaskRow
+from labelqueue.state.people import People
 from labelqueue.state.snapshots import GAP, MIN_GAP, read_columns, take_snapshot
+from labelqueue.state.task_row import TaskRow
 
 
 @pytest.fixture
@@ -97,13 +100,15 @@ def test_a_snapshot_is_made_of_what_is_stored(project, cache, snapshot):
     project.quarantine({4: ("d", "broken")})
     embed(cache, {3: "c", 1: "a"})
     project.set(arrivals="7", retrain_wanted="now", learned="trained on 10 labels", bulk_seconds="2.5")
-    project.note_annotators([5, 6])
+    People(project).note([5, 6])
+    People(project).note_labeled({1: time.time() - 1800})
     taken = snapshot(arriving=True, prelabels=False)
     tasks = taken.tasks
     assert tasks.ids.tolist() == [1, 2, 3, 4] and tasks.rows.tolist() == [0, -1, 1, -1]
     assert tasks.annotated.tolist() == [False, False, True, False] and tasks.bad == {4: "broken"}
     assert taken.rows.ids.tolist() == [1, 3] and taken.rows.embeddings[:, 0].tolist() == [1, 0]
     assert (taken.generation, taken.arrivals, taken.arriving, taken.prelabels) == ("g1", 7, True, False)
+    assert taken.pace == 1
     assert (taken.annotators, taken.wanted, taken.learned) == (2, "now", "trained on 10 labels")
     assert taken.settings == project.settings() and taken.target == project.target()
     assert taken.live is None and taken.features is None and taken.missing == "" and not taken.hold

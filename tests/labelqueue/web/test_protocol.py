@@ -1,6 +1,7 @@
 """The ML-backend protocol with payloads as Label Studio sends them, and who may send them."""
 
 import base64
+import json
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from conftest import CONFIG, ORIGIN
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
+from labelqueue.learning.prelabels import is_blank
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.settings import Deployment
 from labelqueue.state.campaigns import save_campaign
@@ -124,6 +126,18 @@ def test_predict_answers_what_the_model_said_of_every_task(client, store):
     assert unknown == [{"result": [], "score": 0.5, "model_version": "labelqueue live"}] * 2
 
 
+def test_predict_keeps_silent_about_tasks_that_never_get_a_pre_label(client, store):
+    project = trained(client, store)
+    body = {"tasks": [{"id": 4}, {"id": 6}], "project": SETUP["project"]}
+    silent = set()
+    for seed in range(40):
+        project.put_settings({"seed": seed, "control_share": 0.3}, "test")
+        answers = [bool(one["result"]) for one in client.post("/predict", json=body).json["results"]]
+        assert answers == (~is_blank(seed, np.array([4, 6]), 0.3)).tolist()
+        silent.add(tuple(answers))
+    assert len(silent) == 4
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -165,16 +179,124 @@ def test_bad_bodies_get_a_clear_answer(client, path, body):
     assert answer.status_code == 400 and answer.json["error"]
 
 
+STRANGE = {
+    "/webhook": [
+        b'{"action": "TASKS_CREATED", "project": {"id": Infinity, "created_at": "2026-11-21T00:44:53Z"}}',
+        b'{"action": "TASKS_CREATED", "project": {"id": 1e999, "created_at": "2026-11-21T00:44:53Z"}}',
+        b'{"action": "TASKS_CREATED", "project": {"id": true, "created_at": "2026-11-21T00:44:53Z"}}',
+        b'{"action": "TASKS_CREATED", "project": {"id": -1, "created_at": "2026-11-21T00:44:53Z"}}',
+        b'{"action": "TASKS_CREATED", "project": {"id": %s, "created_at": "2026-11-21"}}' % (b"1" * 30),
+        b'{"action": "TASKS_CREATED", "project": {"id": %s, "created_at": "2026-11-21"}}' % (b"1" * 5000),
+        b'{"action": "TASKS_CREATED", "project": {"id": 1, "created_at": "0001-01-01"}}',
+        b'{"action": "TASKS_CREATED", "project": {"id": 1, "created_at": "\\ud800"}}',
+        b'{"action": "TASKS_CREATED", "project": [1]}',
+        b'{"action": "TASKS_CREATED", "project": "1"}',
+        b'{"a":' * 100_000,
+        b"[" * 100_000,
+    ],
+    "/setup": [
+        '{"project": "².1"}'.encode(),
+        b'{"project": "1.\\u0663"}',
+        b'{"project": "%s.1"}' % (b"1" * 5000),
+        b'{"project": "\\ud800.1"}',
+        b'{"project": 1.1795221893e400}',
+        b'{"project": "1.1795221893", "schema": "\\ud800"}',
+        b'{"project": "1.1795221893", "schema": ["<View/>"]}',
+        b'{"project": "1.1795221893", "extra_params": {"target": "\\udc00"}}',
+        b'{"project": "1.1795221893", "extra_params": %s}' % (b"[" * 900 + b"]" * 900),
+        b'{"project": "1.1795221893", "schema": "%s' % (b"[" * 100_000),
+    ],
+    "/predict": [
+        b'{"tasks": 5, "project": "1.1"}',
+        b'{"tasks": {"id": 1}, "project": "1.1"}',
+        b'{"tasks": [], "project": "\xc2\xb2.1"}',
+        b'{"tasks": [{"id": NaN}], "project": "1.1"}',
+        b'{"tasks": [%s], "project": "1.1"}' % (b"1" * 5000),
+    ],
+}
+
+
+@pytest.mark.parametrize(("path", "body"), [(path, body) for path, bodies in STRANGE.items() for body in bodies])
+def test_strange_bodies_are_the_callers_mistake_and_leave_nothing_behind(client, store, path, body):
+    answer = client.post(path, data=body)
+    assert answer.status_code == 400 and len(answer.json["error"]) < 500
+    assert Project.all(store) == []
+
+
+@pytest.mark.parametrize("extra", ["[" * 100_000, '{"target": "\\ud800"}', '{"label_map": "[[[["}', '{"seed": 1e400}'])
+def test_strange_extra_params_are_named_in_status(client, store, extra):
+    for form in (extra, json.dumps(extra)):
+        assert client.post("/setup", json={**SETUP, "extra_params": form}).status_code == 200
+        (project,) = Project.all(store)
+        assert "extra params" in project.get("settings_error")
+
+
+def test_tasks_with_strange_ids_have_no_prediction(client, store):
+    trained(client, store)
+    for number in (10**30, -1, True, 6.0, "6", None, [6], {"id": 6}):
+        body = {"tasks": [{"id": number}], "project": SETUP["project"]}
+        (answer,) = client.post("/predict", json=body).json["results"]
+        assert answer == {"result": [], "score": 0.5, "model_version": "labelqueue live"}
+    assert client.post("/predict", json={"project": SETUP["project"]}).json == {"results": []}
+
+
+def test_strange_ids_do_not_get_into_the_journal(client, store):
+    rows = [{"id": number, "completed_by": number} for number in (10**30, -1, True, 6.0, "6", None, 6)]
+    body = {"action": "ANNOTATIONS_CREATED", "annotation": rows, "task": rows, "project": PROJECT}
+    assert client.post("/webhook", json=body).status_code == 201
+    (project,) = Project.all(store)
+    assert Journal(project).read()[0] == [Event("ANNOTATIONS_CREATED", (6,), (6,), (6,))]
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic é", "Basic \xff\xfe", "Basic AAAAA", "Basic //79", "Bearer x", "é", "", "Basic"]
+)
+def test_strange_credentials_are_wrong_ones(guarded, value):
+    for path in ("/versions", "/setup", "/api/v1/projects"):
+        assert guarded.open(path, headers={"Authorization": value}).status_code == 401
+
+
 def test_routes_of_label_studio_ml_that_mean_nothing_are_gone(client):
-    for path in ("/train", "/is_training", "/metrics", "/static/a.js"):
-        assert client.open(path, method="POST" if path == "/train" else "GET").status_code == 404
+    for path in ("/train", "/is_training", "/metrics", "/static/a.js", "/delete", "/job_status"):
+        for method in ("GET", "POST"):
+            assert client.open(path, method=method).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/versions", "/setup", "/predict", "/webhook"])
+def test_every_call_names_its_methods(client, path):
+    right, wrong = ({"GET", "HEAD"}, "POST") if path in ("/", "/health", "/versions") else ({"POST"}, "GET")
+    for method in (wrong, "PUT", "DELETE", "PATCH"):
+        answer = client.open(path, method=method)
+        assert answer.status_code == 405 and answer.json["error"]
+        assert {name.strip() for name in answer.headers["Allow"].split(",")} == right | {"OPTIONS"}
 
 
 @pytest.mark.parametrize(
     ("peer", "headers", "word"),
     [
         ("10.0.0.5", {}, "10.0.0.5 is not this machine"),
-        ("127.0.0.1", {"X-Forwarded-For": "8.8.8.8"}, "forwarded"),
+        *(
+            ("127.0.0.1", {name: "127.0.0.1"}, "forwarded")
+            for name in (
+                "Via",
+                "Forwarded",
+                "X-Client-IP",
+                "X-Real-IP",
+                "True-Client-IP",
+                "CF-Connecting-IP",
+                "x-forwarded-for",
+                "X-Forwarded-Host",
+                "X-Forwarded-Proto",
+                "X-Forwarded-Prefix",
+                "X-Forwarded-Whatever",
+                "X-Forwarded",
+                "X_Forwarded_For",
+                "X-Cluster-Client-IP",
+                "Fastly-Client-IP",
+                "X-Original-Forwarded-For",
+                "X-Envoy-External-Address",
+            )
+        ),
         ("127.0.0.1", {"Host": "evil.example"}, "evil.example"),
         ("127.0.0.1", {"Host": "127.0.0.1.evil.example:9090"}, "evil.example"),
     ],

@@ -1,16 +1,19 @@
 """The embed job: whatever happens to it, its images wait again and its place in the window is free."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue import jobs
 from labelqueue.block import Block, source_hash
-from labelqueue.exceptions import EmbedderError
-from labelqueue.images.pipeline import Embedded
+from labelqueue.exceptions import EmbedderError, StoreError
+from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
-from labelqueue.state.project import TaskRow
 from labelqueue.state.snapshots import read_columns
+from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import embedding
 from labelqueue.worker.runtime import Runtime, install
 
@@ -32,28 +35,31 @@ def shard(project, deployment, monkeypatch):
 
 @pytest.mark.parametrize(("error", "blamed"), [(RuntimeError("out of memory"), True), (EmbedderError("none"), False)])
 def test_a_failed_shard_waits_again(project, shard, monkeypatch, error, blamed):
-    def fail(*arguments):
+    def fail(runtime, project, ids, job_id):
+        project.store.sadd(shards.at_work(project, job_id), "2")
         raise error
 
     monkeypatch.setattr(embedding, "embed_shard", fail)
     if blamed:
         with pytest.raises(RuntimeError):
             embedding.embed_job(project.key, shard)
-        assert sorted(project.store.zrange(project.name("pending"), 0, -1)) == [b"1", b"2"]
+        assert project.store.zrange(project.name("pending"), 0, -1) == [b"1", b"2"]
     else:  # tending puts them back, once the model is there
         embedding.embed_job(project.key, shard)
     assert project.store.hlen(project.name("inflight")) == 0
-    assert project.store.hlen(project.name("deaths")) == (2 if blamed else 0)
+    assert project.store.hgetall(project.name("deaths")) == ({b"2": b"1"} if blamed else {}), "it was at work on it"
+    assert project.store.keys(project.name("at_work", "*")) == []
     assert str(error) in project.get("error")
     assert project.store.zcard("lq:delayed") == 1
 
 
 def test_an_image_that_fails_every_time_is_quarantined_and_forgiven_when_it_works(project, shard):
     for _ in range(shards.QUARANTINE_AFTER):
-        jobs.give_back(project, [1], "embedding failed (boom)")
-    assert project.quarantined() == {1: ("/1.jpg", "embedding failed (boom), 4 times")}
+        assert project.quarantined() == {}
+        jobs.give_back(project, [1], "embedding failed (boom)", [1])
+    assert project.quarantined() == {1: ("/1.jpg", "embedding failed (boom), 3 times while it was alone")}
     project.release_quarantine()
-    jobs.give_back(project, [1], "again")
+    jobs.give_back(project, [1], "again", [1])
     assert project.quarantined() == {}
     project.forgive([1])
     assert project.store.hlen(project.name("deaths")) == 0
@@ -80,6 +86,8 @@ def embed(project, deployment, monkeypatch):
 
     def stream(model, items, **parameters):
         for item in items:
+            with suppress(Exception):
+                item.load()
             read.append(item.uri)
             good = int(is_good(item.uri))
             rows = np.full((good, 2), len(read), np.float16)
@@ -110,6 +118,18 @@ def test_what_is_embedded_is_not_embedded_again_and_a_replaced_image_is(project,
     rows = embed.cache.load(columns.ids, columns.sources)
     assert rows.embeddings[:, 0].tolist() == [1, 1], "the first of the first shard, and the first of the second"
     assert project.get("arrivals") == "3"
+
+
+def test_what_is_embedded_is_at_work_no_more(project, embed):
+    marked = []
+    put = embed.cache.put
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(embed.cache), "put",
+            lambda cache, block: (marked.append(project.store.smembers(project.name("at_work", ""))), put(block)),
+        )  # fmt: skip
+        embed({1: "/1.jpg"})
+    assert len(marked) == 1 and not project.store.exists(project.name("at_work", ""))
 
 
 def test_an_image_that_was_replaced_while_it_was_embedded_is_embedded_anew(project, embed):
@@ -151,3 +171,15 @@ def test_a_look_is_asked_for_with_the_first_rows_the_last_ones_and_each_doubling
         embedding.embed_job(project.key, shard)
         asked.append(project.store.llen("rq:queue:tend"))
     assert asked == [1, 0, 1, 0, 1, 0]
+
+
+def test_a_redis_that_breaks_off_while_an_image_is_marked_makes_no_bad_image(project, store, monkeypatch):
+    def away(*arguments):
+        raise RedisConnectionError("away")
+
+    item = Item(1, "/1.jpg", lambda: b"data")
+    assert embedding._marked(project, "j", item) == b"data"
+    assert store.smembers(shards.at_work(project, "j")) == {b"1"} and store.ttl(shards.at_work(project, "j")) > 900
+    monkeypatch.setattr(embedding, "mark", away)
+    with pytest.raises(StoreError, match="away"):
+        embedding._marked(project, "j", item)

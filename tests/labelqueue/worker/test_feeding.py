@@ -1,15 +1,20 @@
 """Feeding: every image without an embedding waits once, bad ones do not, and the complete generation serves."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import EmbedderError
+from labelqueue.images.fingerprint import ModelCard
 from labelqueue.jobs import shards
+from labelqueue.jobs.queues import queue
 from labelqueue.labels.annotations import UNLABELED
-from labelqueue.state.project import TaskRow
 from labelqueue.state.snapshots import read_columns
-from labelqueue.worker import feeding
+from labelqueue.state.task_row import TaskRow
+from labelqueue.worker import feeding, models
 from labelqueue.worker.runtime import Runtime
 
 
@@ -105,27 +110,57 @@ def test_back_to_the_generation_that_serves_nothing_is_lost(runtime, project, fe
     assert feed("g1") == ("g1", 0) and runtime.cache(project, "g1").rows().keys() == {1, 2}
 
 
-class TestWantedGeneration:
-    @pytest.fixture
-    def wanted(self, runtime, project, monkeypatch):
-        def ask(found):
-            def generation_of(*arguments):
-                if isinstance(found, Exception):
-                    raise found
-                return found
+def test_images_of_a_slow_server_wait_for_their_time_and_hold_up_nothing(runtime, project, feed):
+    project.set(generation="g1")
+    put(project, 1, 2, 3)
+    shards.wait_until(project, [1, 2], time.time() + 50)
+    assert feed("g1") == ("g1", 1) and waiting(project) == [3], "those are not arriving"
+    shards.wait_until(project, [1, 2], time.time() - 1)
+    assert feed("g1") == ("g1", 3) and waiting(project) == [1, 2, 3]
 
-            monkeypatch.setattr(feeding, "generation_of", generation_of)
+
+def test_while_the_model_cannot_be_had_no_shard_is_handed_out(project, feed):
+    project.set(embedder_error="no weights")
+    put(project, 1)
+    feed("")
+    assert waiting(project) == [1] and project.store.llen("rq:queue:embed") == 0
+    project.set(embedder_error="")
+    feed("")
+    assert project.store.llen("rq:queue:embed") == 1
+
+
+class TestWantedGeneration:
+    """Which is known by the model's card: a tending worker never loads the model."""
+
+    CARD = ModelCard("bundled", "ab" * 32, 224, (0.5,) * 3, (0.5,) * 3, 3, 1)
+
+    @pytest.fixture
+    def wanted(self, runtime, project, deployment):
+        def ask(found):
+            if isinstance(found, Exception):
+                models.keep_error(project.store, deployment, False, found)
+            elif found is None:
+                models.forget_cards(project.store, deployment)
+            else:
+                models.keep_card(project.store, deployment, False, found)
             return feeding.wanted_generation(runtime, project, project.target())
 
         return ask
 
     def test_the_first_one_serves_at_once_and_a_later_one_does_not(self, project, wanted):
-        assert wanted("g1") == project.get("generation") == "g1"
-        assert wanted("g2") == "g2" and project.get("generation") == "g1"
+        first = wanted(self.CARD)
+        assert first == self.CARD.fingerprint({"n_patterns": 1}) == project.get("generation")
+        assert wanted(replace(self.CARD, weights="cd" * 32)) != first == project.get("generation")
 
     def test_without_a_model_what_is_embedded_can_still_be_ordered(self, project, wanted):
-        with pytest.raises(EmbedderError):
-            wanted(EmbedderError("no weights"))
-        wanted("g1")
-        assert wanted(EmbedderError("no weights")) == "g1" and project.get("embedder_error") == "no weights"
-        assert wanted("g1") == "g1" and project.get("embedder_error") == ""
+        assert wanted(EmbedderError("no weights")) == "" and project.get("embedder_error") == "no weights"
+        first = wanted(self.CARD)
+        assert wanted(EmbedderError("no weights")) == first and project.get("embedder_error") == "no weights"
+        assert wanted(self.CARD) == first and project.get("embedder_error") == ""
+
+    def test_while_it_is_not_known_an_embedding_worker_is_asked_and_what_serves_goes_on(self, project, store, wanted):
+        assert wanted(None) == wanted(None) == "" and project.get("embedder_error") == ""
+        (job,) = queue(store, "page").get_jobs()
+        assert (job.func_name, job.args) == ("labelqueue.worker.embedding.model_job", [False])
+        first = wanted(self.CARD)
+        assert wanted(None) == first and store.llen("rq:queue:page") == 1

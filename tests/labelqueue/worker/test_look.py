@@ -5,44 +5,54 @@ import time
 import pytest
 
 from desk import Desk
-from labelqueue.exceptions import CacheError, CredentialError, LabelStudioError, NotFoundError
+from labelqueue import admin
+from labelqueue.exceptions import CacheError, LabelStudioError, NotFoundError
 from labelqueue.jobs import shards
-from labelqueue.labels.annotations import UNLABELED
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED
 from labelqueue.learning.learner import train
 from labelqueue.ordering import campaign
+from labelqueue.reading.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
 from labelqueue.state.lock import ProjectLock
-from labelqueue.state.project import Project, TaskRow
-from labelqueue.sync.connecting import GONE_AFTER
+from labelqueue.state.people import People
+from labelqueue.state.project import ASIDE, Project
+from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
+DENIED = NotFoundError("404", status=404)
+DENIED.proven = True
+
 
 class Denying:
-    """A server that does not know the project; answers 404 to a good key, or to any key."""
+    """A server that does not know the project, or a proxy that answers 404 while it restarts."""
 
-    def __init__(self, accepts: bool) -> None:
-        self.accepts = accepts
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def guarded(self, check):
+        return self
 
     def project(self, project: int) -> dict:
-        raise NotFoundError("404", status=404)
+        raise self.error
 
     def whoami(self) -> dict:
-        if not self.accepts:
-            raise CredentialError("404 to everything: a proxy, while Label Studio restarts", status=404)
         return {}
+
+    def projects(self) -> list:
+        return [{"id": 1, "created_at": "2026-01-01T00:00:00Z"}]
 
 
 @pytest.fixture
 def tend(project, deployment, monkeypatch):
-    """Tend the project against a server that denies it; call with whether it accepts our key."""
+    """Tend the project against a server that denies it."""
     project.put_tasks({1: TaskRow("/1.jpg", UNLABELED)})
     monkeypatch.setattr(tending, "get_current_job", lambda: None)
 
-    def run(accepts: bool = True, settings: Deployment = deployment) -> str:
+    def run(error: Exception = DENIED, settings: Deployment = deployment) -> str:
         runtime = Runtime(settings)
-        runtime.__dict__["client"] = Denying(accepts)
+        runtime.__dict__["client"] = Denying(error)
         install(runtime)
         return tending.tend_job(project.key)
 
@@ -51,28 +61,48 @@ def tend(project, deployment, monkeypatch):
 
 def test_one_denial_drops_nothing_and_is_shown(tend, project):
     assert tend() == "not found in Label Studio"
-    assert project.get("error") == "Label Studio does not know this project (any more)"
+    assert project.get("error").startswith("Label Studio does not know this project (any more)")
     assert project.tasks()
 
 
-def test_a_server_that_denies_everything_is_not_believed(tend, project):
-    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
-    tend(accepts=False)
-    assert project.tasks() and "restarts" in project.get("error")
+def test_the_page_of_a_proxy_is_an_error_like_any_other(tend, project):
+    assert "a page" in tend(NotFoundError("404: a page", status=404))
+    assert project.tasks() and project.get("denied_since") == "" and delayed(project) <= tending.RETRY_DELAY
 
 
-def test_after_a_while_nothing_is_left(tend, project, store):
-    tend()
-    project.set(gone_since=str(time.time() - 2 * GONE_AFTER))
+def test_set_aside_it_is_not_tended_and_forgotten_a_week_later(tend, project, store):
+    now = time.time()
+    project.set(denied_since=str(now - BELIEVED_AFTER - 60), denied_at=str(now - 60))
+    assert tend() == "set aside" and project.tasks()
+    assert tend(ZeroDivisionError()) == "set aside", "it is asked for each hour"
+    project.set(set_aside=str(now - ASIDE - 60), denied_at=str(now - 2 * ASK_EVERY))
     tend()
     assert Project.all(store) == []
     assert [key for key in store.scan_iter("*") if project.key.encode() in key] == []
 
 
+def test_a_look_that_forgets_a_project_leaves_nothing_even_if_it_writes_on(tend, project, store):
+    """`error`, `tending` and the lock are written after the look itself."""
+    project.store.zadd("lq:delayed", {project.key: 1.0})
+
+    def forgotten_meanwhile():
+        project.forget()
+        raise LabelStudioError("no answer", unanswered=True)
+
+    denying = Denying(DENIED)
+    denying.whoami = forgotten_meanwhile
+    tend()  # installs a runtime
+    tending.current().__dict__["client"] = denying
+    assert tending.tend_job(project.key) == "no answer"
+    assert list(store.scan_iter(f"lq:{project.key}:*")) == [] and project.get("error") == ""
+
+
 def test_a_project_of_another_label_studio_is_left_alone(tend, project, redis_home):
     other = {"LABELQUEUE_HOME": str(redis_home), "LABEL_STUDIO_URL": "http://staging.test"}
+    project.store.set(project.name("queued"), "")
     assert "another Label Studio" in tend(settings=Deployment.from_environment(other))
-    assert project.tasks() and project.get("gone_since") == ""
+    assert project.tasks() and project.get("denied_since") == ""
+    assert not project.store.exists(project.name("queued")), "nobody asks again and again"
 
 
 # -- a project at work
@@ -112,7 +142,37 @@ def test_events_are_kept_until_they_were_acted_on(desk, project, monkeypatch):
     assert len(journal) == 1 and project.get("error") == "no answer"
     assert delayed(project) <= tending.RETRY_DELAY, "it is tried again"
     assert tending.tend_job(project.key) == "the live order holds"
-    assert len(journal) == 0 and project.get("error") == "" and project.annotators_at_work() == 1
+    assert len(journal) == 0 and project.get("error") == "" and People(project).at_work() == 1
+
+
+@pytest.mark.parametrize(("asked", "put_off"), [(0.0, 10), (60.0, 60), (86_400.0, 300)])
+def test_a_label_studio_that_asks_to_be_left_alone_is_but_not_for_ever(desk, project, monkeypatch, asked, put_off):
+    busy = LabelStudioError("429 too many requests", status=429, retry_after=asked)
+    monkeypatch.setattr(desk.server, "tasks", fail(busy))
+    assert "429" in tending.tend_job(project.key)
+    assert delayed(project) == pytest.approx(put_off, abs=2)
+    with ProjectLock(project) as lock:
+        assert lock.acquired, "nobody holds it while waiting"
+
+
+@pytest.mark.parametrize("error", [LabelStudioError("away", unanswered=True), LabelStudioError("502", status=502)])
+def test_after_label_studio_was_away_there_is_one_complete_reading(desk, project, monkeypatch, error):
+    """Killed in the middle of a submit, it kept an annotation and did not move the task's `updated_at`."""
+    tending.tend_job(project.key)
+    desk.server.label(3, "cat")
+    desk.server.rows[3]["updated_at"] = "2026-11-20T00:00:00+00:00"
+    assert tending.tend_job(project.key) == "the live order holds"
+    assert project.task_rows([3])[3].state == UNLABELED, "nothing tells"
+    for call in ("project", "tasks", "import_predictions"):
+        project.set(want_full="0")
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.server, call, fail(error))
+            if call == "import_predictions":
+                admin.retrain(project)
+            assert tending.tend_job(project.key) == str(error)
+        assert project.get("want_full") == "1", call
+    tending.tend_job(project.key)
+    assert project.task_rows([3])[3].state == ANNOTATED and project.get("want_full") == "0"
 
 
 def test_a_label_config_without_an_image_is_told_and_waited_for(desk, project):
@@ -130,10 +190,13 @@ def test_what_nobody_expected_is_told_and_leaves_the_project_free(desk, project,
 
 
 def test_two_workers_do_not_look_at_one_project_at_a_time(desk, project, monkeypatch):
-    project.store.set(project.name("queued"), "1")
+    job = type("Job", (), {"id": "1", "worker_name": "w2"})()
+    monkeypatch.setattr(tending, "get_current_job", lambda: job)
+    project.store.mset({project.name("queued"): "1", project.name("tending"): "w1"})
     with ProjectLock(project):
         assert tending.tend_job(project.key) == "another worker tends it"
     assert delayed(project) <= 1 and not project.store.exists(project.name("queued"))
+    assert project.store.get(project.name("tending")) == b"w1"
 
 
 def test_a_project_that_was_forgotten_meanwhile_is_no_error(desk, project):
@@ -152,10 +215,10 @@ def test_a_refill_that_failed_is_followed_by_a_new_order_at_once(desk, project, 
 
     monkeypatch.setattr(desk.server, "import_predictions", half)
     desk.label(9)
-    assert desk.tend() == "r2 FreeSel is live with 30 tasks (the refill before it failed)"
-    assert calls == ["r1 FreeSel", "r2 FreeSel"] and before.version == "r1 FreeSel"
+    assert desk.tend() == "r2·k7f FreeSel is live with 30 tasks (the refill before it failed)"
+    assert calls == ["r1·k7f FreeSel", "r2·k7f FreeSel"] and before.version == "r1·k7f FreeSel"
     controls = {place.task for place in desk.live.places if place.control}
-    assert {task for task, version in desk.memory.controls.items() if version == "r2 FreeSel"} == controls
+    assert {task for task, version in desk.memory.controls.items() if version == "r2·k7f FreeSel"} == controls
     assert project.get("refilling") == "" and desk.tend() == "the live order holds"
 
 
@@ -175,7 +238,7 @@ def test_a_training_that_a_failed_refill_came_with_is_not_repeated(desk, project
     monkeypatch.setattr(campaign, "train", counted)
     desk.label(12)
     assert "the refill before it failed" in desk.tend()
-    assert trained == [12] and desk.memory.trainings == 1 and len(calls) == 2
+    assert trained == [10] and desk.memory.trainings == 1 and len(calls) == 2
 
 
 def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project, tmp_path):
@@ -194,4 +257,4 @@ def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project,
     pending = {int(raw) for raw in project.store.zrange(project.name("pending"), 0, -1)}
     assert pending | shards.in_flight(project) == set(range(1, 61))
     desk.embed(8)
-    assert desk.tend().startswith("r1 FreeSel refilled with")
+    assert desk.tend().startswith("r1·k7f FreeSel refilled with")

@@ -1,23 +1,28 @@
 """A queue from label to order, tended as the worker does it, against a Label Studio that answers at once."""
 
 import time
+from collections import Counter
 
 import pytest
 
+import redis_dump
 from conftest import CONFIG
 from desk import Desk
 from labelqueue import admin
 from labelqueue.admin.status import project_status
 from labelqueue.exceptions import LabelStudioError, PublishError, SettingError
 from labelqueue.ordering.campaign import Campaign
+from labelqueue.publishing import tidying
+from labelqueue.publishing.publishing import Publisher
+from labelqueue.publishing.versions import tag_of
 from labelqueue.state.campaigns import summary_of
-from labelqueue.sync.publishing import Publisher
+from labelqueue.state.orders import Orders
 from labelqueue.worker.runtime import Runtime
 
 
 @pytest.fixture
 def desk(project, deployment):
-    project.put_settings({"switch_after": 20, "trials": 1}, "test")
+    project.put_settings({"switch_after": 20, "trials": 1, "horizon": 100}, "test")
 
     def build(n=400, **settings):
         project.put_settings(settings, "test")
@@ -36,7 +41,7 @@ def chosen_controls(desk):
 
 def test_labels_lead_to_models_phases_and_orders(desk):
     desk = desk()
-    assert desk.live.version == "r1 FreeSel"
+    assert desk.live.version == "r1·k7f FreeSel"
     desk.play(60)
     assert desk.memory.course.phase == "warm" and "BAL" in desk.live.version
     assert summary_of(desk.project)["learning"]["labels"] == 60
@@ -59,7 +64,7 @@ class TestRetrain:
         admin.rollback(desk.project, 1)
         for _ in range(3):
             desk.tend()
-        assert desk.live.version == "r1 FreeSel" and desk.memory.trainings == trainings + 1
+        assert desk.live.version == "r1·k7f FreeSel" and desk.memory.trainings == trainings + 1
         admin.resume(desk.project)
         desk.tend()
         assert "BAL" in desk.live.version and desk.live.why == "a new order was asked for"
@@ -100,7 +105,7 @@ def test_a_model_that_cannot_be_read_is_trained_anew(desk):
     desk = desk()
     desk.play(40)
     model = desk.memory.model
-    desk.project.store.hset(desk.project.name("campaign"), "model", b"of another format")
+    desk.project.store.hset(desk.project.name("campaign", "2"), "model", b"of another format")
     assert desk.memory.model is None
     desk.tend()
     assert (desk.memory.model.fingerprint, desk.memory.course.phase) == (model.fingerprint, "warm")
@@ -265,14 +270,14 @@ def test_an_answer_that_cannot_be_read_costs_its_task_only(desk):
 class TestPredictionsThatAPersonDeleted:
     def test_are_noticed_at_the_next_count_and_published_anew(self, desk):
         desk = desk()
-        assert desk.live.version == "r1 FreeSel"
+        assert desk.live.version == "r1·k7f FreeSel"
         del desk.server.imported[:]
         desk.tend()
-        assert desk.live.version == "r1 FreeSel", "counted a moment ago"
+        assert desk.live.version == "r1·k7f FreeSel", "counted a moment ago"
         desk.project.set(counted_at=str(time.time() - 60))
         desk.tend()
-        assert desk.live.version == "r2 FreeSel" and desk.server.remote["model_version"] == "r2 FreeSel"
-        assert desk.live.why == "300 of 300 predictions of 'r1 FreeSel' are gone from Label Studio"
+        assert desk.live.version == "r2·k7f FreeSel" and desk.server.remote["model_version"] == "r2·k7f FreeSel"
+        assert desk.live.why == "300 of 300 predictions of 'r1·k7f FreeSel' are gone from Label Studio"
 
     def test_are_repaired_at_once_by_reconcile_even_if_only_some_are_gone(self, desk):
         desk = desk(strategy="freesel")
@@ -280,7 +285,7 @@ class TestPredictionsThatAPersonDeleted:
         desk.server.imported[0].pop()
         admin.reconcile(desk.project)
         desk.tend()
-        assert desk.live.version == "r2 FreeSel" and "1 of 300 predictions" in desk.live.why
+        assert desk.live.version == "r2·k7f FreeSel" and "1 of 300 predictions" in desk.live.why
 
     def test_are_not_missed_when_their_tasks_were_deleted(self, desk):
         desk = desk(strategy="freesel")
@@ -290,4 +295,76 @@ class TestPredictionsThatAPersonDeleted:
         desk.server.imported[0][:] = [row for row in desk.server.imported[0] if row["task"] not in gone]
         admin.reconcile(desk.project)
         desk.tend()
-        assert desk.live.version == "r1 FreeSel"
+        assert desk.live.version == "r1·k7f FreeSel"
+
+
+class TestTraces:
+    def test_a_quiet_look_deletes_some_predictions_of_old_orders(self, desk, monkeypatch):
+        desk = desk(horizon=None, strategy="freesel")
+        for seed in range(1, 5):
+            desk.project.put_settings({"seed": seed}, "test")
+            desk.tend()
+        counts = desk.server.prediction_counts(7)
+        assert list(counts.values()) == [60] * 5, "each order is what is needed"
+        monkeypatch.setattr(tidying, "PACE", 0.0)
+        assert desk.tend() == "the live order holds" and desk.server.prediction_counts(7) == counts, "a moment ago"
+        monkeypatch.setattr(tidying, "QUIET", -1.0)
+        for _ in range(20):
+            assert desk.tend() == "the live order holds"
+        kept = [order.version for order in Orders(desk.project).kept()]
+        assert dict(desk.server.prediction_counts(7)) == dict.fromkeys(kept, 60) and len(kept) == 3
+        assert desk.project.get("tidied") == desk.live.version == desk.server.remote["model_version"]
+        admin.reconcile(desk.project)
+        assert desk.tend() == "the live order holds", "our own deletions are no losses"
+
+    def test_a_rollback_to_one_that_is_gone_is_served_in_its_order(self, desk, monkeypatch):
+        desk = desk(strategy="freesel", control_share=0.2)
+        first = desk.live
+        for seed in range(1, 4):
+            desk.project.put_settings({"seed": seed}, "test")
+            desk.tend()
+        monkeypatch.setattr(tidying, "PACE", 0.0)
+        monkeypatch.setattr(tidying, "QUIET", -1.0)
+        while first.version in desk.server.prediction_counts(7):
+            desk.tend()
+        desk.label(5)
+        desk.tend()
+        left = [place for place in first.places if not desk.server.rows[place.task]["annotations"]]
+        admin.rollback(desk.project, first.version)
+        assert desk.tend() == "the live order holds"
+        assert desk.live.version == "r5·k7f back to r1" and list(desk.live.places) == left
+        controls = {place.task for place in left if place.control}
+        assert controls <= {task for task, by in desk.memory.controls.items() if by == desk.live.version}
+        desk.play(5)
+        assert desk.live.again == 1, "it is held"
+        admin.resume(desk.project)
+        desk.tend()
+        assert desk.live.version.startswith("r6·") and not desk.live.again
+
+    def test_a_record_that_lost_its_end_goes_on_from_label_studio(self, desk, store):
+        desk = desk(strategy="freesel", horizon=10)
+        saved = redis_dump.dump(store)
+        desk.play(10)  # a refill
+        desk.project.put_settings({"seed": 5}, "test")
+        desk.tend()
+        before = desk.live
+        store.flushall()
+        redis_dump.load(store, saved)
+        desk.play(10)
+        assert desk.live.version.startswith("r3·") and tag_of(desk.live.version) != "k7f"
+        assert desk.project.get("paused") == desk.project.get("hold") == "" and before.number == 2
+        assert "not on record" in next(o.why for o in Orders(desk.project).all() if o.number == 3)
+        desk.play(30)
+        rows = Counter((row["task"], row["model_version"]) for rows in desk.server.imported for row in rows)
+        assert max(rows.values()) == 1, "no task has two predictions of one version"
+
+    def test_a_lost_refill_is_not_made_twice(self, desk, store):
+        desk = desk(strategy="freesel", horizon=10)
+        saved = redis_dump.dump(store)
+        desk.play(10)
+        store.flushall()
+        redis_dump.load(store, saved)
+        desk.play(30)
+        assert Orders(desk.project).get(2).why == "the refill before it failed"
+        rows = Counter((row["task"], row["model_version"]) for rows in desk.server.imported for row in rows)
+        assert max(rows.values()) == 1

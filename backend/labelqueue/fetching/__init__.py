@@ -1,0 +1,8 @@
+"""From an image's address to its bytes: from Label Studio under any of its names, from its storages, from the web.
+
+Imports `transport` and leaves.
+"""
+
+from .fetcher import ImageFetcher
+
+__all__ = ["ImageFetcher"]

@@ -1,0 +1,221 @@
+"""Drafting: a new order, or more places of the live one, as they follow from what is written down as its inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..block import Block, Origin, find
+from ..exceptions import CacheError
+from ..learning import Clusters, Geometry, Lesson
+from .campaign import Campaign
+from .inputs import SHAPING, Inputs, Material, dump_inputs, load_inputs, ranked
+from .order import Order, Place
+from .order_size import OrderSize, open_places
+from .recipe import BAL
+from .snapshot import Snapshot, Tasks
+
+__all__ = ["continued", "drafted", "fit_geometry", "inputs_of"]
+
+log = logging.getLogger(__name__)
+
+
+def inputs_of(
+    campaign: Campaign, snapshot: Snapshot, tasks: Tasks, *, first: int, start: int = 0
+) -> tuple[Inputs, Material]:
+    """Return everything that an order made now is made of; ranking adds nothing to it.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        As it stands after this look's labels. BAL's centroids are fitted here when there are none that do.
+    snapshot : Snapshot
+    tasks : Tasks
+        Every known task, as the order may see it.
+    first, start : int
+        See `Inputs`.
+    """
+    name, target, rows = campaign.active(), campaign.target, snapshot.rows
+    features = snapshot.features if name in BAL and campaign.settings["bal_features"] != "vit" else None
+    if name == "bal":
+        seen = (rows, snapshot.generation, snapshot.mark)
+        if features is not None:
+            seen = (features.rows, features.generation, features.mark)
+        if len(seen[0]):
+            fit_geometry(campaign, *seen)
+    recipe, state = campaign.recipe(), campaign.state
+    model = state.model if recipe.model else None
+    geometry = state.geometry if name == "bal" else None
+    lesson = None
+    if model is not None:
+        here = set(snapshot.tasks.ids[snapshot.tasks.rows >= 0].tolist())
+        labels = {task: value for task, value in state.trained_on.items() if task in here}
+        lesson = Lesson.of(labels, model, classes=state.classes, seed=state.seed, origin=state.origin)
+    inputs = Inputs(
+        start=start,
+        first=first,
+        tasks=tasks,
+        name=name,
+        settings={key: campaign.settings[key] for key in SHAPING},
+        cycle=campaign.cycle,
+        phase=recipe.phase,
+        prelabel=recipe.prelabel,
+        classes=len(target.labels),
+        multi=target.multi,
+        origin=Origin.of(rows, snapshot.generation, snapshot.mark),
+        features=None if features is None else Origin.of(features.rows, features.generation, features.mark),
+        featured=np.empty(0, np.int64) if features is None else features.rows.ids,
+        lesson=lesson,
+        clusters=None if geometry is None else Clusters.of(geometry),
+    )
+    chances = None if model is None else campaign.chances(model, rows)
+    return inputs, Material(rows, features, model, None if geometry is None else geometry.centroids, chances)
+
+
+def fit_geometry(campaign: Campaign, rows: Block, source: str, mark: str = "") -> str:
+    """Fit BAL's centroids if there are none or the pool has outgrown them; return why, or an empty string."""
+    from poolselect import default_clusters
+
+    classes, old = len(campaign.target.labels) or None, campaign.state.geometry
+    k = default_clusters(len(rows.ids), classes)
+    # Without classes k goes with the pool's size: then it is the growth of the pool that counts, not that of k.
+    why = "first clusters" if old is None else old.outgrown(rows, k if classes else old.wanted, source)
+    if why:
+        seed = campaign.settings["seed"]
+        fresh = Geometry.fit(rows, k, seed=seed, source=source, why=why, mark=mark)
+        campaign.state = replace(campaign.state, geometry=fresh)
+    return why
+
+
+def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int, size: OrderSize) -> Order:
+    """Return a new order: number 0, its title as version. No places when every task is annotated.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        As it stands after this look's labels.
+    snapshot : Snapshot
+    why : str
+        Why an order is due.
+    boundary : int
+        Task whose label asked for it: what was answered later is not seen, so that the order is the one that a look at
+        that very moment would have made. 0: everything is seen.
+    size : OrderSize
+        How many tasks are published.
+    """
+    seen = snapshot.as_of(boundary) if boundary else snapshot.tasks
+    done = int((~seen.unlabeled).sum())
+    inputs, material = inputs_of(campaign, snapshot, seen, first=done)
+    moved = _moved(seen, snapshot.tasks)
+    ranking = ranked(inputs, material, size.full + len(moved))
+    wanted = size.full - sum(place.task in moved for place in ranking[: size.full])
+    if wanted < size.low:
+        wanted = size.full  # a look at that moment would have refilled it by now
+    places, left_out = _still(ranking, moved, wanted)
+    recipe, state, clusters = inputs.recipe(material.centroids), campaign.state, campaign.state.geometry
+    return Order(
+        number=0,
+        version=recipe.title,
+        strategy=type(recipe.strategy).__name__,
+        parameters=recipe.parameters,
+        generation=snapshot.generation,
+        arrivals=snapshot.arrivals,
+        labeled=done,
+        embedded=len(material.rows),
+        created_at=0.0,
+        places=places,
+        phase=recipe.phase,
+        why=why,
+        model=state.model.fingerprint if state.model else "",
+        labels=len(state.trained_on) if state.model else 0,
+        trust=state.trust,
+        centroids=f"{clusters.digest} ({clusters.why})" if clusters and recipe.name == "bal" else "",
+        left_out=left_out,
+        inputs=dump_inputs([inputs]),
+    )
+
+
+def continued(campaign: Campaign, snapshot: Snapshot, live: Order, size: OrderSize) -> Order:
+    """Return the live order with places appended: it goes on as if it had been published longer.
+
+    Notes
+    -----
+    An order that cannot go on, since its ranking is at its end or what it was made of is gone, gets places of a ranking
+    by the present recipe, whose inputs are kept beside its own.
+    """
+    tasks = snapshot.tasks
+    _ = snapshot.rows  # without them there is no order of any kind
+    more = max(size.full - len(open_places(live, tasks)), 1)
+    published = {place.task for place in live.places}
+    stored = live.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b"")
+    parts: tuple[Inputs, ...] = ()
+    try:
+        parts = load_inputs(stored)
+        if parts and (longer := _going_on(campaign, snapshot, live, parts[-1], more)) is not None:
+            return replace(longer, inputs=live.inputs)
+    except CacheError as error:  # no reason for an empty queue
+        log.info("%s cannot go on by its own ranking: %s", live.version, error)
+    start = len(live.places)
+    inputs, material = inputs_of(campaign, snapshot, tasks, first=live.labeled + start, start=start)
+    places = ranked(inputs, material, more, published)
+    return replace(live, places=(*live.places, *places), inputs=dump_inputs([*parts, inputs]))
+
+
+def _going_on(campaign: Campaign, snapshot: Snapshot, live: Order, inputs: Inputs, more: int) -> Order | None:
+    """Return the order with so many places more of the same ranking, fewer at its end; None when none is left."""
+    before = {place.task for place in live.places[: inputs.start]}
+    done = len(live.places) - inputs.start + sum(at >= inputs.start for at, _ in live.left_out)
+    moved = _moved(inputs.tasks, snapshot.tasks)
+    ranking = ranked(inputs, _material(campaign, snapshot, inputs), done + more + len(moved), before)
+    published = {place.task for place in live.places}
+    places, left_out = _still([place for place in ranking[done:] if place.task not in published], moved, more)
+    if not places:
+        return None
+    start = len(live.places)
+    gone = tuple((start + at, task) for at, task in left_out)
+    return replace(live, places=(*live.places, *places), left_out=(*live.left_out, *gone))
+
+
+def _material(campaign: Campaign, snapshot: Snapshot, inputs: Inputs) -> Material:
+    """Return what the inputs stand for, computed again only where it is not at hand."""
+    state, lesson, clusters = campaign.state, inputs.lesson, inputs.clusters
+    model = state.model if lesson and state.model and state.model.digest == lesson.digest else None
+    geometry = state.geometry if clusters and state.geometry and state.geometry.digest == clusters.digest else None
+
+    def recall(ids: NDArray[np.int64], origin: Origin) -> Block:
+        if (origin.generation, origin.mark) == (snapshot.generation, snapshot.mark):
+            at = find(snapshot.rows.ids, ids)
+            rows = snapshot.rows if ids.size == len(snapshot.rows) else snapshot.rows.take(at[at >= 0])
+            if Origin.of(rows, origin.generation, origin.mark) == origin:
+                return rows
+        if snapshot.recall is None:
+            raise CacheError(f"the embeddings {origin.generation!r} are not at hand")
+        return snapshot.recall(ids, origin)
+
+    return inputs.material(recall, model=model, centroids=None if geometry is None else geometry.centroids)
+
+
+def _moved(then: Tasks, now: Tasks) -> set[int]:
+    """Return the tasks that something became of since, or that are gone."""
+    at = now.find(then.ids)
+    return set(then.ids[(at < 0) | (then.states != now.states[at])].tolist()) if len(now) else set(then.ids.tolist())
+
+
+def _still(
+    ranking: Sequence[Place], moved: Collection[int], wanted: int
+) -> tuple[tuple[Place, ...], tuple[tuple[int, int], ...]]:
+    """Return the first places whose task is as it was, and those passed over before the last of them: see `Order`."""
+    places: list[Place] = []
+    left_out: list[tuple[int, int]] = []
+    for place in ranking:
+        if len(places) == wanted:
+            break
+        if place.task in moved:
+            left_out.append((len(places), place.task))
+        else:
+            places.append(place)
+    return tuple(places), tuple(one for one in left_out if one[0] < len(places))

@@ -1,0 +1,41 @@
+"""Redis itself: the connection, a server of our own, and commands on many items; it knows nothing of projects.
+
+Imports leaves only; what is kept there is in `state`.
+"""
+
+from .chunks import (
+    add_members,
+    drop_fields,
+    drop_members,
+    get_fields,
+    in_chunks,
+    list_items,
+    put_fields,
+    remove,
+    scan_fields,
+    scan_members,
+)
+from .redis_connection import Redis, StoreFacts, connect, plain, store_facts, text, why_refused
+from .redis_server import EmbeddedRedis, socket_path
+
+__all__ = [
+    "EmbeddedRedis",
+    "Redis",
+    "StoreFacts",
+    "add_members",
+    "connect",
+    "drop_fields",
+    "drop_members",
+    "get_fields",
+    "in_chunks",
+    "list_items",
+    "plain",
+    "put_fields",
+    "remove",
+    "scan_fields",
+    "scan_members",
+    "socket_path",
+    "store_facts",
+    "text",
+    "why_refused",
+]

@@ -1,0 +1,177 @@
+"""Predictions are sent once each, whatever Label Studio refuses of them, against one that a test makes refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import CONFIG
+from labelqueue.admin.status import project_status
+from labelqueue.exceptions import LabelStudioError, PublishError
+from labelqueue.labels.label_config import parse_label_config
+from labelqueue.ordering.order import Order, Place
+from labelqueue.publishing import sending
+from labelqueue.publishing.publishing import Publisher
+from labelqueue.publishing.sending import Sender
+from labelqueue.state.orders import Orders
+
+NESTED = CONFIG.replace("toName", 'allowNested="true" toName')
+
+
+class Picky:
+    """The writing side of Label Studio, with tasks whose pre-label it refuses.
+
+    `strict` refuses a whole import for one of them, else it drops them without a word. `alone` is what a single POST
+    refuses.
+    """
+
+    def __init__(self, tasks, offenders=(), *, strict=False, alone=()):
+        self.tasks, self.offenders, self.strict, self.alone = set(tasks), set(offenders), strict, set(alone)
+        self.stored, self.imports, self.singles = [], 0, 0
+        self.remote = {"sampling": "", "model_version": ""}
+
+    def import_predictions(self, project, rows):
+        self.imports += 1
+        if any(row["task"] not in self.tasks for row in rows):
+            raise LabelStudioError("no such task", status=400)
+        bad = [row for row in rows if row["result"] and row["task"] in self.offenders]
+        if bad and self.strict:
+            raise LabelStudioError("Prediction 0: Invalid value", status=400)
+        self.stored += [dict(row) for row in rows if row not in bad]
+        return len(rows) - len(bad)
+
+    def create_prediction(self, row):
+        self.singles += 1
+        if row["task"] in self.alone and row["result"]:
+            raise LabelStudioError("each item should be dict", status=400)
+        self.stored.append(dict(row))
+
+    def predicted(self, project, version):
+        return {row["task"] for row in self.stored if row["model_version"] == version}
+
+    def existing(self, project, tasks):
+        return set(tasks) & self.tasks
+
+    def project(self, project):
+        return dict(self.remote)
+
+    def update_project(self, project, **values):
+        self.remote |= values
+
+    def model_versions(self, project):
+        return []
+
+    def save_tab(self, *arguments, skipped=None):
+        return 1
+
+    def prediction_counts(self, project):
+        return {}
+
+    def results(self, version):
+        rows = [row for row in self.stored if row["model_version"] == version]
+        assert len({row["task"] for row in rows}) == len(rows), "one prediction of one version on one task"
+        return {row["task"]: row["result"] for row in rows}
+
+
+def places(n, bare=()):
+    return tuple(Place(task, "why", prelabel=None if task in bare else "cat") for task in range(1, n + 1))
+
+
+def order(n):
+    return Order(
+        number=0, version="BAL", strategy="BAL", parameters={"seed": 0}, generation="g", arrivals=n,
+        labeled=0, embedded=n, created_at=0.0, places=places(n),
+    )  # fmt: skip
+
+
+def sender(project, client, *, config=CONFIG, bulk=True):
+    project.set(single_seconds="9" if bulk else "0.001", bulk_seconds="0.01" if bulk else "9")
+    return Sender(project, client, lambda: None, parse_label_config(config), "r1 BAL")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(
+    st.integers(1, 40).flatmap(
+        lambda n: st.tuples(st.just(n), *[st.sets(st.integers(1, n), max_size=12) for _ in range(3)])
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([CONFIG, NESTED]),
+)
+def test_each_is_sent_once_and_only_refused_pre_labels_are_left_out(project, case, strict, bulk, config):
+    n, offenders, alone, bare = case
+    client = Picky(range(1, n + 1), offenders, strict=strict, alone=alone)
+    way = sender(project, client, config=config, bulk=bulk)
+    assert way.send(0, places(n, bare))
+    results = client.results("r1 BAL")
+    assert results.keys() == set(range(1, n + 1))
+    singly = not bulk or config is NESTED
+    refused = (alone if singly else offenders) - bare
+    without = {task for task, result in results.items() if not result}
+    assert way.withheld.keys() == without - bare >= refused
+    # Looking for many offenders ends somewhere; few are found one by one.
+    assert len(refused) > 3 or way.withheld.keys() == refused
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_many_offenders_do_not_cost_many_imports(project, strict):
+    client = Picky(range(1, 301), range(1, 301, 2), strict=strict)
+    assert sender(project, client).send(0, places(300))
+    assert len(client.results("r1 BAL")) == 300 and client.imports < 3 * sending.HALVINGS
+
+
+def test_nested_choices_are_sent_one_by_one_and_not_without_end(project, monkeypatch):
+    monkeypatch.setattr(sending, "ONE_BY_ONE", 5)
+    client = Picky(range(1, 21))
+    way = sender(project, client, config=NESTED)
+    assert way.send(0, places(20, bare={2}))
+    assert (client.imports, client.singles) == (1, 5)
+    assert [task for task, result in client.results("r1 BAL").items() if result] == [1, 3, 4, 5, 6]
+    assert way.withheld.keys() == set(range(7, 21))
+    assert client.results("r1 BAL")[1][0]["value"] == {"choices": [["cat"]]}
+
+
+def test_a_row_without_pre_label_that_is_not_stored_is_no_matter_of_pre_labels(project, monkeypatch):
+    client = Picky(range(1, 4))
+    monkeypatch.setattr(client, "import_predictions", lambda project, rows: len(rows) - 1)
+    assert not sender(project, client).send(0, places(3, bare={1, 2, 3}))
+
+
+def test_publishing_goes_on_and_says_which_tasks_go_without(project, caplog):
+    client = Picky(range(1, 11), {3, 7})
+    project.set(single_seconds="9")
+    publisher = Publisher(project, client, lambda: None, client.remote, parse_label_config(CONFIG))
+    live = publisher.publish(order(10))
+    assert {task for task, result in client.results(live.version).items() if not result} == {3, 7}
+    told = project_status(project)["refused_prelabels"]
+    why = "Label Studio's import refuses it"
+    assert told == {"count": 2, "first": [f"task 3: {why}", f"task 7: {why}"]} and "task 7: " in caplog.text
+    client.tasks |= {11, 12}
+    client.offenders |= {12}
+    more = (Place(11, "why", prelabel="dog"), Place(12, "why", prelabel="dog"))
+    project.set(single_seconds="9", bulk_seconds="0.01")
+    publisher.refill(replace(live, places=(*live.places, *more)), more)
+    assert project_status(project)["refused_prelabels"]["count"] == 3
+    other = replace(live, number=9, version="r9 FreeSel")
+    Orders(project).save(other)
+    Orders(project).go_live(other)
+    assert project_status(project)["refused_prelabels"]["count"] == 0, "that was another order"
+    client.offenders.clear()
+    publisher.publish(order(10))
+    assert project_status(project)["refused_prelabels"] == {"count": 0, "first": []}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_deleted_tasks_are_no_matter_of_pre_labels(project, strict):
+    client = Picky({1, 2, 4}, {2}, strict=strict)
+    project.set(single_seconds="9", bulk_seconds="0.01")
+    publisher = Publisher(project, client, lambda: None, client.remote, parse_label_config(CONFIG))
+    live = publisher.publish(order(4))
+    assert {place.task for place in live.places} == {1, 2, 4}
+    assert {task: bool(result) for task, result in client.results(live.version).items()} == {1: True, 2: False, 4: True}
+    client.tasks.clear()
+    with pytest.raises(PublishError, match="every task of the new order was deleted"):
+        publisher.publish(order(4))

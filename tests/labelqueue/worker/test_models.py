@@ -1,0 +1,64 @@
+"""Model cards: asked for once while they are not known, renewed by whoever loads the model, errors for a while only."""
+
+import time
+
+import pytest
+
+from labelqueue.exceptions import EmbedderError
+from labelqueue.jobs.queues import queue
+from labelqueue.settings import Deployment
+from labelqueue.worker import embedding, models
+from labelqueue.worker.runtime import Runtime, install
+
+
+def asked(store):
+    return [job.args for job in queue(store, "page").get_jobs()]
+
+
+def test_it_is_asked_for_once_while_it_waits_and_anew_when_its_worker_died(store, deployment):
+    for _ in range(3):
+        assert models.card_of(store, deployment, False) is None
+    assert asked(store) == [[False]]
+    models.card_of(store, deployment, True)
+    assert asked(store) == [[False], [True]], "the model of twice the size is another one"
+    store.delete("rq:queue:page")
+    models.card_of(store, deployment, False)
+    assert asked(store) == [[False]]
+
+
+def test_the_job_loads_the_model_writes_its_card_and_has_every_project_looked_at(store, project, deployment):
+    runtime = Runtime(deployment)
+    install(runtime)
+    assert embedding.model_job(False) == "bundled"
+    card = models.card_of(store, deployment, False)
+    assert card == runtime.embedder().card and asked(store) == []
+    parameters = {"n_patterns": 5, "attention_ratio": 0.5, "neighborhood": 2}
+    assert card.fingerprint(parameters) == runtime.embedder().fingerprint(parameters)
+    assert store.llen("rq:queue:tend") == 1
+
+
+def test_a_model_that_cannot_be_had_is_told_and_asked_for_again_after_a_while(store, project, redis_home):
+    environ = {"LABELQUEUE_HOME": str(redis_home), "LABEL_STUDIO_API_KEY": "0" * 40, "LABELQUEUE_EMBEDDER": "none"}
+    deployment = Deployment.from_environment(environ)
+    install(Runtime(deployment))
+    assert "no model 'none'" in embedding.model_job(False)
+    with pytest.raises(EmbedderError, match="no model 'none'"):
+        models.card_of(store, deployment, False)
+    assert asked(store) == []
+    now = time.time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models.time, "time", lambda: now() + models.AGAIN + 1)
+        with pytest.raises(EmbedderError):
+            models.card_of(store, deployment, False)
+    assert asked(store) == [[False]]
+
+
+def test_other_settings_name_another_model(store, deployment, redis_home):
+    runtime = Runtime(deployment)
+    runtime.embedder()
+    other = Deployment.from_environment(
+        {"LABELQUEUE_HOME": str(redis_home), "LABELQUEUE_WEIGHTS": "/w.safetensors", "LABELQUEUE_EMBEDDER": "bundled"}
+    )
+    assert models.card_of(store, deployment, False) is not None and models.card_of(store, other, False) is None
+    models.forget_cards(store, deployment)
+    assert models.card_of(store, deployment, False) is None

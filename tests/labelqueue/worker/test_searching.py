@@ -1,0 +1,63 @@
+"""The search for lost projects: one worker a minute, at once when Redis lost everything, whatever else fails."""
+
+import time
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from labelqueue.exceptions import LabelStudioError
+from labelqueue.worker import searching
+from labelqueue.worker.runtime import Runtime
+from labelqueue.worker.searching import TURN, Searcher
+
+
+def until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def running(deployment, store, monkeypatch):
+    """Start searchers whose rounds are short."""
+    started = []
+    monkeypatch.setattr(searching, "BEAT", 0.01)
+
+    def start(name):
+        started.append(Searcher(Runtime(deployment), name))
+        started[-1].start()
+
+    yield start
+    for one in started:
+        one.done.set()
+        one.join(timeout=10)
+        assert not one.is_alive()
+
+
+def test_one_worker_searches_each_minute_and_at_once_after_a_loss(running, store, monkeypatch):
+    searches = []
+    monkeypatch.setattr(searching, "find_lost", lambda store, client: searches.append(1))
+    running("w1")
+    running("w2")
+    until(lambda: len(searches) == 1)
+    time.sleep(0.2)
+    assert len(searches) == 1 and 0 < store.pttl(TURN) <= 60_000
+    store.flushall()
+    until(lambda: len(searches) == 2)
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError("away"), LabelStudioError("away"), RuntimeError("a bug")])
+def test_it_goes_on_whatever_happens(running, store, monkeypatch, error):
+    searches, fails = [], [error]
+
+    def find_lost(store, client):
+        if fails:
+            raise fails.pop()
+        searches.append(1)
+
+    monkeypatch.setattr(searching, "find_lost", find_lost)
+    running("w1")
+    until(lambda: not fails)
+    store.delete(TURN)  # as when the minute is over
+    until(lambda: searches)
