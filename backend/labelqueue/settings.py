@@ -297,6 +297,20 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.number(int, 1, 64),
         "embedding workers that `serve` starts beside the tending one",
     ),
+    Setting(
+        "LABELQUEUE_LOG",
+        "text",
+        "deployment",
+        allowed.choice("text", "json"),
+        "how the log is written to standard error: text, or json, one object a line",
+    ),
+    Setting(
+        "LABELQUEUE_METRICS",
+        "off",
+        "deployment",
+        allowed.choice("off", "on"),
+        "on: the web process answers /metrics to Prometheus, to whom REST is open",
+    ),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
     Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )
@@ -349,6 +363,8 @@ class Deployment:
     allow_hosts: tuple[str, ...]
     ca_bundle: Path | None
     workers: int
+    log: str
+    metrics: str
     host: str
     port: int
 

@@ -14,13 +14,11 @@ import numpy as np
 
 from ..jobs import KINDS, alive, in_flight, slow_servers
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
-from ..state import ASIDE, Journal, Orders, People, Project, Redis, read_states, summary_of
+from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, summary_of
 from .doctor import store_findings
 from .lines import Record, clock, fact, moment, shown
 
 __all__ = ["list_lines", "project_list", "project_status", "status_lines"]
-
-ERRORS = ("error", "embedder_error", "image_error", "features_error")  # facts, the most urgent first
 
 FEW = 5  # of a kind that are named
 REMADE_TOLD = 7 * 24 * 3600.0  # seconds

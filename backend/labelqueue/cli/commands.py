@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import SettingError
 from ..settings import SETTINGS, Deployment
+from ..telemetry import say
 
 if TYPE_CHECKING:
     from ..state import Project, Redis
@@ -37,7 +38,7 @@ def serve(arguments: argparse.Namespace) -> int:
     """Run web, workers and, without REDIS_URL, Redis until SIGTERM or Ctrl-C."""
     from ..worker import serve
 
-    return serve(Deployment.from_environment(), lambda line: print(line, file=sys.stderr, flush=True))
+    return serve(Deployment.from_environment(), say)
 
 
 def worker(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from .. import __version__
 from ..exceptions import LabelQueueError
+from ..telemetry import say, set_up_logs
 from . import commands
 
 __all__ = ["build_parser", "main"]
@@ -146,17 +147,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = build_parser().parse_args(argv)
     level = logging.INFO if arguments.verbose or arguments.command == "worker" else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
+        set_up_logs(level)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except LabelQueueError as error:
-        print(f"labelqueue: {error}", file=sys.stderr)
+        say(f"labelqueue: {error}", logging.ERROR)
         return FAILED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return commands.OK
     except KeyboardInterrupt:
-        print("labelqueue: interrupted", file=sys.stderr)
+        say("labelqueue: interrupted")
         return INTERRUPTED
     return status

@@ -5,7 +5,7 @@ Imports `state`; what the jobs do is in `worker`.
 
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
-from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, queue
+from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
 from .servers import cool_down, slow_servers, warm_up
 from .shards import (
     claim,
@@ -45,6 +45,7 @@ __all__ = [
     "look_again",
     "mark",
     "name_worker",
+    "oldest_job",
     "queue",
     "reclaim",
     "release_due",

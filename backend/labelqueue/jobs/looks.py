@@ -11,6 +11,7 @@ from rq import Retry
 from rq.job import JobStatus
 
 from ..state import Project, Redis, text
+from ..telemetry import count
 from .queues import TEND, is_on_its_way, queue
 
 __all__ = ["begin_look", "end_look", "look_again", "release_due", "request_tend"]
@@ -93,6 +94,7 @@ def look_again(project: Project, living: Collection[str]) -> bool:
         log.warning("worker %s died while it tended %s", text(tending or b""), project.key)
         end_look(project, text(tending or b""))
     if died or (asked is not None and not is_on_its_way(store, TEND, text(asked), living)):
+        count("repairs_total", project=project.key, kind="look")
         request_tend(project)
         return True
     return False

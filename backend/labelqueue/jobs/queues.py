@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from rq import Queue
 from rq.job import JobStatus
@@ -20,6 +21,7 @@ __all__ = [
     "TENDING",
     "is_on_its_way",
     "job_queues",
+    "oldest_job",
     "queue",
 ]
 
@@ -46,3 +48,15 @@ def is_on_its_way(store: Redis, name: str, job_id: str, living: Collection[str])
         return True
     status, worker = store.hmget(f"rq:job:{job_id}", "status", "worker_name")
     return status == JobStatus.STARTED.value.encode() and text(worker or b"") in living
+
+
+def oldest_job(store: Redis, name: str) -> tuple[int, float]:
+    """Return how many jobs wait in the queue of this name, and since when the first of them does (Unix time); 0 when
+    none waits, or nobody knows."""
+    first = store.lindex(f"rq:queue:{name}", 0)
+    raw = None if first is None else store.hget(f"rq:job:{text(first)}", "enqueued_at")
+    try:
+        since = datetime.fromisoformat(text(raw)).timestamp() if raw else 0.0
+    except ValueError:
+        since = 0.0
+    return int(store.llen(f"rq:queue:{name}")), since

@@ -11,6 +11,7 @@ from typing import Any
 from rq.job import JobStatus
 
 from ..state import Project, Redis, scan_members, text
+from ..telemetry import count
 from .living import alive, is_leaving
 from .looks import request_tend
 from .queues import EMBED, is_on_its_way, queue
@@ -157,6 +158,7 @@ def reclaim(project: Project, living: Collection[str] | None = None) -> int:
         elif worker:
             log.warning("worker %s died while embedding %d images of %s", worker, len(entry["ids"]), project.key)
         taken += give_back(project, entry["ids"], "its worker died", suspects)
+        count("repairs_total", project=project.key, kind="shard")
     if taken:
         enqueue_shards(project)
     return taken
@@ -185,6 +187,7 @@ def give_back(project: Project, ids: Collection[int], why: str, suspects: Collec
     deaths = {task: _note_death(project, task, alone=len(ids) == 1) for task in suspects}
     rows = project.task_rows(suspects)
     bad = {task for task in suspects if deaths[task] >= QUARANTINE_AFTER and task in rows}
+    count("images_total", len(bad), project=project.key, outcome="bad")
     project.quarantine({task: (rows[task].uri, f"{why}, {LONELY_DEATHS} times while it was alone") for task in bad})
     again = {str(task): task + LAST * (task in deaths) for task in ids if task not in bad}
     if again:

@@ -20,6 +20,7 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
 from urllib3.util.retry import Retry
 
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
+from ..telemetry import count, timed
 from ..transport import authorities, distrust, name_url, reason
 from .records import parsed
 
@@ -320,8 +321,13 @@ class LabelStudioSession:
         options["verify"] = self._trusted()
         session = self._patient if again else self._once
         try:
-            return session.request(method, self.origin + path, allow_redirects=False, **options)
+            with timed("label_studio_call_seconds"):
+                answer = session.request(method, self.origin + path, allow_redirects=False, **options)
+            count("label_studio_calls_total", method=method, outcome=f"{answer.status_code // 100}xx")
+            return answer
         except requests.RequestException as error:
+            outcome = "timeout" if isinstance(error, requests.Timeout) else "unanswered"
+            count("label_studio_calls_total", method=method, outcome=outcome)
             if wrong := distrust(error, self._ca_bundle):
                 raise LabelStudioError(f"Label Studio at {self.origin} is not trusted: {wrong}") from error
             raise LabelStudioError(

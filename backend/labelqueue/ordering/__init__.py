@@ -7,6 +7,7 @@ from .campaign_state import CampaignState
 from .decision import Decision, decide
 from .inputs import Inputs, load_inputs, ranked
 from .order import Order, Place, score
+from .order_size import open_places
 from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Tasks",
     "decide",
     "load_inputs",
+    "open_places",
     "ranked",
     "rows_in_turn",
     "score",

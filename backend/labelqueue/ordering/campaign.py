@@ -28,6 +28,7 @@ from ..learning import (
     train,
     training_fingerprint,
 )
+from ..telemetry import timed
 from .campaign_state import CampaignState, Cycle, Guess
 from .order import Place
 from .random_controls import served_in_turn
@@ -268,6 +269,7 @@ class Campaign:
             return "labels were deleted"
         return "there are enough new labels" if self.unlearned(labels) >= self.step(len(labels)) else ""
 
+    @timed("training_seconds")
     def _train(
         self,
         rows: Block,

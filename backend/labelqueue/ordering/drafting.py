@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..block import Block, Origin, find
 from ..exceptions import CacheError
 from ..learning import Clusters, Geometry, Lesson
+from ..telemetry import timed
 from .campaign import Campaign
 from .inputs import SHAPING, Inputs, Material, dump_inputs, load_inputs, ranked
 from .order import Order, Place
@@ -91,6 +92,7 @@ def fit_geometry(campaign: Campaign, rows: Block, source: str, mark: str = "") -
     return why
 
 
+@timed("ordering_seconds")
 def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int, size: OrderSize) -> Order:
     """Return a new order: number 0, its title as version. No places when every task is annotated.
 
@@ -139,6 +141,7 @@ def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int, siz
     )
 
 
+@timed("ordering_seconds")
 def continued(campaign: Campaign, snapshot: Snapshot, live: Order, size: OrderSize) -> Order:
     """Return the live order with places appended: it goes on as if it had been published longer.
 

@@ -11,6 +11,7 @@ from ..jobs import request_tend
 from ..labelstudio import LabelStudio, Skipped
 from ..reading import note_skipped
 from ..state import LIVE_VERSION, NOT_CONNECTED, SECRET_HEADER, Project
+from ..telemetry import count
 from .intents import change_project, slipped_through
 from .publishing import PLAIN_SAMPLING, SAMPLING
 
@@ -80,6 +81,7 @@ def secure_webhook(project: Project, client: LabelStudio, check: Check) -> None:
     note_skipped(project, "webhooks", skipped)
     if hooks.revived:
         times = project.count("webhook_revived", hooks.revived)
+        count("repairs_total", hooks.revived, project=project.key, kind="webhook")
         project.set(webhook_revived_at=str(time.time()), want_full="1")  # nothing was heard of meanwhile
         log.warning("project %d: its webhook was off and is on again, %d times by now", project.ref.id, times)
     if hooks.ours:

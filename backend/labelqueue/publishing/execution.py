@@ -6,8 +6,9 @@ import logging
 
 from ..exceptions import PublishError
 from ..jobs import request_tend
-from ..ordering import Decision, Snapshot
+from ..ordering import Decision, Snapshot, open_places
 from ..state import Project, save_campaign, save_summary
+from ..telemetry import count, note
 from .publishing import Publisher
 
 __all__ = ["RefillError", "carry_out"]
@@ -47,7 +48,8 @@ def carry_out(decision: Decision, snapshot: Snapshot, project: Project, publishe
     publisher.check()  # deciding may take long: a job that stalled must not write over what another one learned
     save_campaign(project, decision.state, snapshot.state)
     save_summary(project, decision.summarize())
-    project.set(learned=decision.learned, features_error=snapshot.missing)
+    left = str(len(open_places(snapshot.live, snapshot.tasks)))
+    project.set(learned=decision.learned, features_error=snapshot.missing, head_left=left)
     # It was trained, and the order follows from `learned`: while an order is held, or cannot be published, the wish
     # would else ask for a training at every look.
     project.settle("retrain_wanted", snapshot.wanted)
@@ -66,10 +68,15 @@ def carry_out(decision: Decision, snapshot: Snapshot, project: Project, publishe
         done = f"{order.version} refilled with {len(places)} tasks"
     else:
         order = publisher.publish(decision.order)
+        if snapshot.lost:
+            count("repairs_total", project=project.key, kind="order")
         places = order.places  # without tasks that were deleted meanwhile
         done = f"{order.version} is live with {len(places)} tasks"
         project.set(learned="")
     save_campaign(project, decision.state.serving(order.version, places), decision.state)
+    project.set(head_left=str(len(open_places(order, snapshot.tasks))))
+    count("orders_total", project=project.key, kind="refill" if decision.due.action == "refill" else "new")
+    note(order=order.version)
     outcome = f"{done} ({decision.due.why})"
     log.info("project %d: %s", project.ref.id, outcome)
     return outcome

@@ -14,6 +14,7 @@ from ..labels import ANNOTATED, Target
 from ..labelstudio import SAMPLING, LabelStudio
 from ..ordering import Order, Place
 from ..state import Orders, Project
+from ..telemetry import count
 from .intents import change_project
 from .sending import Sender
 from .tab import save_tab
@@ -143,6 +144,7 @@ class Publisher:
         """
         if self._is_whole(order) and self.serve(order):
             self._project.set(hold=f"{order.version!r} {how}" if hold else "")
+            count("orders_total", project=self._project.key, kind="again")
             return order
         rows = self._project.task_rows([place.task for place in order.places])
         left = order.keeping({task for task, row in rows.items() if row.state != ANNOTATED})
@@ -157,7 +159,9 @@ class Publisher:
             inputs=self._orders.inputs(order.number),
         )
         kept = f"{order.version!r} {how} and is published again" if hold else ""
-        return self.publish(again, hold=kept)
+        order = self.publish(again, hold=kept)
+        count("orders_total", project=self._project.key, kind="again")
+        return order
 
     def _is_whole(self, order: Order) -> bool:
         """Tell whether Label Studio has every prediction of an order; with a task its predictions go."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ordering import Order
 from ..state import Orders, Project
+from ..telemetry import count
 from .intents import slipped_through
 from .publishing import SAMPLING, Publisher
 from .versions import number_of, tag_of
@@ -62,6 +63,7 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
         return
     if version in ("", project.get("backend_title")):
         project.set(paused="")
+        count("repairs_total", project=project.key, kind="version")
         _serve(project, publisher, live)
         return
     if chosen is not None:

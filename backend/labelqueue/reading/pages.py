@@ -11,6 +11,7 @@ from typing import Any
 from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, image_uri, read_annotation
 from ..labelstudio import LabelStudio, Skipped, TaskRecord
 from ..state import Event, LabelBook, People, Project, TaskRow
+from ..telemetry import count
 from .passes import Pass
 
 __all__ = ["FIELDS", "NAMED", "Reader", "note_skipped", "task_row"]
@@ -43,6 +44,7 @@ class Reader:
         self.project, self.client, self.target, self.check = project, client, target, check
         self._book = LabelBook(project)
         self._heard: set[int] = set()
+        self._told: set[int] = set()  # tasks that events name, known here or not
 
     def pages(self, part: Pass) -> Iterator[tuple[list[TaskRecord], Skipped, bool]]:
         """Yield what is left of a pass: tasks, what cannot be read beside them, and whether that is the last page."""
@@ -65,7 +67,8 @@ class Reader:
         """Read the annotations of the tasks that events name, whatever Label Studio counts."""
         deleted = {one for event in events if event.action == "ANNOTATIONS_DELETED" for one in event.ids}
         named = {task for event in events for task in event.tasks} | self._book.tasks_of(deleted)
-        self._heard = set(self.project.task_rows(sorted(named)))
+        created = {task for event in events if event.action == "TASKS_CREATED" for task in event.ids}
+        self._heard, self._told = set(self.project.task_rows(sorted(named))), named | created
         if self._heard:
             self._keep({}, {}, self._heard)
 
@@ -102,11 +105,21 @@ class Reader:
         relabeled = self._read_labels(rows, marks, look, silent)
         known = self.project.task_rows(sorted(rows))
         self.check()
+        self._count_missed(rows, known)
         self.project.put_tasks({task: row for task, row in rows.items() if known.get(task) != row})
         # Of a task without annotations, or without itself, there is nothing that could not be read.
         settled = relabeled | (rows.keys() - claimed)
         note_skipped(self.project, "annotations", silent, (f"annotations of task {task}" for task in settled))
         return rows
+
+    def _count_missed(self, rows: Mapping[int, TaskRow], known: Mapping[int, TaskRow]) -> None:
+        """Count what no event had told of, once there was a complete reading."""
+        missed = rows.keys() - self._told
+        new = missed - known.keys()
+        moved = [task for task in missed & known.keys() if known[task].state != rows[task].state]
+        if (new or moved) and self.project.get("full_at"):
+            count("repairs_total", len(new), project=self.project.key, kind="task")
+            count("repairs_total", len(moved), project=self.project.key, kind="label")
 
     def _read_labels(
         self, rows: dict[int, TaskRow], marks: Mapping[int, str], look: set[int], silent: Skipped

@@ -18,6 +18,7 @@ import numpy as np
 from ..labels import Target
 from ..labelstudio import LabelStudio, Skipped, TaskRecord
 from ..state import Event, LabelBook, PatternCache, Project
+from ..telemetry import count
 from .pages import NAMED, Reader, note_skipped
 from .passes import CHANGES, WHOLE, Pass, Progress
 
@@ -231,6 +232,7 @@ def _conclude(reader: Reader, whole: Pass, cache: PatternCache | None) -> None:
     else:
         gone = [task for task in gone if task not in odd]
     reader.check()
+    count("repairs_total", len(gone), project=project.key, kind="deletion")
     drop(project, cache, gone)
     note_skipped(project, "tasks", Skipped(at.left_out))
     note_skipped(project, "annotations", Skipped(), [f"annotations of task {task}" for task in gone])

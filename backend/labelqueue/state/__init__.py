@@ -20,7 +20,7 @@ from ..store import (
     why_refused,
 )
 from .campaigns import predictions_of, save_campaign, save_summary, summary_of
-from .formats import make_readable
+from .formats import ERRORS, make_readable
 from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
@@ -44,6 +44,7 @@ from .task_row import TaskRow
 __all__ = [
     "ACTIONS",
     "ASIDE",
+    "ERRORS",
     "FORGOTTEN",
     "LIVE_VERSION",
     "NOT_CONNECTED",

@@ -18,9 +18,11 @@ from ..store import text
 from .project import Project
 from .setting_choices import is_readable
 
-__all__ = ["KEYS", "PARTS", "READERS", "SHARED_KEYS", "Key", "Part", "make_readable", "matches"]
+__all__ = ["ERRORS", "KEYS", "PARTS", "READERS", "SHARED_KEYS", "Key", "Part", "make_readable", "matches"]
 
 log = logging.getLogger(__name__)
+
+ERRORS = ("error", "embedder_error", "image_error", "features_error")  # facts, the most urgent first
 
 
 class Key(NamedTuple):
@@ -38,6 +40,7 @@ _PROJECT, _TASK = "with the project", "with the task"
 # Keys below a project's own name (`Project.name`), which all go with the project.
 KEYS = (
     Key("info", "facts", "facts about the project", "one field per fact that the code names", _PROJECT),
+    Key("metrics", "facts", "what was counted", "one number per metric and label", _PROJECT),
     Key("lock", "facts", "who tends the project", "one value", "by its holder, or after 15 s"),
     Key("fence", "facts", "how often the lock was taken", "one number", _PROJECT),
     Key("queued", "facts", "a look is asked for", "one value", "when it begins, or after 600 s"),
@@ -81,6 +84,7 @@ SHARED_KEYS = (
     Key("lq:projects", "", "the projects there are", "one field per project", _PROJECT),
     Key("lq:forgotten", "", "what may be removed, from when on", "projects, generations of 90 days", "after 90 days"),
     Key("lq:delayed", "", "looks asked for later", "one member per project", "when due, or with the project"),
+    Key("lq:metrics", "", "what was counted, of no project", "one number per metric and label", "never"),
     Key("lq:tended", "", "all projects were asked for", "one value", "after a minute"),
     Key("lq:tidied", "", "somebody tidied up", "one value", "after ten minutes"),
     Key("lq:probe", "", "whether Redis takes writes", "one value", "after a second"),
@@ -153,6 +157,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ("arrivals", "arrivals_told", "order_number", "live", "rollback_wanted", "webhook_misses", "webhook_revived"),
         int,
     ),
+    "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
         float,

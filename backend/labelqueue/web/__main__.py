@@ -5,11 +5,13 @@ import sys
 
 from ..exceptions import LabelQueueError
 from ..settings import Deployment
+from ..telemetry import say, set_up_logs
 from .server import run
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
+        set_up_logs(logging.WARNING)
         run(Deployment.from_environment())
     except LabelQueueError as error:
-        sys.exit(f"labelqueue: {error}")
+        say(f"labelqueue: {error}", logging.ERROR)
+        sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 import tempfile
@@ -17,12 +18,14 @@ from werkzeug.routing import BaseConverter, Map
 
 from ..exceptions import LabelQueueError
 from ..settings import Deployment
+from ..telemetry import set_up_logs
 from .access import guard
 from .context import NAME, Context
 from .errors import bad_request, http_error, known_error, lost_store
 from .gate import MAX_BODY
 from .protocol import VIEWS
 from .rest import api
+from .webhook import count_events
 
 __all__ = ["create_app"]
 
@@ -58,20 +61,24 @@ def _tamed_import() -> Iterator[None]:
                 os.environ["MODEL_DIR"] = before
 
 
-def create_app(deployment: Deployment | None = None) -> Flask:
+def create_app(deployment: Deployment | None = None, *, counting: bool = False) -> Flask:
     """Build the web app.
 
     Parameters
     ----------
     deployment : Deployment, optional
-        Read from the environment when not given.
+        Read from the environment when not given, as by a WSGI server, whose process is then ours to equip.
+    counting : bool, default False
+        Whether what this process counts is kept; so it is for a WSGI server.
 
     Returns
     -------
     Flask
         label-studio-ml keeps one app per process, so a second call re-equips the same object.
     """
-    deployment = deployment or Deployment.from_environment()
+    if deployment is None:
+        set_up_logs(logging.WARNING, served=True)
+        deployment, counting = Deployment.from_environment(), True
     with _tamed_import():
         from label_studio_ml.api import init_app
         from label_studio_ml.model import LabelStudioMLBase
@@ -85,7 +92,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     one = "kwargs" in inspect.signature(init_app).parameters  # 1.0.9 wants a folder for models, which stays empty
     app: Flask = init_app(LabelQueue, **({"model_dir": tempfile.gettempdir()} if one else {}))
     app._got_first_request = False  # a second call may add rules again
-    context = app.extensions[NAME] = Context(deployment)
+    context = app.extensions[NAME] = Context(deployment, counting=counting)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     # Its own routes would answer too, and be named in `Allow`: /train, /metrics, POST /versions.
     app.url_map = Map(converters={**app.url_map.converters, "id": IdConverter}, merge_slashes=False)
@@ -94,10 +101,15 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     app.blueprints.clear()
     for rule, (method, view) in VIEWS.items():
         app.add_url_rule(rule, rule, view, methods=[method])
+    if deployment.metrics == "on":
+        from .metrics import metrics
+
+        app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
     app.register_blueprint(api)
     app.register_error_handler(LabelQueueError, known_error)
     app.register_error_handler(RedisError, lost_store)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(BadRequest, bad_request)
     guard(app, deployment, context.knows_secret)
+    count_events(app)
     return app

@@ -9,8 +9,10 @@ from typing import Any
 from flask import current_app, request
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from ..metrics import Keeper
 from ..settings import Deployment
 from ..state import Project, Redis, connect
+from ..telemetry import note
 from .bodies import parsed_object
 
 __all__ = ["Context", "context", "json_object"]
@@ -26,10 +28,13 @@ class Context:
     ----------
     deployment : Deployment
         Settings of the environment.
+    counting : bool, default False
+        Whether what this process counts is kept.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, *, counting: bool = False) -> None:
         self.deployment = deployment
+        self._keeper = Keeper(lambda: self.patient_store) if counting else None
         self._secrets: frozenset[str] = frozenset()
 
     @cached_property
@@ -44,7 +49,13 @@ class Context:
 
     def project(self, number: int) -> Project:
         """Return the project of this id; raises ProjectError when it is not known here."""
+        note(project=number)
         return Project.find(self.patient_store, self.deployment.label_studio_url, number)
+
+    def count_on(self) -> None:
+        """See to it that what this process counts is kept; a server may have forked it after the app was made."""
+        if self._keeper is not None:
+            self._keeper.ensure()
 
     def knows_secret(self, secret: str) -> bool:
         """Tell whether this is what the webhook of some project sends."""

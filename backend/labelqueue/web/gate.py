@@ -7,13 +7,16 @@ import json
 import logging
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["CAP", "MAX_BODY", "Gate", "error_answer"]
+from ..telemetry import count
+
+__all__ = ["ARRIVED", "CAP", "MAX_BODY", "WEBHOOK", "Gate", "error_answer"]
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,8 @@ IN_MEMORY = 4 * 2**20  # bytes of a body that is still coming in; the rest waits
 BODY_SECONDS = 60.0  # Label Studio itself gives up after 1 s (webhook) to 100 s (predict)
 LINGER_SECONDS = 10.0  # a refused caller that is still sending may read why
 THREADS = 16
+WEBHOOK = "/webhook"
+ARRIVED = "labelqueue.arrived"  # when a request was there as a whole (`time.perf_counter`), in its environment
 CAP = "labelqueue.cap"  # bytes that the app takes from this caller, in the environment of a request
 
 Scope = MutableMapping[str, Any]
@@ -102,14 +107,16 @@ class Gate:
                         if not await _take_in(receive, body, environ[CAP]):
                             return
                 except _TooLargeError:
+                    _note_refused(environ)
                     await _refuse(error_answer(413, f"the body has more than {environ[CAP]:,} bytes"), receive, send)
                     return
                 except TimeoutError:
+                    _note_refused(environ)
                     await _refuse(error_answer(408, f"the body took more than {BODY_SECONDS:g} s"), receive, send)
                     return
             size = body.tell()
             body.seek(0)
-            environ |= {"wsgi.input": body, "CONTENT_LENGTH": str(size)}
+            environ |= {"wsgi.input": body, "CONTENT_LENGTH": str(size), ARRIVED: time.perf_counter()}
             answer = await self._run(self._large if size > LARGE else self._threads, environ, environ)
         await _send(answer or error_answer(500, "unexpected error"), send)
 
@@ -120,6 +127,12 @@ class Gate:
         except BodyWanted:
             caps[CAP] = environ[CAP]
             return None
+
+
+def _note_refused(environ: Environ) -> None:
+    """Count an event that the app never sees."""
+    if environ["PATH_INFO"] == WEBHOOK:
+        count("events_total", kind="other", outcome="refused")
 
 
 def _length(scope: Scope) -> int | None:

@@ -14,6 +14,7 @@ from ..jobs import request_tend
 from ..labels import result_of
 from ..learning import confidence, fits, is_blank
 from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, is_id, predictions_of
+from ..telemetry import note
 from .context import context, json_object
 from .webhook import webhook
 
@@ -39,6 +40,7 @@ def setup() -> Response:
     """Remember the project and ask for it to be tended. Its hostname and access token are not used and not stored."""
     body, here = json_object(), context()
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
+    note(project=ref.id)
     project = Project(here.store, ref)
     schema = body.get("schema") or ""
     if not isinstance(schema, str):
@@ -66,6 +68,7 @@ def predict() -> Response:
     if not isinstance(tasks, list | None):
         raise BadRequest("tasks is no list; expected one, as Label Studio sends it")
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
+    note(project=ref.id)
     project = Project(here.store, ref)
     known = predictions_of(project)
     target = project.target() if known else None

@@ -125,7 +125,7 @@ def run(deployment: Deployment) -> None:
     deployment : Deployment
         `host` and `port` say where.
     """
-    app = create_app(deployment)
+    app = create_app(deployment, counting=True)
     _allow_open_files()
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # what is loaded by now stays: looking through it again would stop every thread for some milliseconds

@@ -29,6 +29,7 @@ from ..jobs import (
 )
 from ..labels import Target
 from ..state import Project
+from ..telemetry import count, timed
 from .gathering import Gathering, Wanted, server_of
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
@@ -81,7 +82,8 @@ def embed_job(key: str, ids: list[int]) -> int:
     project = Project.open(runtime.store, key)
     claim(project, job_id, (job.worker_name if job else "") or "")
     try:
-        done = embed_shard(runtime, project, ids, job_id)
+        with timed("shard_seconds"):
+            done = embed_shard(runtime, project, ids, job_id)
     except Exception as error:
         # Nothing is lost: the images wait again, and tending asks for them after a while.
         why = str(error) or type(error).__name__
@@ -134,6 +136,7 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri)}
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)
+    count("images_total", len(missing_uri), project=project.key, outcome="bad")
     servers, now = slow_servers(project.store), time.time()
     gathering = Gathering(
         [
@@ -154,6 +157,8 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
         project.forgive(embedded)
         unmark(project, job_id, embedded)
         done += len(result.block.ids)
+        count("images_total", len(result.block.ids), project=project.key, outcome="embedded")
+        count("images_total", len(result.failed), project=project.key, outcome="bad")
         project.count("arrivals", len(result.block.ids))
         project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})
         _try_again(project, {task: (rows[task].uri, reason) for task, reason in result.transient})
@@ -196,6 +201,7 @@ def _try_again(project: Project, failed: dict[int, tuple[str, str]]) -> None:
         if tries >= TRIES:
             project.store.hdel(project.name("tries"), str(task))
             project.quarantine({task: (uri, f"{reason} ({tries} tries)")})
+        count("images_total", project=project.key, outcome="bad" if tries >= TRIES else "again")
     if failed:
         # They are missing from the cache, so tending puts them back among the waiting ones.
         request_tend(project, delay=RETRY_DELAY)

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from ..jobs import alive, heartbeat, look_again, reclaim, release_due, request_tend, say_leaving
 from ..state import Project, Redis, plain, why_refused
+from ..telemetry import about
 from .runtime import Runtime
 from .upkeep import TIDY_EVERY, sweep_files, sweep_keys
 
@@ -83,8 +84,9 @@ class Housekeeper(threading.Thread):
         """Take back what was lost with its worker or its job, of every project."""
         living = alive(self._store)
         for project in Project.all(self._store):
-            reclaim(project, living)
-            look_again(project, living)
+            with about(project=project.ref.id):
+                reclaim(project, living)
+                look_again(project, living)
 
 
 def look_at_all(store: Redis) -> None:

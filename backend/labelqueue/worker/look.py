@@ -14,6 +14,7 @@ from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
 from ..reading import find_remote, noting_absence, read_project, unread
 from ..state import Journal, LabelBook, People, Project, ProjectLock, make_readable, read_columns, take_snapshot
+from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
 from .runtime import Runtime, current
@@ -41,16 +42,19 @@ def tend_job(key: str) -> str:
         return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
     with ProjectLock(project) as lock:
         if not lock.acquired:
+            count("looks_total", project=project.key, outcome="busy")
             request_tend(project, delay=1.0)
             drop_request(project, job_id)
             return "another worker tends it"
         begin_look(project, job_id, worker)
         try:
             make_readable(project)
-            with noting_absence(project):
+            with noting_absence(project), timed("look_seconds"):
                 outcome = look(runtime, project, lock)
+            count("looks_total", project=project.key, outcome="done")
         except (LabelQueueError, OSError) as error:
             # The journal still holds what was not acted on; the next run repairs it.
+            count("looks_total", project=project.key, outcome="failed")
             log.error("project %d: %s", project.ref.id, error)
             project.set(error=str(error))
             if not isinstance(error, ProjectError):  # a label config without an image changes by an event only
@@ -58,6 +62,7 @@ def tend_job(key: str) -> str:
                 request_tend(project, delay=min(max(RETRY_DELAY, asked), LONGEST_DELAY))
             outcome = str(error)
         except Exception as error:
+            count("looks_total", project=project.key, outcome="failed")
             project.set(error=f"unexpected {type(error).__name__}: {error}; the worker's log has the details")
             raise
         finally:
@@ -126,6 +131,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
 
 def act_on(snapshot: Snapshot, project: Project, publisher: Publisher) -> str:
     """Decide, and carry the decision out; after a refill that failed, decide once more."""
+    note(order=snapshot.live.version if snapshot.live is not None else None)
     decision = decide(snapshot)
     try:
         return carry_out(decision, snapshot, project, publisher)

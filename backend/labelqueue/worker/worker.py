@@ -9,12 +9,16 @@ from types import FrameType
 from typing import Any
 
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
+from rq.executions import Execution
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, say_leaving
+from ..metrics import Keeper
 from ..state import Project, store_facts, why_refused
+from ..telemetry import about
 from .housekeeping import Housekeeper, look_at_all
 from .models import forget_cards
 from .runtime import Runtime, install
@@ -29,7 +33,7 @@ AGAIN = 2.0  # seconds after which a worker that lost its Redis asks it for jobs
 
 
 class Worker(SimpleWorker):
-    """RQ's worker, which says at once that it was told to stop.
+    """RQ's worker, which says at once that it was told to stop, and whose log names the job and its project.
 
     Parameters
     ----------
@@ -43,10 +47,24 @@ class Worker(SimpleWorker):
         super().__init__(*arguments, **options)
         self._leaving = runtime.leaving
 
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """Run a job."""
+        with about(job=job.id, project=_project_of(job)):
+            return super().perform_job(job, queue, execution)
+
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Finish the job at hand, which comes to an end soon, and stop."""
         self._leaving.set()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
+
+
+def _project_of(job: Job) -> int | None:
+    """Return the id of the project whose key a job has as its first argument."""
+    try:
+        number = str(job.args[0]).split("-")[1]
+    except Exception:  # whatever is wrong with a job, running it says so
+        return None
+    return int(number) if number.isdecimal() else None
 
 
 def run_worker(runtime: Runtime, kind: str) -> None:
@@ -59,6 +77,8 @@ def run_worker(runtime: Runtime, kind: str) -> None:
         Which queues it serves, see `jobs.queues`.
     """
     install(runtime)
+    keeper = Keeper(lambda: runtime.store)
+    keeper.ensure()
     for number in (signal.SIGTERM, signal.SIGINT):  # RQ's loop has its own
         signal.signal(number, _stop)
     try:
@@ -76,6 +96,8 @@ def run_worker(runtime: Runtime, kind: str) -> None:
                 runtime.leaving.wait(AGAIN)
     except StopRequested:  # told to stop before a loop, or between two
         return
+    finally:
+        keeper.stop()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

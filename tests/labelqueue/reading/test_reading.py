@@ -26,6 +26,7 @@ from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.people import People
 from labelqueue.state.task_row import TaskRow
+from labelqueue.telemetry import COUNTERS
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -732,3 +733,28 @@ class TestSlices:
 
 def kill(*arguments, **options):
     raise KeyboardInterrupt
+
+
+def test_what_no_event_told_of_is_counted_as_repaired(project, table, read):
+    def repaired():
+        return {what.labels[0]: n for what, n in COUNTERS.take().items() if what.metric == "repairs_total"}
+
+    COUNTERS.take()
+    table.annotate(1, "cat")
+    read()
+    assert repaired() == {}, "the first reading repairs nothing"
+    table.now += timedelta(minutes=5)
+    table.annotate(2, "cat")
+    table.add(4)
+    read(Event("ANNOTATION_CREATED", (2,), (), (2,)), Event("TASKS_CREATED", (4,)))
+    assert repaired() == {}
+    table.now += timedelta(minutes=5)
+    table.annotate(3, "cat")
+    table.add(5)
+    read()
+    assert repaired() == {"label": 1, "task": 1}
+    del table.rows[1]
+    read(full=True)
+    assert repaired() == {"deletion": 1}
+    read(full=True)
+    assert repaired() == {}

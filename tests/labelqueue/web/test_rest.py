@@ -39,7 +39,7 @@ def order_of(number, *tasks, version="FreeSel"):
 
 @pytest.fixture
 def app(store, deployment):
-    return create_app(deployment)
+    return create_app(replace(deployment, metrics="on"))
 
 
 @pytest.fixture
