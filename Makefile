@@ -13,7 +13,7 @@ DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
 	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-pythons lint clean
+.PHONY: help demo test test-fast test-pythons lint audit clean
 
 help: ## show this list
 	@echo "make demo        a Label Studio with images and an ordered queue, up until Ctrl-C"
@@ -26,6 +26,7 @@ help: ## show this list
 	@echo "make test-pythons   test-fast on every other supported Python of this machine"
 	@echo "                   PYTHONS=\"...\"            programs to use besides those on the PATH"
 	@echo "make lint        ruff and mypy"
+	@echo "make audit       known vulnerabilities of the installed versions, with pip-audit; asks the package index"
 	@echo "make clean       remove environments, caches and the demo's data"
 	@echo "PYTHON=...       a Python 3.11, 3.12 or 3.13, when python3 is none of them"
 	@echo "INSTALLER=pip    install without uv, which is fetched otherwise"
@@ -56,5 +57,11 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In an environment of its own: what it needs is not what it looks at.
+audit:
+	@$(BOOTSTRAP) fast
+	@test -x .venv-audit/bin/pip-audit || { $(BIN)/python -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --skip-editable --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(ARGS)
+
 clean:
-	rm -rf .venv .venv-3.* .venv-labelstudio .labelqueue .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-audit .venv-labelstudio .labelqueue .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,12 +12,14 @@ LabelQueueError
 │       └── LateImageError    its server did not give it in time
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
+├── BackupError               a backup cannot be made, or is damaged, of another format or of another project
 └── PublishError              an order could not be published; the previous one still stands
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "BackupError",
     "CacheError",
     "CredentialError",
     "EmbedderError",
@@ -115,6 +117,10 @@ class CacheError(LabelQueueError):
 
 class ProjectError(LabelQueueError):
     """A project is unknown here, or its label config names no image to label."""
+
+
+class BackupError(LabelQueueError):
+    """A backup cannot be made, or it is damaged, of another format, or of another project; nothing was changed."""
 
 
 class PublishError(LabelQueueError):

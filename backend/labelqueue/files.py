@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from .exceptions import ImageError
 
-__all__ = ["read_file", "write_atomically"]
+__all__ = ["read_file", "replacing", "write_atomically"]
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Write a file in one step: whoever reads it meanwhile sees the old content or the new one, never a part.
+    """Write a file in one step; see `replacing`."""
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a file to write that takes the place of `path` in one step at the end: whoever reads it meanwhile sees the
+    old content or the new one, never a part.
 
     Parameters
     ----------
     path : Path
         The file; its folder is made when it is missing.
-    data : bytes
-        All of its content.
     mode : int, optional
         Permission bits, exactly, whatever the umask. Default: 0o600, only its owner reads and writes it.
 
@@ -37,7 +46,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> Non
         with os.fdopen(handle, "wb") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            file.write(data)
+            yield file
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -35,12 +35,17 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
 
+keep what only labelqueue knows:
+  labelqueue backup 1 animals.backup          settings, orders, what was learned, embeddings; while it runs
+  labelqueue restore animals.backup           bring it back; into another project with --project ID
+
 exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 3 an order that cannot be verified,
 130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
+    from ..backup import command as backup
     from ..demo import command as demo
     from ..offline import pretext, select, simulate
 
@@ -128,6 +133,10 @@ def build_parser() -> argparse.ArgumentParser:
     of_project(
         "reconcile", commands.switch("reconcile"), "read everything again from Label Studio and repair every difference"
     )
+    backup.add_backup_arguments(
+        command("backup", backup.run_backup, "write all that is remembered of a project to a file")
+    )
+    backup.add_restore_arguments(command("restore", backup.run_restore, "bring back what a backup holds"))
     gone = command("forget", commands.forget, "remove everything that is kept of a project here, files included")
     gone.add_argument("project", metavar="PROJECT", help="project id, or its key where several had the id")
     gone.add_argument("--yes", action="store_true", help="do not ask")

@@ -11,6 +11,7 @@ from ..store import (
     connect,
     list_items,
     plain,
+    put_fields,
     remove,
     scan_fields,
     scan_members,
@@ -19,8 +20,8 @@ from ..store import (
     text,
     why_refused,
 )
-from .campaigns import predictions_of, save_campaign, save_summary, summary_of
-from .formats import ERRORS, make_readable
+from .campaigns import load_campaign, predictions_of, save_campaign, save_summary, summary_of
+from .formats import ERRORS, PARTS, make_readable
 from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
 from .lock import ProjectLock
@@ -38,6 +39,7 @@ from .project import (
     ProjectRef,
     is_id,
 )
+from .setting_choices import Choice, is_readable
 from .snapshots import TaskColumns, read_columns, read_states, take_snapshot
 from .task_row import TaskRow
 
@@ -48,9 +50,11 @@ __all__ = [
     "FORGOTTEN",
     "LIVE_VERSION",
     "NOT_CONNECTED",
+    "PARTS",
     "PER_TASK",
     "SECRET_HEADER",
     "WHOLE",
+    "Choice",
     "EmbeddedRedis",
     "Event",
     "Journal",
@@ -68,10 +72,13 @@ __all__ = [
     "add_members",
     "connect",
     "is_id",
+    "is_readable",
     "list_items",
+    "load_campaign",
     "make_readable",
     "plain",
     "predictions_of",
+    "put_fields",
     "read_columns",
     "read_event",
     "read_states",

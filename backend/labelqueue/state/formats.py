@@ -77,6 +77,13 @@ KEYS = (
     Key("tries", "waiting", "failures of images' servers", "one field per task", "when it went well, or with the task"),
     Key("deaths", "waiting", "deaths of their workers", "one field per task", "when it went well, or with the task"),
     Key("quarantine", "waiting", "images that are bad", "one field per task", "by reconcile, or with the task"),
+    Key(
+        "restoring:*",
+        "waiting",
+        "what a restore has brought so far",
+        "what is in the backup",
+        "at its end, or a day later",
+    ),
     Key("unreadable", "waiting", "records left out", "records of Label Studio", "by the reading that reads them"),
 )
 # The others.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..block import Block, Origin, concatenate, find
 from ..exceptions import CacheError
 from ..files import write_atomically
-from ..store import drop_fields, get_fields, in_chunks, scan_fields, text
+from ..store import drop_fields, get_fields, in_chunks, put_fields, scan_fields, text
 from .project import FORGOTTEN, Project
 
 __all__ = ["PatternCache"]
@@ -84,6 +84,38 @@ class PatternCache:
         """Return those of these tasks whose images are here, each with the hash of its image's URI."""
         found = get_fields(self._store, self._rows, [str(task) for task in tasks])
         return {task: int(source, 16) for task, source in zip(tasks, found, strict=True) if source is not None}
+
+    def blocks(self) -> dict[str, str]:
+        """Return the blocks that are here: name to checksum."""
+        return self._digests()
+
+    def block_bytes(self, name: str, digest: str) -> bytes:
+        """Return a block as it is stored; raises CacheError when that is not what its checksum says."""
+        data = self._store.hget(self._blocks, name)
+        if not isinstance(data, bytes) or hashlib.sha256(data).hexdigest() != digest:
+            raise CacheError(f"block {name} of the embeddings {self.generation!r} is gone, or damaged")
+        return data
+
+    def put_back(self, name: str, data: bytes) -> None:
+        """Store a block under the name that it had, so that marks of then stand; `admit` tells which rows count.
+
+        Names that are given from here on are higher ones.
+        """
+        with self._store.pipeline(transaction=True) as pipe:
+            pipe.hset(self._blocks, name, data)
+            pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
+            pipe.incrby(self._stored, len(Block.from_bytes(data)))
+            pipe.set(self._count, max(int(name), self.begun()))
+            pipe.execute()
+
+    def admit(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> None:
+        """Let the rows of tasks count that are in a block which was put back."""
+        rows = {str(task): f"{source:016x}" for task, source in zip(ids.tolist(), sources.tolist(), strict=True)}
+        put_fields(self._store, self._rows, rows)
+
+    def begun(self) -> int:
+        """Return how many blocks were begun; each has its number before it is stored."""
+        return int(self._store.get(self._count) or 0)
 
     def discard(self, tasks: Iterable[int]) -> None:
         """Forget the rows of deleted tasks; their bytes go when the cache is compacted."""
