@@ -4,10 +4,20 @@ import re
 from pathlib import Path
 
 from labelqueue.cli.parser import build_parser
-from labelqueue.settings import SETTINGS, settings_table
+from labelqueue.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+
+
+def settings_table():
+    """Return the table of every setting as Markdown."""
+    lines = ["| setting | default | where | what it does |", "|---|---|---|---|"]
+    for setting in SETTINGS:
+        default = "" if setting.default in (None, {}) else str(setting.default)
+        where = "project" if setting.scope == "project" else "environment"
+        lines.append(f"| `{setting.name}` | {f'`{default}`' if default else ''} | {where} | {setting.help} |")
+    return "\n".join(lines) + "\n"
 
 
 def test_the_settings_table_is_the_codes():

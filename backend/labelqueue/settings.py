@@ -19,7 +19,6 @@ __all__ = [
     "Deployment",
     "Setting",
     "parse_project_settings",
-    "settings_table",
 ]
 
 Scope = Literal["project", "deployment"]
@@ -393,13 +392,3 @@ class Deployment:
         if bool(values["basic_auth_user"]) != bool(values["basic_auth_pass"]):
             raise SettingError("BASIC_AUTH_USER and BASIC_AUTH_PASS belong together: set both, or neither")
         return cls(**values)
-
-
-def settings_table() -> str:
-    """Return the table of every setting as Markdown."""
-    lines = ["| setting | default | where | what it does |", "|---|---|---|---|"]
-    for setting in SETTINGS:
-        default = "" if setting.default in (None, {}) else str(setting.default)
-        where = "project" if setting.scope == "project" else "environment"
-        lines.append(f"| `{setting.name}` | {f'`{default}`' if default else ''} | {where} | {setting.help} |")
-    return "\n".join(lines) + "\n"

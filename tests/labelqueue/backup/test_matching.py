@@ -8,7 +8,7 @@ import pytest
 from labelqueue.backup.matching import match, read_tasks
 from labelqueue.block import source_hash
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.state.project import TaskRow
+from labelqueue.state.task_row import TaskRow
 
 from conftest import CONFIG  # isort: skip
 

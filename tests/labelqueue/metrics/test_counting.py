@@ -22,7 +22,7 @@ from labelqueue.jobs.shards import claim, enqueue_shards, reclaim
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.labelstudio import LabelStudioSession
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import TaskRow
+from labelqueue.state.task_row import TaskRow
 from labelqueue.telemetry import COUNTED, COUNTERS, SUM
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install

@@ -17,7 +17,8 @@ from labelqueue.ordering.order import Order, Place
 from labelqueue.state.campaigns import save_summary
 from labelqueue.state.journal import Event, Journal
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import Project, ProjectRef, TaskRow
+from labelqueue.state.project import Project, ProjectRef
+from labelqueue.state.task_row import TaskRow
 from redis_spy import watched
 
 

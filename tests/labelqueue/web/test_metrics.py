@@ -15,7 +15,9 @@ from labelqueue import __version__
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.settings import Deployment
 from labelqueue.state.orders import Orders
-from labelqueue.state.project import SECRET_HEADER, Project, ProjectRef, TaskRow
+from labelqueue.state.people import People
+from labelqueue.state.project import SECRET_HEADER, Project, ProjectRef
+from labelqueue.state.task_row import TaskRow
 from labelqueue.telemetry import COUNTERS, METRICS, PREFIX, count
 from labelqueue.web.app import create_app
 from labelqueue.web.metrics import SUM, Counted, _histogram
@@ -153,7 +155,7 @@ def test_no_secret_no_name_and_no_task_is_in_it(store, redis_home):
     project = Project(store, ProjectRef(ORIGIN, 7, 1_800_000_000))
     project.register(label_config=CONFIG, title="Patients of Dr. No", error=f"{ORIGIN} says no")
     project.put_tasks({81473: TaskRow("https://s3.test/secret.jpg?signature=81474", UNLABELED)})
-    project.note_annotators([81475])
+    People(project).note([81475])
     project.quarantine({81473: ("https://s3.test/secret.jpg", "no image")})
     client = create_app(Deployment.from_environment(environ)).test_client()
     client.post("/webhook", json={"action": "sam", "project": PROJECT}, headers={SECRET_HEADER: project.get("secret")})
