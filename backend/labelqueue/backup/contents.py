@@ -35,7 +35,7 @@ QUEUE_FACTS = (
 )  # fmt: skip
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (
-    "backend_title", "backend_url", "behind", "changes", "counted_at", "denied_at", "denied_since", "embedder_error",
+    "backend_title", "backend_url", "behind", "changes", "counted_at", "denied_at", "denied_since", "embedder_error", "head_left",
     "error", "features_error", "formats", "full_at", "image_error", "image_field", "label_config", "organization",
     "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted",
     "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at", "stranger",
