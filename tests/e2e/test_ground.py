@@ -132,7 +132,7 @@ def test_a_label_studio_that_cannot_reach_us_is_told(api, serve, drawn):
         web = [
             one
             for one in psutil.Process(backend.process.pid).children(recursive=True)
-            if "gunicorn" in str(one.cmdline())
+            if "labelqueue.web" in str(one.cmdline())
         ]
         assert web
         for one in web:

@@ -79,8 +79,8 @@ class Runtime:
             except EmbedderError as error:
                 keep_error(self.store, self.deployment, doubled, error)
                 raise
-            keep_card(self.store, self.deployment, doubled, model.card)
             self._embedders[doubled] = model
+        keep_card(self.store, self.deployment, doubled, self._embedders[doubled].card)  # Redis may have lost it
         return self._embedders[doubled]
 
     def cache(self, project: Project, generation: str) -> PatternCache:
