@@ -36,7 +36,7 @@ QUEUE_FACTS = (
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (
     "backend_title", "backend_url", "behind", "changes", "counted_at", "denied_at", "denied_since", "embedder_error",
-    "error", "head_left", "features_error", "formats", "full_at", "image_error", "image_field", "label_config",
+    "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field", "label_config",
     "organization", "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
     "rollback_wanted", "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at",
     "stranger", "stranger_at", "tidied", "tidy_after", "title", "want_full", "watermark_at", "webhook_misses",
