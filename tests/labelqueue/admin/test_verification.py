@@ -87,6 +87,21 @@ def test_what_happens_later_changes_nothing(desk):
     assert set(before.values()) == {"same"}
 
 
+def test_an_order_that_is_published_again_is_the_one_it_was_and_goes_on_as_it(desk):
+    desk = desk(prelabel="off")
+    desk.play(60, step=7)
+    first = Orders(desk.project).get(1)
+    for rows in desk.server.imported:  # its predictions were tidied away
+        rows[:] = [row for row in rows if row["model_version"] != first.version]
+    admin.rollback(desk.project, 1)
+    desk.tend()
+    again = desk.live
+    assert again.again == 1 and verify(desk)["outcome"] == "same"
+    desk.play(45, step=9)
+    assert desk.live.number == again.number and len(desk.live.places) > len(again.places), "refilled"
+    assert verify(desk)["outcome"] == "same"
+
+
 class TestTampering:
     @pytest.fixture
     def played(self, desk):
