@@ -294,7 +294,7 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         "deployment",
         allowed.number(int, 1, 64),
-        "embedding workers that `serve` starts beside the tending one",
+        "embedding workers that `serve` and `worker` start beside the tending one",
     ),
     Setting(
         "LABELQUEUE_LOG",

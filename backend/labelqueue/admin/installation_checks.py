@@ -144,7 +144,11 @@ def _of_store(look: Callable[[StoreFacts], Seen], scene: Scene) -> Seen:
 # What status shows too: name, why it matters, and what looks at it.
 STORE: tuple[tuple[str, str, Callable[[StoreFacts], Seen]], ...] = (
     ("writes", "what Redis does not take is not done: Label Studio's events are refused, workers wait", _writes),
-    ("persistence", "what Redis loses is read again from Label Studio; settings and orders are gone", _persistence),
+    (
+        "persistence",
+        "what Redis loses is read again from Label Studio; settings and orders only from a backup",
+        _persistence,
+    ),
     ("memory", "a full Redis takes nothing more", _memory),
 )
 

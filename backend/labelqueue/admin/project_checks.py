@@ -108,7 +108,10 @@ def _queue(scene: Scene) -> Seen:
     if paused:
         return well(f"sampling {sampling!r}, left alone while paused")
     if live is None:
-        return warning("no order yet", "wait for the first images to be embedded; `labelqueue status` shows how many")
+        return warning(
+            "no order yet",
+            f"wait for the first images to be embedded; `labelqueue status {scene.number}` shows how many",
+        )
     way_out = f"`labelqueue doctor {scene.number} --fix` has a worker look"
     if sampling != SAMPLING:
         return wrong(f"sampling is {sampling!r}, not {SAMPLING!r}", way_out)

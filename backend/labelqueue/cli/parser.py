@@ -39,8 +39,8 @@ keep what only labelqueue knows:
   labelqueue backup 1 animals.backup          settings, orders, what was learned, embeddings; while it runs
   labelqueue restore animals.backup           bring it back; into another project with --project ID
 
-exit status: 0 done, 1 an error (its message is on standard error), 2 wrong usage, 3 an order that cannot be verified,
-130 interrupted"""
+exit status: 0 done, 1 an error (its message is on standard error) or something that is wrong or differs, 2 wrong usage,
+3 an order that cannot be verified or a check that could not look, 130 interrupted"""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """How work is asked for: the queues, requests for a look at a project, shards of images, signs of life.
 
-Imports `state`; what the jobs do is in `worker`.
+Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving

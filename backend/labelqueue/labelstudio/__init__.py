@@ -1,6 +1,6 @@
 """Label Studio's REST API, and nothing of ours: one client for one server and one key.
 
-Imports `transport` and leaves.
+Imports `transport`, `telemetry` and leaves.
 """
 
 from .client import SAMPLING, LabelStudio

@@ -69,7 +69,7 @@ class Order:
     number : int
         Counts every attempt to publish in this project, from 1.
     version : str
-        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` or ``r12·k7f BAL cycle 3``; see `sync.versions`.
+        Label Studio's `model_version`, such as ``r1·k7f FreeSel`` ``r12·k7f BAL cycle 3``; see `publishing.versions`.
     strategy : str
         Name of the query strategy.
     parameters : dict
@@ -99,7 +99,7 @@ class Order:
     centroids : str
         Digest of the centroids of BAL's clusters, and why they were fitted; empty for other strategies.
     again : int
-        Number of the order that this one is again, published anew for a rollback; 0 for an order of its own.
+        Number of the order that is published again here since its predictions were gone; 0 in most orders.
     forgotten : int
         Places that are no longer on record: with any, this is a summary.
     left_out : tuple of (int, int)

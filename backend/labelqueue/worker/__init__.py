@@ -1,6 +1,6 @@
 """The processes behind the queue: looks at projects, embedding, housekeeping, and the supervisor that keeps them up.
 
-Imports `sync`, `metrics`, `jobs`, `state`, `images`, `labelstudio` and what is below.
+Imports `publishing`, `reading`, `metrics`, `jobs`, `state`, `images`, `labelstudio` and what is below.
 """
 
 from .embedding import embed_job, model_job
