@@ -29,7 +29,9 @@ class Spy:
         words = [part.decode(errors="replace") if isinstance(part, bytes) else str(part) for part in command]
         name, rest = words[0].split()[0].upper(), [word for word in words[1:] if word != "NX"]
         self.sent += 1
-        if len(rest) - 1 > (2 * self.most if name in ("HSET", "ZADD") else self.most):
+        if name == "EVAL":  # what a script is given besides its keys
+            rest = rest[2 + int(rest[1]) :]
+        if len(rest) - 1 > {"HSET": 2, "ZADD": 2, "EVAL": 3}.get(name, 1) * self.most:
             self.wrong.append(f"{name} {rest[0]} with {len(rest) - 1} arguments")
         if name in WHOLE and not all(BOUNDED.match(key) for key in rest):
             self.wrong.append(f"{name} {rest}")

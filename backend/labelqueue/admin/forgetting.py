@@ -85,7 +85,7 @@ def holdings_lines(kept: Holdings) -> Iterator[str]:
     yield fact("kept", "everything in Label Studio: tasks, labels, predictions")
     if kept.connected:
         yield fact("note", "Label Studio had this backend connected at the last look: the project comes back, as a new")
-        yield fact("", "one, with its next event, and until then its queue stays as it is. To end that, remove the")
+        yield fact("", "one, within a minute, and until then its queue stays as it is. To end that, remove the")
         yield fact("", "backend there first (Settings > Model), which also gives the queue back")
 
 

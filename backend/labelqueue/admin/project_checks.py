@@ -34,6 +34,9 @@ def _project(scene: Scene) -> Seen:
     for name in ERRORS:
         if info.get(name):
             return wrong(f"{name.replace('_', ' ')}: {info[name]}", "the error says it; the worker's log has more")
+    if info.get("set_aside"):
+        way_out = f"nothing, if it is; when it shows up it goes on; `labelqueue forget {scene.number}` removes it now"
+        return warning("deleted in Label Studio and set aside for a week", way_out)
     if info.get("paused"):
         return warning(f"paused: {info['paused']}", f"`labelqueue resume {scene.number}`, if you did not mean it")
     return well(info.get("title") or f"project {scene.number}")

@@ -28,7 +28,7 @@ OK = 0
 MIB = 1024 * 1024
 BACKUP_EPILOG = """\
 The file holds the settings, every order on record with what it was made of, what was learned, and the embeddings. It
-holds no secret, no key and no address of an image. Labels and tasks are in Label Studio and read again from there. The
+holds no secret, no key and no signature. Labels and tasks are in Label Studio and read again from there. The
 service goes on meanwhile, and annotators do not wait."""
 RESTORE_EPILOG = """\
 Nothing is changed in Label Studio, and here all of it is put in place in one step, or nothing. Into another project,

@@ -1,7 +1,7 @@
 """What to do about a project: from a frozen snapshot to one decision, by pure functions alone.
 
-Imports `learning`, `labels`, `telemetry` and the library; neither Redis nor the Label Studio client, so that anything can
-replay it.
+Imports `learning`, `labels`, `telemetry` and the library; neither Redis nor the Label Studio client, so that anything
+can replay it.
 """
 
 from .campaign_state import CampaignState

@@ -142,7 +142,8 @@ class Publisher:
         Order or None
             The one that is live now; None when no task of it is left to label.
         """
-        if self._is_whole(order) and self.serve(order):
+        behind = self._project.get("behind")  # then only a version of its own ends that
+        if not behind and self._is_whole(order) and self.serve(order):
             self._project.set(hold=f"{order.version!r} {how}" if hold else "")
             count("orders_total", project=self._project.key, kind="again")
             return order
@@ -210,8 +211,9 @@ class Publisher:
     def fall_behind(self, reason: str) -> str:
         """Note that what is stored here is older than what Label Studio has, and return why: the next order gets
         another tag, and everything is read again."""
-        log.warning("project %d: %s; a new order follows", self._project.ref.id, reason)
-        self._project.set(behind=reason, tag="", want_full="1")
+        if self._project.get("behind") != reason:  # it stays while there is nothing to publish
+            log.warning("project %d: %s; a new order follows", self._project.ref.id, reason)
+            self._project.set(behind=reason, tag="", want_full="1")
         return reason
 
     def _unrecorded(self, order: Order, stored: int, recorded: int) -> str:

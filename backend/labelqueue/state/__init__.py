@@ -4,6 +4,7 @@ Imports `store`, and `ordering`, `learning` and `labels`, whose values it keeps.
 """
 
 from ..store import (
+    PROBE,
     EmbeddedRedis,
     Redis,
     StoreFacts,
@@ -52,6 +53,7 @@ __all__ = [
     "NOT_CONNECTED",
     "PARTS",
     "PER_TASK",
+    "PROBE",
     "SECRET_HEADER",
     "WHOLE",
     "Choice",

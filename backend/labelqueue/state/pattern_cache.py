@@ -20,6 +20,14 @@ from .project import FORGOTTEN, Project
 
 __all__ = ["PatternCache"]
 
+# One step: a number that was given and not stored yet would be missing in a mark, and stand there later.
+_PUT = """
+local name = string.format('%08d', redis.call('incr', KEYS[1]))
+redis.call('hset', KEYS[2], name, ARGV[1])
+redis.call('hset', KEYS[3], name, ARGV[2])
+redis.call('hset', KEYS[4], unpack(ARGV, 4))
+redis.call('incrby', KEYS[5], ARGV[3])
+"""
 DEAD = 0.5  # share of rows that no task has any more, from which on the blocks are written anew without them
 
 
@@ -59,14 +67,9 @@ class PatternCache:
 
     def _put(self, block: Block) -> None:
         data = block.to_bytes()
-        name = f"{self._store.incr(self._count):08d}"
-        rows = {str(task): f"{source:016x}" for task, source in zip(block.ids, block.sources, strict=True)}
-        with self._store.pipeline(transaction=True) as pipe:
-            pipe.hset(self._blocks, name, data)
-            pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
-            pipe.hset(self._rows, mapping=rows)  # type: ignore[arg-type]
-            pipe.incrby(self._stored, len(block.ids))
-            pipe.execute()
+        rows = [part for one in zip(block.ids, block.sources, strict=True) for part in (str(one[0]), f"{one[1]:016x}")]
+        keys = (self._count, self._blocks, self._sums, self._rows, self._stored)
+        self._store.eval(_PUT, len(keys), *keys, data, hashlib.sha256(data).hexdigest(), len(block.ids), *rows)
 
     @staticmethod
     def generations(project: Project) -> set[str]:

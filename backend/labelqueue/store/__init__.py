@@ -15,10 +15,11 @@ from .chunks import (
     scan_fields,
     scan_members,
 )
-from .redis_connection import Redis, StoreFacts, connect, plain, store_facts, text, why_refused
+from .redis_connection import PROBE, Redis, StoreFacts, connect, plain, store_facts, text, why_refused
 from .redis_server import EmbeddedRedis, socket_path
 
 __all__ = [
+    "PROBE",
     "EmbeddedRedis",
     "Redis",
     "StoreFacts",

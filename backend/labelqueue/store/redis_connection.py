@@ -16,7 +16,7 @@ from ..exceptions import StoreError
 from ..settings import Deployment
 from .redis_server import socket_path
 
-__all__ = ["Redis", "StoreFacts", "connect", "plain", "store_facts", "text", "why_refused"]
+__all__ = ["PROBE", "Redis", "StoreFacts", "connect", "plain", "store_facts", "text", "why_refused"]
 
 Redis = redis.Redis
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import EmbedderError, LabelQueueError, StoreError
+from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
 from ..images import Item, embed_stream
 from ..jobs import (
     claim,
@@ -31,6 +31,7 @@ from ..labels import Target
 from ..state import Project
 from ..telemetry import count, timed
 from .gathering import Gathering, Wanted, server_of
+from .models import refuse_other
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
 
@@ -61,9 +62,18 @@ def generation_of(runtime: Runtime, target: Target, settings: dict[str, Any]) ->
     return runtime.embedder(doubled=target.kind == "segmentation").fingerprint(parameters_of(target, settings))
 
 
-def model_job(doubled: bool) -> str:
-    """Load the model, so that its card is known, and have every project looked at; called by an embedding worker."""
+def model_job(doubled: bool, asked: str = "") -> str:
+    """Load the model, so that its card is known, and have every project looked at; called by an embedding worker.
+
+    Parameters
+    ----------
+    doubled : bool
+        Whether it is the one for twice the image size.
+    asked : str
+        Which model is waited for, see `models.name_of`.
+    """
     runtime = current()
+    refuse_other(runtime.store, runtime.deployment, doubled, asked)
     try:
         outcome = runtime.embedder(doubled=doubled).name
     except EmbedderError as error:
@@ -79,7 +89,10 @@ def embed_job(key: str, ids: list[int]) -> int:
     """Embed a shard; called by an embedding worker."""
     runtime, job = current(), get_current_job()
     job_id = job.id if job else ""
-    project = Project.open(runtime.store, key)
+    try:
+        project = Project.open(runtime.store, key)
+    except ProjectError:  # forgotten between the request and this run
+        return 0
     claim(project, job_id, (job.worker_name if job else "") or "")
     try:
         with timed("shard_seconds"):

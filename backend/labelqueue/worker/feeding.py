@@ -33,8 +33,8 @@ class Feed:
     arriving: int
 
 
-def wanted_generation(runtime: Runtime, project: Project, target: Target) -> str:
-    """Return the fingerprint under which the project's images are to be embedded.
+def wanted_generation(runtime: Runtime, project: Project, target: Target) -> tuple[str, bool]:
+    """Return the fingerprint under which the project's images are to be embedded, and whether that is known.
 
     The model is an embedding worker's. While it is not known, or cannot be had (the fact ``embedder_error`` says why),
     it is that of the generation that serves, empty when there is none: what is embedded can still be ordered.
@@ -46,10 +46,10 @@ def wanted_generation(runtime: Runtime, project: Project, target: Target) -> str
         why = str(error)
     project.set(embedder_error=why)
     if card is None:
-        return serving
+        return serving, False
     wanted = card.fingerprint(parameters_of(target, project.settings()))
     project.set(generation=serving or wanted)
-    return wanted
+    return wanted, True
 
 
 def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: PatternCache) -> Feed:

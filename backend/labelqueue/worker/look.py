@@ -94,12 +94,13 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     People(project).note([user for event in events for user in event.annotators])
 
     target = project.target()
-    building = runtime.cache(project, wanted_generation(runtime, project, target))
+    generation, known = wanted_generation(runtime, project, target)
+    building = runtime.cache(project, generation)
     with noting_absence(project, status=500):
         read_project(project, client, target, building, events, lock.check)
     columns = read_columns(project)
     serving = feed(runtime, project, columns, building)
-    if not project.get("embedder_error"):  # else it is not known what is wanted
+    if known:  # else a generation that is half built would go
         tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})
 
     publisher = Publisher(project, client, lock.check, remote, target)

@@ -23,7 +23,7 @@ from ..jobs import EMBEDDING, TENDING, living_here
 from ..labelstudio import LabelStudio
 from ..process import start_child
 from ..settings import Deployment
-from ..state import EmbeddedRedis, Redis, connect
+from ..state import PROBE, EmbeddedRedis, Redis, connect
 
 __all__ = ["Child", "Watch", "serve", "work"]
 
@@ -123,6 +123,7 @@ class Watch:
         paused = now - self._last > STALLED_AFTER / 2  # we were stopped ourselves, and perhaps everybody was
         self._last = now
         try:
+            self._store.set(PROBE, "", px=1000)  # while Redis takes no writes, nobody can give a sign
             living = living_here(self._store)
         except RedisError as error:
             log.warning("nobody knows which workers live: %s", error)

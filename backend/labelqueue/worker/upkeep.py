@@ -70,7 +70,7 @@ def tidy_project(runtime: Runtime, project: Project, columns: TaskColumns, keep:
     """
     kept = keep | {project.get("rotation_generation"), project.get("rotation_building")}
     done = " ".join([project.get("full_at"), *sorted(kept)])
-    if project.get("tidied") == done:
+    if project.get("swept") == done:
         return
     for generation in PatternCache.generations(project):
         cache = runtime.cache(project, generation)
@@ -80,7 +80,7 @@ def tidy_project(runtime: Runtime, project: Project, columns: TaskColumns, keep:
         else:
             cache.delete()
     _prune(project, set(columns.ids.tolist()))
-    project.set(tidied=done)
+    project.set(swept=done)
 
 
 def _prune(project: Project, known: set[int]) -> None:

@@ -49,7 +49,7 @@ def test_it_is_said_what_goes_and_what_stays(project, files, tmp_path):
 def test_one_that_is_connected_comes_back_and_that_is_said(project, tmp_path, facts, connected):
     project.set(**facts)
     said = "\n".join(holdings_lines(holdings(project, tmp_path)))
-    assert ("with its next event" in said and "Settings > Model" in said) == connected
+    assert ("within a minute" in said and "Settings > Model" in said) == connected
 
 
 def test_everything_goes_and_nothing_else(project, store, files, tmp_path):

@@ -42,6 +42,7 @@ def lost_request(well):
 CASES = [
     ("project", lambda well: well.project.set(error="Label Studio refused"), "wrong", "error: Label Studio refused"),
     ("project", lambda well: well.project.set(settings_error="seed is 'x'"), "wrong", "settings error: seed"),
+    ("project", lambda well: well.project.set(set_aside="1.0"), "warning", "forget 7"),
     ("project", lambda well: well.project.set(paused=NOT_CONNECTED), "warning", "resume 7"),
     ("connection", answer("/api/ml", []), "wrong", "Settings > Model"),
     ("connection", answer("/api/ml", [OTHER]), "wrong", "there: http://sam.example.org:9090"),

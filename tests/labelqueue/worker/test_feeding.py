@@ -143,7 +143,9 @@ class TestWantedGeneration:
                 models.forget_cards(project.store, deployment)
             else:
                 models.keep_card(project.store, deployment, False, found)
-            return feeding.wanted_generation(runtime, project, project.target())
+            generation, known = feeding.wanted_generation(runtime, project, project.target())
+            assert known == (found is self.CARD or isinstance(found, models.ModelCard))
+            return generation
 
         return ask
 
@@ -158,9 +160,14 @@ class TestWantedGeneration:
         assert wanted(EmbedderError("no weights")) == first and project.get("embedder_error") == "no weights"
         assert wanted(self.CARD) == first and project.get("embedder_error") == ""
 
-    def test_while_it_is_not_known_an_embedding_worker_is_asked_and_what_serves_goes_on(self, project, store, wanted):
+    def test_while_it_is_not_known_an_embedding_worker_is_asked_and_what_serves_goes_on(
+        self, project, store, deployment, wanted
+    ):
         assert wanted(None) == wanted(None) == "" and project.get("embedder_error") == ""
         (job,) = queue(store, "page").get_jobs()
-        assert (job.func_name, job.args) == ("labelqueue.worker.embedding.model_job", [False])
+        assert (job.func_name, job.args) == (
+            "labelqueue.worker.embedding.model_job",
+            [False, models.name_of(deployment, False)],
+        )
         first = wanted(self.CARD)
         assert wanted(None) == first and store.llen("rq:queue:page") == 1

@@ -1,6 +1,7 @@
 """Model cards: asked for once while they are not known, renewed by whoever loads the model, errors for a while only."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from labelqueue.worker.runtime import Runtime, install
 
 
 def asked(store):
-    return [job.args for job in queue(store, "page").get_jobs()]
+    return [job.args[:1] for job in queue(store, "page").get_jobs()]
 
 
 def test_it_is_asked_for_once_while_it_waits_and_anew_when_its_worker_died(store, deployment):
@@ -62,3 +63,15 @@ def test_other_settings_name_another_model(store, deployment, redis_home):
     assert models.card_of(store, deployment, False) is not None and models.card_of(store, other, False) is None
     models.forget_cards(store, deployment)
     assert models.card_of(store, deployment, False) is None
+
+
+def test_workers_that_are_set_to_different_models_are_told(store, deployment):
+    other = replace(deployment, embedder="vit_tiny_patch16_224")
+    asked = models.name_of(other, False)
+    models.refuse_other(store, deployment, False, models.name_of(deployment, False))
+    assert models.card_of(store, other, False) is None
+    models.refuse_other(store, deployment, False, asked)
+    with pytest.raises(
+        EmbedderError, match=r"another model .*bundled.* than the tending one .*vit_tiny.*LABELQUEUE_WEIGHTS"
+    ):
+        models.card_of(store, other, False)

@@ -217,6 +217,12 @@ class TestWatch:
         assert watched(0.2) == [], "they have the whole time again"
         assert watched(0.6) == ["one", "two"]
 
+    def test_while_redis_takes_no_writes_nobody_is_missed(self, watched, store):
+        """It can be read, and a sign of life is a write."""
+        store.config_set("maxmemory", "1")
+        assert watched(0.8) == []
+        store.config_set("maxmemory", "0")
+
     def test_when_everybody_was_stopped_nobody_is_missed(self, watched, monkeypatch):
         assert watched(0.2) == []
         time.sleep(0.5)  # as with a laptop that is closed

@@ -14,13 +14,14 @@ from rq.serializers import JSONSerializer
 from conftest import CONFIG, ORIGIN
 from desk import Desk
 from labelqueue.block import Block
+from labelqueue.exceptions import EmbedderError
 from labelqueue.jobs import queues, request_tend, shards
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.people import People
 from labelqueue.state.project import FORGOTTEN, Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
-from labelqueue.worker import embedding, upkeep
+from labelqueue.worker import embedding, models, upkeep
 from labelqueue.worker import look as tending
 from labelqueue.worker.housekeeping import Housekeeper
 from labelqueue.worker.runtime import Runtime, install
@@ -246,12 +247,18 @@ class TestGenerations:
         desk.tend()
         assert PatternCache.generations(project) == {project.get("generation"), "r0", "r1"}
 
-    def test_while_the_model_cannot_be_had_nothing_is_removed(self, desk, project, monkeypatch):
+    @pytest.mark.parametrize("why", ["the weights cannot be had", ""])
+    def test_while_the_model_cannot_be_had_or_is_not_known_yet_nothing_is_removed(
+        self, desk, project, monkeypatch, why
+    ):
         desk_block(desk.runtime.cache(project, "half"))
-        monkeypatch.setattr(tending, "wanted_generation", lambda *_: project.get("generation"))
-        project.set(embedder_error="the weights cannot be had", want_full="1")
+        if why:
+            models.keep_error(project.store, desk.runtime.deployment, False, EmbedderError(why))
+        else:
+            models.forget_cards(project.store, desk.runtime.deployment)
+        project.set(want_full="1")
         desk.tend()
-        assert "half" in PatternCache.generations(project)
+        assert "half" in PatternCache.generations(project) and project.get("embedder_error") == why
 
 
 def test_what_is_left_of_deleted_tasks_goes_with_the_next_complete_reading(desk, project, store):
@@ -277,6 +284,7 @@ def test_what_is_left_of_deleted_tasks_goes_with_the_next_complete_reading(desk,
 
 
 def test_tidying_costs_nothing_while_nothing_changed(desk, project, monkeypatch):
+    monkeypatch.setattr("labelqueue.publishing.tidying.QUIET", -1.0)  # predictions of old orders are tidied up as well
     desk.tend()
     monkeypatch.setattr(PatternCache, "generations", partial(pytest.fail, "it was looked for again"))
     desk.tend()

@@ -56,7 +56,7 @@ def test_a_tending_worker_looks_at_everything_once(runtime, project, store, loop
 
 
 def test_an_embedding_worker_asks_for_no_look_and_forgets_which_model_there_was(runtime, project, store, loops):
-    store.hset(models.CARDS, models._which(runtime.deployment, False), '{"card": "of other weights"}')
+    store.hset(models.CARDS, models.name_of(runtime.deployment, False), '{"card": "of other weights"}')
     module.run_worker(runtime, "embedding")
     assert loops[0] == [(["page", "embed", "page-slow"], True)]
     assert project.get("want_full") == "" and not store.exists(models.CARDS)
