@@ -317,6 +317,23 @@ class TestTraces:
         admin.reconcile(desk.project)
         assert desk.tend() == "the live order holds", "our own deletions are no losses"
 
+    def test_what_is_held_stays_held_when_the_end_of_the_record_is_lost(self, desk, caplog):
+        """Label Studio has more predictions of the held order than are on record, as after a refill that was lost."""
+        desk = desk(strategy="freesel")
+        desk.project.put_settings({"seed": 1}, "test")
+        desk.tend()
+        admin.rollback(desk.project, 1)
+        desk.tend()
+        assert desk.live.number == 1 and desk.project.get("hold")
+        desk.server.stored[desk.live.version] += 5
+        desk.project.set(counted_at="0")
+        desk.tend()
+        assert desk.live.again == 1 and desk.project.get("hold") and desk.project.get("behind") == ""
+        assert caplog.text.count("a new order follows") == 1
+        version = desk.live.version
+        for _ in range(3):
+            assert desk.tend() == "the live order holds" and desk.live.version == version
+
     def test_a_rollback_to_one_that_is_gone_is_served_in_its_order(self, desk, monkeypatch):
         desk = desk(strategy="freesel", control_share=0.2)
         first = desk.live
