@@ -286,7 +286,7 @@ def test_a_record_that_lost_its_end_is_nobodys_doing(api, serve, drawn, request,
         assert number_of(now["version"]) > number_of(before) and tag_of(now["version"]) != tag_of(before)
         label(api, user, project, 25)  # refills
         total = 12 + 4 + 25 + 2 * (loses == "an order")
-        now = wait_for(second, project, lambda now: now["labeled"] == total and now["published"] > 22, what="labels")
+        now = wait_for(second, project, lambda now: now["labeled"] == total and now["published"] >= 22, what="labels")
         assert api.project(project)["model_version"] == now["version"] and not now["paused"]
         assert max(predictions(api, project).values()) == 1, "no task has two predictions of one version"
         assert user.next(project)["id"] == published(second, project)[0]
