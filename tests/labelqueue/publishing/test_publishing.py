@@ -267,11 +267,13 @@ class TestWhatIsNotOnRecord:
             publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
         assert remote.predictions == before and Orders(project).live() == live
 
-    def test_predictions_of_tasks_that_nobody_refills_stop_no_refill(self, remote, publisher):
+    def test_predictions_of_tasks_that_nobody_refills_stop_no_refill(self, project, remote, publisher):
         live = publisher().publish(order(1, 2))
         remote.predictions += [{"task": 9, "model_version": "r1·k7f FreeSel"}]
         more = (Place(3, "why"),)
-        publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
+        longer = publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
+        assert [place.task for place in longer.places] == [1, 2, 3] and Orders(project).live() == longer
+        assert remote.predictions[-1]["task"] == 3 and project.get("behind") == ""
 
 
 def test_a_tab_that_cannot_be_saved_stops_nothing(project, remote, publisher):
