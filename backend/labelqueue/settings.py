@@ -25,7 +25,7 @@ Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
 WARM = ("bal", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
-UNCERTAINTY = ("margin", "least_confidence", "entropy")
+UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
 
 
 SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
@@ -121,22 +121,22 @@ SETTINGS: tuple[Setting, ...] = (
         "new labels after which the model is trained again; auto: a twentieth of the labels so far, at least 10 "
         "(bal_paper: a cycle)",
     ),
-    Setting(
-        "switch_after", 50, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts at least"
-    ),
+    Setting("switch_after", 20, "project", allowed.number(int, 2, 1_000_000), "labels that the cold start lasts"),
     Setting(
         "balancing_factor",
         None,
         "project",
         allowed.optional(allowed.number(float, 0, 1_000, low_open=True)),
-        "width of BAL's sub-pools in slots; auto: grows with the trust in the model (bal_paper: 1)",
+        "width of BAL's sub-pools in slots; auto: grows with the trust in the model, from half the pool with coverage "
+        "(bal_paper: 1)",
     ),
     Setting(
         "uncertainty",
-        "margin",
+        "coverage",
         "project",
         allowed.choice(*UNCERTAINTY),
-        f"how BAL measures doubt: {', '.join(UNCERTAINTY)} (least_confidence is the paper's)",
+        "what BAL takes: coverage (what would teach most where there is doubt), or the most doubtful by margin, "
+        "least_confidence (the paper's) or entropy",
     ),
     Setting(
         "bal_features",

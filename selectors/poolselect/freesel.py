@@ -10,16 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from poolselect.coverage import Coverage
 from poolselect.exceptions import InvalidParameterError
 from poolselect.farthest import farthest_first
 from poolselect.metric import METRICS, Metric, MetricName, build_metric
 from poolselect.pool import Pool
-from poolselect.reference import Reference
-from poolselect.sampler import LazySampler
+from poolselect.proposals import Proposals
 from poolselect.selection import Selection
 from poolselect.strategy import QueryStrategy
 
+_CORNER = 7  # among the first picks, every so many goes to a corner
 _NOTHING_NEW = "nothing new is left: uniformly drawn"
 
 
@@ -39,7 +38,8 @@ class FreeSel(QueryStrategy):
     With `trials` = L > 1, L patterns are drawn independently by that law at each step, and the one is kept whose image
     lowers the potential most: the summed distance of a sample of the pool to its nearest selected pattern. The first
     image is the best of L uniform ones. This is greedy k-means++ carried over to FreeSel: the law keeps the diversity,
-    the potential keeps odd ones out. **`trials=1` is the paper.**
+    the potential keeps odd ones out. Too well, where a class is rare: so of the first `corners` images every seventh is
+    the farthest of the L drawn instead. **`trials=1` is the paper.**
 
     Parameters
     ----------
@@ -60,6 +60,9 @@ class FreeSel(QueryStrategy):
     reference_size : int, default 1000
         Rows of the pool on which the potential is measured, at least 1; each by one of its patterns. Not used with
         `trials` = 1.
+    corners : int, default 20
+        Images, those of the pool that are labeled or selected counted, among which every seventh is the
+        farthest of the draws, not the one that lowers the potential most; 0 for none. Not used with `trials` = 1.
     random_state : int, default 0
         Any integer; the same seed, pool and settings give the same order on one machine.
 
@@ -114,6 +117,7 @@ class FreeSel(QueryStrategy):
         metric: MetricName = "cosine",
         power: float = 2.0,
         reference_size: int = 1000,
+        corners: int = 20,
         random_state: int = 0,
     ) -> None:
         super().__init__(random_state=random_state)
@@ -122,12 +126,13 @@ class FreeSel(QueryStrategy):
         self.metric = metric
         self.power = power
         self.reference_size = reference_size
+        self.corners = corners
 
     def _validate(self) -> None:
-        for name in ("trials", "reference_size"):
+        for name, least in (("trials", 1), ("reference_size", 1), ("corners", 0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise InvalidParameterError(f"{name}={value!r} must be an integer of at least 1.")
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+                raise InvalidParameterError(f"{name}={value!r} must be an integer of at least {least}.")
         if self.sampling not in ("weighted", "farthest"):
             raise InvalidParameterError(f"sampling={self.sampling!r} must be 'weighted' or 'farthest'.")
         if self.metric not in METRICS:
@@ -144,29 +149,21 @@ class FreeSel(QueryStrategy):
         return Selection(np.array(rows, dtype=np.int64), np.minimum.accumulate(np.array(distances)), tuple(reasons))
 
     def _weighted(self, pool: Pool, metric: Metric, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
-        trials = int(self.trials)
-        reference = Reference(pool, metric, size=int(self.reference_size), rng=rng) if trials > 1 else None
-        coverage = Coverage(pool, metric)
+        trials, size = int(self.trials), int(self.reference_size)
+        proposals = Proposals(pool, metric, trials=trials, power=float(self.power), reference_size=size, rng=rng)
         if not pool.selected.any():
-            candidates = np.flatnonzero(pool.candidates)
-            drawn = candidates[rng.integers(candidates.size, size=trials)]
-            first = int(drawn[0] if reference is None else drawn[reference.best(drawn)])
-            patterns = coverage.choose(first)
-            if reference is not None:
-                reference.add(patterns)
-            reason = "first pick: uniformly drawn" if reference is None else "first pick: covers most of the pool"
-            yield first, metric.ceiling, reason
-        sampler = LazySampler(coverage, power=float(self.power), rng=rng)
-        while True:
-            drawn, distances = sampler.draw(trials)
-            if drawn.size == 0:
+            first = proposals.first()
+            yield (
+                first,
+                metric.ceiling,
+                f"first pick: {'uniformly drawn' if trials == 1 else 'covers most of the pool'}",
+            )
+        for number in itertools.count(int(pool.selected.sum()) + (not pool.selected.any()) + 1):
+            found = proposals.next(farthest=number <= self.corners and number % _CORNER == 0)
+            if found is None:
                 break
-            place = 0 if reference is None else reference.best(drawn)
-            row, distance = int(drawn[place]), float(distances[place])
-            patterns = sampler.choose(row)
-            if reference is not None:
-                reference.add(patterns)
+            row, distance = found
             yield row, distance, f"covers a new pattern: {distance:.2f} from anything selected"
         # Distances never grow, so weights that are zero stay zero: one permutation settles the rest.
-        for row in rng.permutation(np.flatnonzero(coverage.free)):
+        for row in rng.permutation(np.flatnonzero(proposals.free)):
             yield int(row), 0.0, _NOTHING_NEW

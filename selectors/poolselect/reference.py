@@ -12,8 +12,8 @@ from poolselect.pool import Pool, ragged_rows
 class Reference:
     """A sample of the pool and the potential of the selection on it.
 
-    The potential is the sum over the sample of the distance to the nearest selected pattern: 1 - cos, or the squared
-    Euclidean distance (on unit vectors, twice the same number). Lower is better.
+    The potential is the weighted sum over the sample of the distance to the nearest selected pattern: 1 - cos, or the
+    squared Euclidean distance (on unit vectors, twice the same number). Lower is better.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class Reference:
         rows = np.arange(n) if n <= size else np.sort(rng.choice(n, size=size, replace=False, shuffle=False))
         counts = np.diff(pool.offsets)[rows]
         self._flat = pool.offsets[rows] + np.minimum((rng.random(rows.size) * counts).astype(np.int64), counts - 1)
+        self._rows = rows
+        self._weights: NDArray[np.float64] | None = None
         self._metric = metric
         self._offsets = pool.offsets
         self._vectors = metric.vectors(self._flat)
@@ -40,6 +42,10 @@ class Reference:
         selected, _ = ragged_rows(pool.offsets, np.flatnonzero(pool.selected))
         if selected.size:
             self.add(metric.vectors(selected))
+
+    def weigh(self, weights: NDArray[np.float64]) -> None:
+        """Let the pool's rows count by these weights, of shape (n,) and not negative; at first all count the same."""
+        self._weights = weights[self._rows]
 
     def add(self, patterns: NDArray[np.float32]) -> None:
         """Let prepared patterns (s, p) join the selection."""
@@ -56,6 +62,9 @@ class Reference:
             affinity = np.maximum.reduceat(affinity, starts[:-1], axis=1)
         closeness = np.maximum(affinity, self._closeness[:, None])
         # The sum of gaps is a constant minus the sum of closenesses, up to noise cuts that favor no candidate.
-        covered = closeness.sum(axis=0, dtype=np.float64)
+        if self._weights is None:
+            covered = closeness.sum(axis=0, dtype=np.float64)
+        else:
+            covered = self._weights @ closeness.astype(np.float64)
         best = covered.max()
         return int(first[covered >= best].min())

@@ -22,7 +22,7 @@ def line(probabilities=True, **more):
 
 
 def order(pool, size=8, **settings):
-    found = BAL(centroids=ENDS, **settings).query(pool, batch_size=size)
+    found = BAL(centroids=ENDS, **{"uncertainty": "margin", **settings}).query(pool, batch_size=size)
     return found.indices.tolist(), found
 
 
@@ -78,7 +78,7 @@ class TestUnknownBudget:
     def test_rolls_on_and_starts_over(self):
         n = 400
         pool = Pool(np.arange(n), np.linspace(5, 0, n)[:, None], probabilities=np.full((n, 2), 0.5))
-        found = BAL(centroids=ENDS, cycle_size=2).query(pool, batch_size=42)
+        found = BAL(centroids=ENDS, cycle_size=2, uncertainty="margin").query(pool, batch_size=42)
         # C = 20 windows of 20 rows, in ascending CDD, which is ascending id; cycle 21 is back in the first.
         assert (found.indices // 20).tolist() == [*np.repeat(np.arange(20), 2).tolist(), 0, 0]
         assert found.reasons[-1].startswith("2nd least certain of 18 in sub-pool 1 of 20")
@@ -115,7 +115,7 @@ class TestPaper:
                     probabilities=[[1, 0, 0], [0.5, 0.5, 0], [0.4, 0.3, 0.3], [1, 0, 0]])  # fmt: skip
         asked = {"centroids": ENDS, "cycles": 2, "cycle": 1, "cycle_size": 1, "balancing_factor": 2.0}
         assert BAL(mode="paper", **asked).query(pool, batch_size=1).indices.tolist() == [2]
-        assert BAL(**asked).query(pool, batch_size=1).indices.tolist() == [1]
+        assert BAL(uncertainty="margin", **asked).query(pool, batch_size=1).indices.tolist() == [1]
         assert BAL(uncertainty="least_confidence", **asked).query(pool, batch_size=1).indices.tolist() == [2]
 
     def test_one_clustering_fitted_on_everything(self):
@@ -201,13 +201,16 @@ def test_whatever_the_settings_the_order_is_a_nested_permutation(seed, cycles, c
     ("setting", "message"),
     [
         ({"mode": "fast"}, "mode='fast' must be 'live' or 'paper'"),
-        ({"uncertainty": "doubt"}, "uncertainty='doubt' must be one of margin"),
+        ({"uncertainty": "doubt"}, "uncertainty='doubt' must be one of coverage, margin"),
         ({"cycle": -1}, "cycle=-1"),
         ({"cycles": 0}, "cycles=0"),
         ({"cycles": 2.5}, r"cycles=2\.5"),
         ({"cycle_size": True}, "cycle_size=True"),
         ({"cycle_size": None}, "cycle_size=None"),
         ({"balancing_factor": 0}, "balancing_factor=0"),
+        ({"metric": "manhattan"}, "metric='manhattan' must be one of"),
+        ({"trials": 0}, "trials=0"),
+        ({"reference_size": 1.5}, r"reference_size=1\.5"),
         ({"n_clusters": 1}, "n_clusters=1 must be an integer of at least 2"),
         ({"n_seeds": 0}, "n_seeds=0"),
     ],

@@ -8,13 +8,12 @@ from .geometry import Clusters, Geometry, digest_of
 from .learner import Searched, train, training_fingerprint
 from .lesson import Lesson, Recall
 from .model import Model
-from .phase import LEAST_TRUST, Course, advance, balancing_factor, waits_for
+from .phase import Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
 from .prelabels import confidence, fits, is_blank, least_probability, prelabel
 from .trust import Trust, measure_trust
 
 __all__ = [
-    "LEAST_TRUST",
     "Clusters",
     "ControlRecord",
     "Course",

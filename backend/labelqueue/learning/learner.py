@@ -144,6 +144,9 @@ def train(
         weights=(weights if axes is None else weights @ axes.T).astype(np.float32),
         bias=bias.astype(np.float32),
         regularization=strength,
+        shares=(_shares(targets[0], len(names)) if not multi else np.array([_shares(t, 2)[1] for t in targets])).astype(
+            np.float32
+        ),
         labels=n,
         searched_at=searched_at,
         fingerprint=fingerprint,
@@ -192,7 +195,7 @@ def _regression(**options: Any) -> Any:
     # The web process knows models too, and has no need of scikit-learn.
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(max_iter=STEPS, **options)
+    return LogisticRegression(max_iter=STEPS, class_weight="balanced", **options)
 
 
 def _fit(rows: Array, target: NDArray[np.int64], strength: float, tolerance: float) -> tuple[Array, Array]:
@@ -209,7 +212,7 @@ def _fit(rows: Array, target: NDArray[np.int64], strength: float, tolerance: flo
 
 
 def _search(rows: Array, targets: Sequence[NDArray[np.int64]], seed: int) -> float:
-    """Return the C with the lowest log-loss on rows held out, the smaller of equals."""
+    """Return the C with the lowest log-loss on rows held out, classes weighing equally; the smaller of equals."""
     varied = [target for target in targets if np.unique(target).size > 1]
     varied.sort(key=lambda target: -np.bincount(target).min())  # stable: ties in the order of the config
     # Few labels that a strategy chose to differ predict each other badly, and cross-validation blames the weights: in a
@@ -219,23 +222,36 @@ def _search(rows: Array, targets: Sequence[NDArray[np.int64]], seed: int) -> flo
     losses = np.zeros(len(grid))
     for target in varied[:SEARCHED_LABELS]:
         fold = _folds(target, seed)
+        # The only row of a class is never held out, so that class has no weight.
+        weight = 1.0 / np.maximum(np.bincount(target[fold >= 0], minlength=target.max() + 1), 1)
         for k in range(fold.max() + 1):
             kept, held = fold != k, fold == k
-            losses += _path(grid, rows[kept], target[kept], rows[held], target[held]) / len(target)
+            losses += _path(grid, rows[kept], target[kept], rows[held], target[held], weight)
     return grid[int(losses.argmin())] if losses.any() else UNSEARCHED
 
 
 def _path(
-    grid: Sequence[float], rows: Array, target: NDArray[np.int64], held: Array, wanted: NDArray[np.int64]
+    grid: Sequence[float],
+    rows: Array,
+    target: NDArray[np.int64],
+    held: Array,
+    wanted: NDArray[np.int64],
+    weight: Array,
 ) -> Array:
-    """Return the summed log-loss on the held rows for each C of a grid; each fit starts where the last one ended."""
+    """Return the weighted log-loss on the held rows for each C of a grid; each fit starts where the last one ended."""
     fitted = _regression(tol=ROUGH, warm_start=True)
     losses = []
     for strength in grid:
         fitted.set_params(C=strength).fit(rows, target)
         chance = fitted.predict_proba(held)[np.arange(len(wanted)), wanted]
-        losses.append(-np.log(np.maximum(chance, np.finfo(np.float64).tiny)).sum())  # a chance may underflow to 0
+        # A chance may underflow to 0.
+        losses.append(-weight[wanted] @ np.log(np.maximum(chance, np.finfo(np.float64).tiny)))
     return np.array(losses)
+
+
+def _shares(target: NDArray[np.int64], values: int) -> Array:
+    """Return how frequent each value is, by the rule of succession."""
+    return (np.bincount(target, minlength=values) + 1.0) / (len(target) + values)
 
 
 def _folds(target: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -49,6 +49,8 @@ class Model:
     accuracy : float or None, default None
         Prequential balanced accuracy when it was trained: of its predecessors, on the labels that came next. Low where
         tasks are chosen for being hard; kept for the record.
+    shares : ndarray of shape (c,), float32, or None
+        How frequent each class is among the labels it was trained on, within (0, 1); None from before that was noted.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Model:
     searched_at: int
     fingerprint: str
     accuracy: float | None = None
+    shares: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         c, d = len(self.classes), self.mean.size
@@ -81,6 +84,8 @@ class Model:
                 raise CacheError(f"model: {name} holds NaN or infinities: train again")
         if not (self.scale > 0).all():
             raise CacheError("model: every scale must be above 0: train again")
+        if self.shares is not None and (self.shares.shape != (c,) or not ((self.shares > 0) & (self.shares < 1)).all()):
+            raise CacheError(f"model: shares are {self.shares}, must be {c} numbers between 0 and 1: train again")
 
     @property
     def dim(self) -> int:
@@ -90,7 +95,7 @@ class Model:
     @property
     def digest(self) -> str:
         """Short digest of every number it predicts with."""
-        numbers = b"".join(np.ascontiguousarray(getattr(self, name)).tobytes() for name in _ARRAYS)
+        numbers = b"".join(np.ascontiguousarray(array).tobytes() for array in self._arrays().values())
         return hashlib.sha256(json.dumps(self.classes).encode() + numbers).hexdigest()[:16]
 
     def predict(self, embeddings: ArrayLike) -> NDArray[np.float32]:
@@ -104,7 +109,8 @@ class Model:
         -------
         ndarray of shape (n, c), float32
             Columns are `classes`. Single choice: each row sums to 1 (softmax). Several labels: each number stands
-            for itself (sigmoid).
+            for itself (sigmoid). They are what the model would say if all classes were equally frequent: classes are
+            decided and doubt is ranked by them. How often an answer is right: `in_proportion`.
 
         Raises
         ------
@@ -134,6 +140,33 @@ class Model:
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
 
+    def in_proportion(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how often each class is right, by what the model says and how frequent the classes are.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n, c), float32
+            As `predict` returns them.
+
+        Returns
+        -------
+        ndarray of shape (n, c), float32
+            ``q sqrt(share)``, normalized; of several labels the odds of each times the root of the odds of its share.
+
+        Notes
+        -----
+        Training weighs classes equally. Bayes' rule would take the whole share instead of its root (Saerens, Latinne,
+        Decaestecker: Adjusting the outputs of a classifier to new a priori probabilities, Neural Computation 2002);
+        but a penalized model of few labels knows less than its rule assumes. Calibration: benchmarks/calibration.md.
+        """
+        if self.shares is None:
+            return probabilities
+        if self.multi:
+            odds, against = probabilities * np.sqrt(self.shares), (1 - probabilities) * np.sqrt(1 - self.shares)
+            return np.asarray(odds / (odds + against), dtype=np.float32)
+        weighted = probabilities * np.sqrt(self.shares)
+        return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), dtype=np.float32)
+
     def decide(self, probabilities: ArrayLike) -> list[Value]:
         """Return the most probable label of each row.
 
@@ -156,7 +189,11 @@ class Model:
     def to_bytes(self) -> bytes:
         """Return the model as a safetensors file, the same bytes for the same model."""
         facts = {"format": FORMAT, **{name: getattr(self, name) for name in _FACTS}}
-        return pack({name: getattr(self, name) for name in _ARRAYS}, TAG, json.dumps(facts))
+        return pack(self._arrays(), TAG, json.dumps(facts))
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        return arrays if self.shares is None else arrays | {"shares": self.shares}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Model:
@@ -175,5 +212,5 @@ class Model:
                 f"model: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "
                 f"format {FORMAT!r}: train again"
             )
-        parts = {name: arrays[name] for name in _ARRAYS} | known_fields(cls, facts)
+        parts = {name: arrays[name] for name in (*_ARRAYS, "shares") if name in arrays} | known_fields(cls, facts)
         return cls(**{**parts, "classes": tuple(facts["classes"])})

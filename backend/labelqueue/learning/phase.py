@@ -1,23 +1,16 @@
-"""The two phases of a queue: the cold start, and the warm phase once the model can be trusted to steer."""
+"""The two phases of a queue: the cold start, and the warm phase once a model has a say."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ..labels import Value
 from ..records import known_fields
-from .trust import Trust
 
-__all__ = ["LEAST_TRUST", "Course", "advance", "balancing_factor", "waits_for"]
+__all__ = ["Course", "advance", "balancing_factor", "waits_for"]
 
-QUIET = 20  # labels in a row without a new class, after which a class seen once holds nothing up
-LABELED_SHARE = 0.01  # of the pool must be labeled before the switch ...
-ENOUGH = 200  # ... but never more than this
-LEAST_TRUST = 0.1  # the switch needs more
 FULL_TRUST = 0.7  # from here on the sub-pool is the whole pool
 NEW_SHARE = 0.2  # of the pool being new ends the warm phase
 
@@ -60,7 +53,6 @@ def advance(
     multi: bool,
     pool: int,
     new_tasks: int,
-    trust: Trust,
     switch_after: int,
     has_model: bool,
 ) -> Course:
@@ -80,10 +72,8 @@ def advance(
         Tasks in the project.
     new_tasks : int
         Those among them that came after this phase began.
-    trust : Trust
-        Trust in the model.
     switch_after : int
-        Labels that the cold start takes at least.
+        Labels that the cold start takes.
     has_model : bool
         Whether there is a model.
 
@@ -97,32 +87,24 @@ def advance(
     -----
     The cold start ends when `waits_for` waits for nothing. The warm phase ends when the label config gains a class that
     no label shows yet, when more than 20 % of the pool is new, or when there is no model any more (its labels were
-    deleted); a fall in trust only narrows BAL's sub-pools. A class gained during the cold start begins it again.
+    deleted). A class gained during the cold start begins it again.
+
+    There is no gate of trust, of classes seen or of the pool's size: a warm rule that keeps coverage loses nothing by
+    beginning early (benchmarks/warm.md). Trust still says how wide BAL's sub-pools are, and about pre-labels.
     """
     n = len(values)
     # Fewer labels than when the phase began: some were deleted, and what is left must not count as less than none.
     course = replace(course, since_labels=min(course.since_labels, n))
-    seen = _times_seen(values)
-    gained = [name for name in classes if course.classes and name not in course.classes and not seen[name]]
+    seen = {name for value in values for name in _shown(value)}
+    gained = [name for name in classes if course.classes and name not in course.classes and name not in seen]
     course = replace(course, classes=tuple(classes))
     if gained:
         names = " and ".join(f"'{name}'" for name in gained)
         return replace(course, phase="cold", since_labels=n, reason=f"the label config gained {names}")
     if course.phase == "cold":
-        if waits_for(
-            course,
-            values=values,
-            classes=classes,
-            multi=multi,
-            pool=pool,
-            trust=trust,
-            switch_after=switch_after,
-            has_model=has_model,
-        ):
+        if waits_for(course, labels=n, multi=multi, switch_after=switch_after, has_model=has_model):
             return course
-        every = all(seen[name] >= 2 for name in classes)
-        covered = "every class seen twice" if every else f"no new class in the last {QUIET} labels"
-        reason = f"{_labels(n - course.since_labels)}, {covered}, trust {trust.value:.2f}"
+        reason = f"{_labels(n - course.since_labels)} and a model"
         return replace(course, phase="warm", since_labels=n, reason=reason)
     if not has_model:
         return replace(course, phase="cold", since_labels=n, reason="there is no model any more")
@@ -132,50 +114,25 @@ def advance(
     return course
 
 
-def waits_for(
-    course: Course,
-    *,
-    values: Sequence[Value],
-    classes: Sequence[str],
-    multi: bool,
-    pool: int,
-    trust: Trust,
-    switch_after: int,
-    has_model: bool,
-) -> list[str]:
+def waits_for(course: Course, *, labels: int, multi: bool, switch_after: int, has_model: bool) -> list[str]:
     """Return what the cold start still waits for, one clause each, for people; nothing left means that it ends.
 
     Parameters
     ----------
-    course, values, classes, multi, pool, trust, switch_after, has_model
+    course, multi, switch_after, has_model
         See `advance`.
-
-    Notes
-    -----
-    Labels since the cold start began: at least ``max(switch_after, 2 c, min(200, 1 % of the pool))``, c being the
-    classes seen. Every class of the config seen twice, or no new one in the last 20 labels; of several labels for one
-    task, those that are present are seen. Trust above 0.1. A model.
+    labels : int
+        Labels there are: `switch_after` are needed since the cold start began.
     """
-    seen = _times_seen(values)
-    counted = len(values) - course.since_labels
-    wanted = max(switch_after, 2 * len(seen), min(ENOUGH, math.ceil(LABELED_SHARE * pool)))
     waits = []
-    if counted < wanted:
-        waits.append(f"{_labels(counted)} of {wanted}")
-    rare = [name for name in classes if seen[name] < 2]
-    if rare and not _quiet(values):
-        times = "seen once" if seen[rare[0]] else "never seen"
-        more = len(rare) - 1
-        others = f" (and {more} more {'class' if more == 1 else 'classes'} less than twice)" if more else ""
-        waits.append(f"'{rare[0]}' was {times}{others}, and not yet {QUIET} labels in a row came without a new class")
-    if trust.value <= LEAST_TRUST:
-        waits.append(f"trust {trust.value:.2f} must be above {LEAST_TRUST:.2f}")
+    if (counted := labels - course.since_labels) < switch_after:
+        waits.append(f"{_labels(counted)} of {switch_after}")
     if not has_model:
         waits.append("no model yet: labels of " + ("one value" if multi else "one class") + " teach none")
     return waits
 
 
-def balancing_factor(trust: float, cycles: float) -> float:
+def balancing_factor(trust: float, cycles: float, least: float = 0.0) -> float:
     """Return BAL's balancing factor: the width of a sub-pool in slots.
 
     Parameters
@@ -184,14 +141,18 @@ def balancing_factor(trust: float, cycles: float) -> float:
         Trust in the model.
     cycles : float
         Slots the pool is divided into, at least 1.
+    least : float, default 0.0
+        Share of the pool that a sub-pool has without any trust, if that is more than one slot.
 
     Returns
     -------
     float
-        ``1 + (cycles - 1) * clip(trust / 0.7, 0, 1)``: from one slot (diversity decides) to the whole pool
-        (uncertainty decides).
+        ``w + (cycles - w) * clip(trust / 0.7, 0, 1)`` with ``w = max(1, least * cycles)``: from there (diversity
+        decides) to the whole pool (uncertainty decides).
     """
-    return 1.0 + (max(cycles, 1.0) - 1.0) * min(max(trust / FULL_TRUST, 0.0), 1.0)
+    slots = max(cycles, 1.0)
+    narrow = max(1.0, least * slots)
+    return narrow + (slots - narrow) * min(max(trust / FULL_TRUST, 0.0), 1.0)
 
 
 def _labels(count: int) -> str:
@@ -200,15 +161,3 @@ def _labels(count: int) -> str:
 
 def _shown(value: Value) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else (value,)
-
-
-def _times_seen(values: Sequence[Value]) -> Counter[str]:
-    return Counter(name for value in values for name in _shown(value))
-
-
-def _quiet(values: Sequence[Value]) -> bool:
-    """Whether the last `QUIET` labels showed no class for the first time."""
-    if len(values) < QUIET:
-        return False
-    before, lately = _times_seen(values[:-QUIET]), _times_seen(values[-QUIET:])
-    return all(before[name] for name in lately)

@@ -33,9 +33,12 @@ def fits(model: Model, target: Target) -> bool:
 
 
 def confidence(model: Model, probabilities: NDArray[np.float32]) -> float:
-    """Return how sure the model is of one task: the probability of its class, or the least of its labels', present or
-    absent; `probabilities` has shape (c,)."""
-    return float(np.maximum(probabilities, 1 - probabilities).min() if model.multi else probabilities.max())
+    """Return how likely the model's answer to one task is right: the class it decides for, or the least certain of its
+    labels, present or absent; `probabilities`, of shape (c,), are those of `Model.predict`."""
+    often = model.in_proportion(probabilities[None])[0]
+    if model.multi:
+        return float(np.where(probabilities > 0.5, often, 1 - often).min())
+    return float(often[probabilities.argmax()])
 
 
 def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> Value | None:

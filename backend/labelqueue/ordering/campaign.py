@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from ..block import Block, Origin
 from ..labels import Target, Value, classes_of
 from ..learning import (
-    LEAST_TRUST,
     Course,
     Model,
     Predictions,
@@ -187,8 +186,7 @@ class Campaign:
             return False
         if course.phase == "warm" or self.state.model is None:
             return True
-        fresh = len(labels) - course.since_labels < self.settings["switch_after"]
-        return fresh or self.trust(labels).value <= LEAST_TRUST
+        return bool(len(labels) - course.since_labels < self.settings["switch_after"])
 
     def step(self, labels: int) -> int:
         """Return how many labels make a training, when there are so many."""
@@ -232,12 +230,12 @@ class Campaign:
         now, classes = self.trust(labels), self.classes(labels)
         before, steered, stretch = self.state.course, self._ranks_by_model(), self._stretch()
         why = self._training_due(labels, classes, generation, wanted=wanted)
-        course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
+        course = self._advance(labels, classes, tasks, has_model=self.state.model is not None)
         phased = self.settings["strategy"] != "bal_paper"  # the paper's cycles know no phases
         if not why and phased and course.phase != before.phase and self.unlearned(labels):
             why = course.reason
         trained = bool(why) and self._train(rows(), labels, tasks, classes, now, generation, mark)
-        course = self._advance(labels, classes, tasks, now, has_model=self.state.model is not None)
+        course = self._advance(labels, classes, tasks, has_model=self.state.model is not None)
         moved = course.phase != before.phase
         if moved:
             self.state = replace(self.state, newest_task=tasks.newest)
@@ -317,7 +315,6 @@ class Campaign:
         labels: Mapping[int, Value],
         classes: Sequence[str],
         tasks: Tasks,
-        now: Trust,
         *,
         has_model: bool,
     ) -> Course:
@@ -328,7 +325,6 @@ class Campaign:
             multi=self.target.multi,
             pool=len(tasks),
             new_tasks=int((tasks.ids > self.state.newest_task).sum()) if self.state.newest_task else 0,
-            trust=now,
             switch_after=self.settings["switch_after"],
             has_model=has_model,
         )
@@ -338,9 +334,7 @@ class Campaign:
         state, size = self.state, self.settings["batch_size"] or share_of(labels)
         rows = len(state.predictions.ids) if state.predictions else 0
         begun, number = state.course.since_labels, 0 if moved else state.cycle.number + 1
-        self.state = replace(
-            state, cycle=next_cycle(self.settings["budget"], labels, begun, size, number, rows, state.trust)
-        )
+        self.state = replace(state, cycle=next_cycle(self.settings, labels, begun, size, number, rows, state.trust))
 
     # -- orders
 

@@ -99,7 +99,7 @@ def decide(snapshot: Snapshot) -> Decision:
     low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
-        learning = _learning(campaign, labels, pool=len(tasks))
+        learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
         return {"learning": learning | told, "accuracy": _accuracy(campaign, labels, tasks.skipped_ids)}
 
@@ -152,25 +152,20 @@ def _size(campaign: Campaign, snapshot: Snapshot) -> OrderSize:
     return order_size(snapshot.settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
 
 
-def _learning(campaign: Campaign, labels: Mapping[int, Value], *, pool: int) -> dict[str, Any]:
+def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
     """Return phase, model and labels.
 
     Parameters
     ----------
     labels : mapping
         Every label there is, oldest first.
-    pool : int
-        Tasks in the project.
     """
     state, course, settings = campaign.state, campaign.state.course, campaign.settings
     classes = campaign.classes(labels)
     waits = waits_for(
         course,
-        values=list(labels.values()),
-        classes=classes,
+        labels=len(labels),
         multi=campaign.target.multi,
-        pool=pool,
-        trust=campaign.trust(labels),
         switch_after=settings["switch_after"],
         has_model=state.model is not None,
     )

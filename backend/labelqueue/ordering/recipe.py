@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 BAL = ("bal", "bal_paper")  # the strategies that may see other features than the embeddings
+LEAST_COVERED = 0.5  # of the pool, in which doubt counts however little trust there is; see benchmarks/warm.md
 PAPER_CYCLES = 20  # that a budget is divided into when no setting says so
 
 
@@ -102,13 +103,15 @@ def paper_cycle(settings: Mapping[str, Any], labels: int) -> Cycle:
     return Cycle(min(labels // size, slots - 1), size, slots, 1.0)
 
 
-def next_cycle(budget: int | None, labels: int, begun: int, size: int, number: int, rows: int, trust: float) -> Cycle:
+def next_cycle(
+    settings: Mapping[str, Any], labels: int, begun: int, size: int, number: int, rows: int, trust: float
+) -> Cycle:
     """Return where BAL stands from now on.
 
     Parameters
     ----------
-    budget : int or None
-        Labels in all, if somebody knows.
+    settings : mapping
+        The project's settings.
     labels, begun : int
         Labels there are, and those there were when the phase began.
     size : int
@@ -122,10 +125,11 @@ def next_cycle(budget: int | None, labels: int, begun: int, size: int, number: i
     """
     from poolselect import rolling_cycles
 
+    budget, least = settings["budget"], LEAST_COVERED if settings["uncertainty"] == "coverage" else 0.0
     if budget is None:
-        return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size)))
+        return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size), least))
     slots = max(1, -(-(budget - begun) // size))
-    return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, float(slots)))
+    return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, slots, least))
 
 
 def make_recipe(
@@ -200,6 +204,8 @@ def make_strategy(
             cycle_size=cycle.size,
             balancing_factor=settings["balancing_factor"] or cycle.balancing_factor,
             uncertainty=settings["uncertainty"] if name == "bal" else "least_confidence",
+            trials=settings["trials"],
+            metric=settings["metric"],
             centroids=centroids,
             random_state=seed,
             **(paper if name == "bal_paper" else {}),

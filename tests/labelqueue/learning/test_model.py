@@ -26,6 +26,7 @@ def model(c=3, d=4, *, multi=False, seed=0, size=1.0) -> Model:
         searched_at=10,
         fingerprint="f00d",
         accuracy=0.75,
+        shares=random.uniform(0.05, 0.95, size=c).astype(np.float32),
     )
 
 
@@ -36,8 +37,24 @@ def test_bytes_come_back_as_the_same_model(c, d, multi, seed):
     assert after.to_bytes() == before.to_bytes()
     x = np.random.default_rng(seed).normal(size=(5, d)).astype(np.float32)
     assert (after.predict(x) == before.predict(x)).all()
+    assert (after.in_proportion(after.predict(x)) == before.in_proportion(before.predict(x))).all()
     for name in ("classes", "multi", "regularization", "labels", "searched_at", "fingerprint", "accuracy"):
         assert getattr(after, name) == getattr(before, name)
+
+
+@given(st.integers(1, 6), st.integers(0, 99), st.booleans())
+def test_in_proportion_to_equal_shares_nothing_changes_and_to_a_larger_one_a_class_gains(c, seed, multi):
+    one = model(c, seed=seed, multi=multi)
+    said = one.predict(np.random.default_rng(seed).normal(size=(7, 4)))
+    equal = np.full(c, 0.5, np.float32)
+    np.testing.assert_allclose(replace(one, shares=equal).in_proportion(said), said, rtol=1e-4, atol=1e-6)
+    assert replace(one, shares=None).in_proportion(said) is said
+    more = equal.copy()
+    more[0] = 0.8
+    often = replace(one, shares=more).in_proportion(said)
+    assert (often[:, 0] >= said[:, 0] - 1e-6).all() and ((often >= 0) & (often <= 1)).all()
+    if not multi:
+        np.testing.assert_allclose(often.sum(axis=1), 1, rtol=1e-5)
 
 
 @given(st.integers(2, 6), st.integers(0, 99), st.sampled_from([1e-3, 1.0, 1e4]))

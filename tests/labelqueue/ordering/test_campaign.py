@@ -86,7 +86,7 @@ class Player:
 
 
 def test_it_starts_cold_switches_and_cycles():
-    player = Player().play(20)
+    player = Player().play(19)
     assert player.campaign.state.course.phase == "cold" and player.campaign.recipe().title == "FreeSel"
     player.play(100)
     assert player.campaign.state.course.phase == "warm"
