@@ -88,6 +88,7 @@ COVERED_BY = {
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",
     "poolselect.reference": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.proposals": "tests/poolselect/test_freesel_orders.py",
     "poolselect.registry": "tests/poolselect/test_strategy.py",
     "poolselect.rng": "tests/poolselect/test_freesel_law.py",
     "poolselect.sampler": "tests/poolselect/test_freesel_law.py",

@@ -83,14 +83,14 @@ SETTINGS: tuple[Setting, ...] = (
         "auto",
         "project",
         allowed.strategy("auto", *dict.fromkeys(COLD_START + WARM)),
-        "auto: the cold start, then the warm strategy once labels can be trusted; or one strategy throughout",
+        "auto: the cold start, then the warm strategy after `switch_after` labels; or one strategy throughout",
     ),
     Setting(
         "cold_start",
         "freesel",
         "project",
         allowed.strategy(*COLD_START),
-        f"strategy before labels can be trusted: {', '.join(COLD_START)}",
+        f"strategy of the first labels: {', '.join(COLD_START)}",
     ),
     Setting(
         "warm",

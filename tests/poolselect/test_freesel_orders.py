@@ -211,3 +211,49 @@ def test_settings_out_of_range_are_refused_by_name(settings):
     ((name, value),) = settings.items()
     with pytest.raises(InvalidParameterError, match=f"{name}={value!r}"):
         FreeSel(**settings).query(on_a_circle(0, 90), batch_size=1)
+
+
+class TestCorners:
+    """Every seventh of the first images is the farthest of those drawn."""
+
+    X = np.random.default_rng(8).standard_normal((40, 5)).astype(np.float32)
+
+    def pool(self, labeled):
+        labels = np.full(40, -1)
+        labels[:labeled] = 0
+        return Pool(np.arange(40), self.X, labels=labels)
+
+    def farthest(self, pool, chosen=()):
+        unit = self.X / np.linalg.norm(self.X, axis=1, keepdims=True)
+        taken = [*np.flatnonzero(pool.selected).tolist(), *chosen]
+        return int((unit @ unit[taken].T).max(axis=1).argmin())
+
+    @pytest.mark.parametrize("labeled", [6, 13])
+    def test_labels_count(self, labeled):
+        pool = self.pool(labeled)
+        for seed in range(5):
+            one = FreeSel(trials=50_000, random_state=seed).query(pool, batch_size=1)
+            assert one.indices[0] == self.farthest(pool)
+
+    def test_without_them_the_same_place_covers(self):
+        pool = self.pool(6)
+        assert FreeSel(trials=50_000, corners=6).query(pool, batch_size=1).indices[0] != self.farthest(pool)
+
+    @pytest.mark.parametrize("labeled", [5, 7, 20, 27])
+    def test_the_others_cover(self, labeled):
+        pool = self.pool(labeled)
+        asked = {"trials": 50_000, "random_state": 3}
+        with_corners = FreeSel(**asked).query(pool, batch_size=1).indices
+        assert with_corners.tolist() == FreeSel(corners=0, **asked).query(pool, batch_size=1).indices.tolist()
+
+    def test_from_nothing_the_seventh_image_is_one(self):
+        pool = self.pool(0)
+        chosen = FreeSel(trials=50_000).query(pool, batch_size=7).indices.tolist()
+        assert chosen[6] == self.farthest(pool, chosen[:6])
+
+    def test_the_paper_has_none(self):
+        pool = self.pool(0)
+        assert (
+            FreeSel(trials=1, random_state=5).query(pool, batch_size=30).indices.tolist()
+            == FreeSel(trials=1, corners=0, random_state=5).query(pool, batch_size=30).indices.tolist()
+        )

@@ -238,6 +238,9 @@ def _learning_lines(status: Record) -> Iterator[str]:
     if learning["model"]:
         model = f"trained on {learning['trained_on']} labels, trust {learning['trust']:.2f}"
         yield fact("model", model + (", pre-labels on" if learning["prelabels"] else ""))
+        if (share := learning.get("sub_pool")) is not None:
+            where = "everywhere" if share == 1 else f"in {share:.0%} of the pool"
+            yield fact("", f"doubt counts {where}" + ("" if share == 1 else "; more trust widens that"))
     left = max(learning["retrain_every"] - learning["unlearned"], 0)
     yield fact("training", f"next after {left} more labels" if left else "due")
     for label, count in learning["dropped_labels"].items():

@@ -90,7 +90,7 @@ def advance(
     deleted). A class gained during the cold start begins it again.
 
     There is no gate of trust, of classes seen or of the pool's size: a warm rule that keeps coverage loses nothing by
-    beginning early (benchmarks/warm.md). Trust still says how wide BAL's sub-pools are, and about pre-labels.
+    beginning early (benchmarks/simulate.md). Trust still says how wide BAL's sub-pools are, and about pre-labels.
     """
     n = len(values)
     # Fewer labels than when the phase began: some were deleted, and what is left must not count as less than none.

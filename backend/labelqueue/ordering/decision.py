@@ -19,7 +19,7 @@ from .drafting import continued, drafted
 from .due import Due, due
 from .order import Order, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
-from .recipe import BAL
+from .recipe import BAL, sub_pool
 from .snapshot import Snapshot
 
 __all__ = ["Decision", "decide"]
@@ -183,10 +183,19 @@ def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]
         "unlearned": campaign.unlearned(labels),
         "retrain_every": campaign.step(len(labels)),
         "trust": round(state.trust, 3),
+        "sub_pool": _sub_pool(campaign),
         "model": state.model.fingerprint if state.model else "",
         "regularization": state.model.regularization if state.model else None,
         "prelabels": campaign.least_probability() is not None,
     }
+
+
+def _sub_pool(campaign: Campaign) -> float | None:
+    """Return the share of the pool that BAL looks at, or None when it does not rank by a model."""
+    known = campaign.state.predictions
+    if campaign.active() != "bal" or known is None:
+        return None
+    return round(sub_pool(campaign.cycle, campaign.settings["balancing_factor"], len(known.ids)), 3)
 
 
 def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collection[int]) -> dict[str, Any]:

@@ -27,11 +27,12 @@ __all__ = [
     "needs_model",
     "next_cycle",
     "paper_cycle",
+    "sub_pool",
     "waits_for_model",
 ]
 
 BAL = ("bal", "bal_paper")  # the strategies that may see other features than the embeddings
-LEAST_COVERED = 0.5  # of the pool, in which doubt counts however little trust there is; see benchmarks/warm.md
+LEAST_COVERED = 0.5  # of the pool, in which doubt counts however little trust there is; see benchmarks/simulate.md
 PAPER_CYCLES = 20  # that a budget is divided into when no setting says so
 
 
@@ -130,6 +131,23 @@ def next_cycle(
         return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size), least))
     slots = max(1, -(-(budget - begun) // size))
     return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, slots, least))
+
+
+def sub_pool(cycle: Cycle, factor: float | None, rows: int) -> float:
+    """Return which share of the pool a cycle of BAL looks at, within (0, 1].
+
+    Parameters
+    ----------
+    cycle : Cycle
+    factor : float or None
+        The balancing factor that somebody set, instead of the cycle's.
+    rows : int
+        Embedded tasks.
+    """
+    from poolselect import rolling_cycles
+
+    cycles = cycle.slots or rolling_cycles(rows, cycle.size)
+    return min((factor or cycle.balancing_factor) / cycles, 1.0)
 
 
 def make_recipe(

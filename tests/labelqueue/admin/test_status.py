@@ -8,7 +8,7 @@ from labelqueue.jobs import living, servers, shards
 
 LEARNING = {
     "phase": "warm",
-    "reason": "20 labels, every class seen twice, trust 0.42",
+    "reason": "20 labels and a model",
     "waits_for": [],
     "labels_per_class": {"cat": 12, "dog": 13},
     "labels": 25,
@@ -57,7 +57,7 @@ def told(**change) -> str:
 
 def test_nothing_is_said_of_what_is_in_order():
     assert not any(word in told() for word in ("give none", "hold", "paused", "error"))
-    assert "warm (since 20 labels, every class seen twice" in told() and "next after 5 more labels" in told()
+    assert "warm (since 20 labels and a model)" in told() and "next after 5 more labels" in told()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,8 @@ def test_nothing_is_said_of_what_is_in_order():
             "redis          writes: nothing is taken; make room",
         ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
+        ({"learning": LEARNING | {"sub_pool": 0.75}}, "doubt counts in 75% of the pool; more trust widens that\n"),
+        ({"learning": LEARNING | {"sub_pool": 1.0}}, "doubt counts everywhere\n"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
     ],
 )

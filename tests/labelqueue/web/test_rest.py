@@ -248,8 +248,8 @@ def test_what_a_look_worked_out_is_told_as_described(client, ordered):
     told = report(records, dict.fromkeys(range(70), "cat"), {75}, classes=("cat", "dog"))
     learning = {
         "phase": "warm", "reason": "r", "waits_for": [], "cycle": 1, "labels": 70, "labels_per_class": {"cat": 70},
-        "trained_on": 60, "unlearned": 10, "retrain_every": 10, "trust": 0.9, "model": "f", "regularization": 1.0,
-        "prelabels": True, "dropped_labels": {}, "without_label": {},
+        "trained_on": 60, "unlearned": 10, "retrain_every": 10, "trust": 0.9, "model": "f", "sub_pool": 0.5,
+        "regularization": 1.0, "prelabels": True, "dropped_labels": {}, "without_label": {},
     }  # fmt: skip
     accuracy = {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
     save_summary(ordered, {"learning": learning, "accuracy": accuracy})
