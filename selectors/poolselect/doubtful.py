@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from poolselect.metric import MetricName, build_metric
+from poolselect.metric import MetricName
 from poolselect.pool import Pool
 from poolselect.proposals import Proposals
 from poolselect.uncertainty import contenders
@@ -50,10 +50,8 @@ class DoubtfulCoverage:
         metric: MetricName,
         rng: np.random.Generator,
     ) -> None:
-        self._pool, self._doubt, self._metric = pool, doubt, build_metric(metric, pool)
-        self._proposals = Proposals(
-            pool, self._metric, trials=trials, power=_POWER, reference_size=reference_size, rng=rng
-        )
+        self._pool, self._doubt = pool, doubt
+        self._proposals = Proposals(pool, metric, trials=trials, power=_POWER, reference_size=reference_size, rng=rng)
         self._begun = bool(pool.selected.any())
 
     def take(self, stretch: NDArray[np.int64], count: int, name: str) -> list[tuple[int, float, str]]:
@@ -79,12 +77,12 @@ class DoubtfulCoverage:
         taken: list[tuple[int, float, str]] = []
         nearest = 1.0
         while len(taken) < count:
-            found = self._proposals.next() if self._begun else (self._proposals.first(), self._metric.ceiling)
+            found = self._proposals.next() if self._begun else (self._proposals.first(), self._proposals.ceiling)
             self._begun = True
             if found is None:
                 break
             row, distance = found
-            nearest = min(nearest, distance / (self._metric.ceiling or 1.0))
+            nearest = min(nearest, distance / (self._proposals.ceiling or 1.0))
             why = f"{distance:.2f} from anything selected ({contenders(self._pool, row)}), doubt counts in {name}"
             taken.append((row, nearest, why))
         left = np.flatnonzero(self._proposals.free)

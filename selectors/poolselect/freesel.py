@@ -12,7 +12,7 @@ import numpy as np
 
 from poolselect.exceptions import InvalidParameterError
 from poolselect.farthest import farthest_first
-from poolselect.metric import METRICS, Metric, MetricName, build_metric
+from poolselect.metric import METRICS, MetricName, build_metric
 from poolselect.pool import Pool
 from poolselect.proposals import Proposals
 from poolselect.selection import Selection
@@ -36,10 +36,10 @@ class FreeSel(QueryStrategy):
     image's probability is thus the sum over its patterns.
 
     With `trials` = L > 1, L patterns are drawn independently by that law at each step, and the one is kept whose image
-    lowers the potential most: the summed distance of a sample of the pool to its nearest selected pattern. The first
-    image is the best of L uniform ones. This is greedy k-means++ carried over to FreeSel: the law keeps the diversity,
-    the potential keeps odd ones out. Too well, where a class is rare: so of the first `corners` images every seventh is
-    the farthest of the L drawn instead. **`trials=1` is the paper.**
+    lowers the potential most: the summed distance of a sample of the pool's embeddings to the nearest selected one. The
+    first image is the best of L uniform ones. This is greedy k-means++ carried over to FreeSel: the law keeps the
+    diversity, the potential keeps odd ones out. Too well, where a class is rare: so of the first `corners` images every
+    seventh is the farthest of the L drawn instead. **`trials=1` is the paper.**
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class FreeSel(QueryStrategy):
         k-means++. With "euclidean", 2 means |p - s|^2, which is k-means++. So the same number is not the same law:
         cosine with power 1 is the law of Euclid with power 2 on unit vectors.
     reference_size : int, default 1000
-        Rows of the pool on which the potential is measured, at least 1; each by one of its patterns. Not used with
-        `trials` = 1.
+        Rows of the pool on which the potential is measured, at least 1; each by its embedding, however many patterns it
+        owns. Not used with `trials` = 1.
     corners : int, default 20
         Images, those of the pool that are labeled or selected counted, among which every seventh is the
         farthest of the draws, not the one that lowers the potential most; 0 for none. Not used with `trials` = 1.
@@ -142,22 +142,21 @@ class FreeSel(QueryStrategy):
             raise InvalidParameterError(f"power={power!r} must be a finite number greater than 0.")
 
     def _query(self, pool: Pool, batch_size: int, rng: np.random.Generator) -> Selection:
-        metric = build_metric(self.metric, pool)
-        order = farthest_first(pool, metric, rng) if self.sampling == "farthest" else self._weighted(pool, metric, rng)
+        if self.sampling == "farthest":
+            order = farthest_first(pool, build_metric(self.metric, pool), rng)
+        else:
+            order = self._weighted(pool, rng)
         # The order is an endless story told one pick at a time: batch_size only says when to stop listening.
         rows, distances, reasons = zip(*itertools.islice(order, batch_size), strict=True)
         return Selection(np.array(rows, dtype=np.int64), np.minimum.accumulate(np.array(distances)), tuple(reasons))
 
-    def _weighted(self, pool: Pool, metric: Metric, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
+    def _weighted(self, pool: Pool, rng: np.random.Generator) -> Iterator[tuple[int, float, str]]:
         trials, size = int(self.trials), int(self.reference_size)
-        proposals = Proposals(pool, metric, trials=trials, power=float(self.power), reference_size=size, rng=rng)
+        proposals = Proposals(pool, self.metric, trials=trials, power=float(self.power), reference_size=size, rng=rng)
         if not pool.selected.any():
             first = proposals.first()
-            yield (
-                first,
-                metric.ceiling,
-                f"first pick: {'uniformly drawn' if trials == 1 else 'covers most of the pool'}",
-            )
+            how = "uniformly drawn" if trials == 1 else "covers most of the pool"
+            yield first, proposals.ceiling, f"first pick: {how}"
         for number in itertools.count(int(pool.selected.sum()) + (not pool.selected.any()) + 1):
             found = proposals.next(farthest=number <= self.corners and number % _CORNER == 0)
             if found is None:

@@ -1,4 +1,10 @@
-"""FreeSel's step: patterns drawn by its law, of which the one is kept whose image covers most."""
+"""FreeSel's step: patterns drawn by its law, of which the one is kept whose image covers most.
+
+The law looks at patterns, the potential at whole images, one embedding each. Measured on patterns too, the potential
+was worth nothing where images show much: on street and indoor photographs with up to 10 patterns each, presence of 76
+objects, it was level with a random order (-0.0 +- 1.3 points of mean average precision over 20 to 80 labels, 40 seeds),
+and +4.0 +- 1.3 on embeddings, which is what the model learns from.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolselect.coverage import Coverage
-from poolselect.metric import Metric
+from poolselect.metric import MetricName, build_metric
 from poolselect.pool import Pool
 from poolselect.reference import Reference
 from poolselect.sampler import LazySampler
@@ -19,8 +25,8 @@ class Proposals:
     ----------
     pool : Pool
         Rows sorted by id; its selected rows count as chosen.
-    metric : Metric
-        The metric over `pool`'s patterns.
+    metric : {"cosine", "centered", "euclidean"}
+        Of patterns and of embeddings.
     trials : int
         Draws per step, at least 1. With 1 the draw is the choice, and nothing of the reference is computed.
     power : float
@@ -28,12 +34,17 @@ class Proposals:
     reference_size : int
         Rows on which the potential is measured, see `Reference`.
     rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    ceiling : float
+        No distance exceeds it.
     """
 
     def __init__(
         self,
         pool: Pool,
-        metric: Metric,
+        metric: MetricName,
         *,
         trials: int,
         power: float,
@@ -42,9 +53,15 @@ class Proposals:
     ) -> None:
         self._rng, self._power, self._trials = rng, power, trials
         self._reference: Reference | None = None
+        of_patterns = build_metric(metric, pool)
+        self.ceiling = of_patterns.ceiling
         if trials > 1:
-            self._reference = Reference(pool, metric, size=reference_size, rng=rng)
-        self._coverage = Coverage(pool, metric)
+            whole, of_images = pool, of_patterns
+            if pool.patterns is not pool.embeddings:
+                whole = Pool(pool.ids, pool.embeddings, candidates=pool.candidates, selected=pool.selected)
+                of_images = build_metric(metric, whole)
+            self._reference = Reference(whole, of_images, size=reference_size, rng=rng)
+        self._coverage = Coverage(pool, of_patterns)
         self._sampler: LazySampler | None = None
 
     @property
@@ -62,7 +79,7 @@ class Proposals:
         candidates = np.flatnonzero(self._coverage.free)
         drawn = candidates[self._rng.integers(candidates.size, size=self._trials)]
         row = int(drawn[0] if self._reference is None else drawn[self._reference.best(drawn)])
-        self._chosen(self._coverage.choose(row))
+        self.choose(row)
         return row
 
     def next(self, *, farthest: bool = False) -> tuple[int, float] | None:
@@ -88,17 +105,14 @@ class Proposals:
         if self._reference is not None:
             place = _farthest(drawn, distances) if farthest else self._reference.best(drawn)
         row = int(drawn[place])
-        self._chosen(self._sampler.choose(row))
+        self.choose(row)
         return row, float(distances[place])
 
     def choose(self, row: int) -> None:
-        """Count a row as chosen that somebody else chose."""
-        sampler = self._sampler
-        self._chosen(self._coverage.choose(row) if sampler is None else sampler.choose(row))
-
-    def _chosen(self, patterns: NDArray[np.float32]) -> None:
+        """Count a row as chosen; `first` and `next` do so themselves."""
+        (self._coverage if self._sampler is None else self._sampler).choose(row)
         if self._reference is not None:
-            self._reference.add(patterns)
+            self._reference.add(row)
 
 
 def _farthest(rows: NDArray[np.int64], distances: NDArray[np.float64]) -> int:

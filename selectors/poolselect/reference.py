@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poolselect.metric import Metric
-from poolselect.pool import Pool, ragged_rows
+from poolselect.pool import Pool
 
 
 class Reference:
@@ -20,10 +20,9 @@ class Reference:
     pool : Pool
         Rows sorted by id. All rows can enter the sample, chosen or not: it stands for the whole pool.
     metric : Metric
-        The metric over `pool`'s patterns.
+        The metric over `pool`'s patterns, which must be its embeddings, one per row.
     size : int
-        Rows in the sample, drawn without replacement; all rows if there are no more than that. A row is represented
-        by one of its patterns, drawn uniformly, so that a row with many patterns counts no more than another.
+        Rows in the sample, drawn without replacement; all rows if there are no more than that.
     rng : numpy.random.Generator
         Where the sample comes from.
     """
@@ -31,35 +30,33 @@ class Reference:
     def __init__(self, pool: Pool, metric: Metric, *, size: int, rng: np.random.Generator) -> None:
         n = len(pool)
         rows = np.arange(n) if n <= size else np.sort(rng.choice(n, size=size, replace=False, shuffle=False))
-        counts = np.diff(pool.offsets)[rows]
-        self._flat = pool.offsets[rows] + np.minimum((rng.random(rows.size) * counts).astype(np.int64), counts - 1)
         self._rows = rows
         self._weights: NDArray[np.float64] | None = None
         self._metric = metric
-        self._offsets = pool.offsets
-        self._vectors = metric.vectors(self._flat)
-        self._closeness = metric.loosest(self._flat)
-        selected, _ = ragged_rows(pool.offsets, np.flatnonzero(pool.selected))
+        self._vectors = metric.vectors(rows)
+        self._closeness = metric.loosest(rows)
+        selected = np.flatnonzero(pool.selected)
         if selected.size:
-            self.add(metric.vectors(selected))
+            self._cover(selected)
 
     def weigh(self, weights: NDArray[np.float64]) -> None:
         """Let the pool's rows count by these weights, of shape (n,) and not negative; at first all count the same."""
         self._weights = weights[self._rows]
 
-    def add(self, patterns: NDArray[np.float32]) -> None:
-        """Let prepared patterns (s, p) join the selection."""
-        np.maximum(self._closeness, self._metric.closeness(self._vectors, patterns), out=self._closeness)
+    def add(self, row: int) -> None:
+        """Let a row of the pool join the selection."""
+        self._cover(np.array([row], dtype=np.int64))
+
+    def _cover(self, rows: NDArray[np.int64]) -> None:
+        closer = self._metric.closeness(self._vectors, self._metric.vectors(rows))
+        np.maximum(self._closeness, closer, out=self._closeness)
 
     def best(self, rows: NDArray[np.int64]) -> int:
         """Return the place in `rows` of the pool row that would lower the potential most; the first one of a tie."""
         distinct, first = np.unique(rows, return_index=True)
         if distinct.size == 1:
             return 0
-        flat, starts = ragged_rows(self._offsets, distinct)
-        affinity = self._metric.affinity(self._vectors, self._metric.vectors(flat))
-        if flat.size > distinct.size:
-            affinity = np.maximum.reduceat(affinity, starts[:-1], axis=1)
+        affinity = self._metric.affinity(self._vectors, self._metric.vectors(distinct))
         closeness = np.maximum(affinity, self._closeness[:, None])
         # The sum of gaps is a constant minus the sum of closenesses, up to noise cuts that favor no candidate.
         if self._weights is None:

@@ -128,11 +128,14 @@ def test_copies_have_no_weight_in_any_dimension(name, dim):
     assert not measure.gap(closeness, slice(0, 150)).any()
 
 
-def test_the_potential_stands_for_all_patterns_of_a_row():
-    # 60 rows hold the direction of row 0 once and that of row 1 three times: row 1 covers more, whatever comes first.
-    patterns = [[1.0, 0.0], [0.0, 1.0], *[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]] * 60]
-    offsets = [0, 1, *range(2, 243, 4)]
+def test_the_potential_goes_by_embeddings_and_the_law_by_patterns():
+    # Each row owns both directions, so patterns tell none from another; 60 rows lie where row 1 does.
+    both = [[1.0, 0.0], [0.0, 1.0]]
+    embeddings = np.array([[1.0, 0.0], [0.0, 1.0], *[[0.1, 1.0]] * 60])
     candidates = np.arange(62) < 2
-    pool = Pool(np.arange(62), np.ones((62, 2)), patterns, offsets, candidates=candidates)
+    pool = Pool(np.arange(62), embeddings, both * 62, np.arange(0, 125, 2), candidates=candidates)
     for seed in range(5):
-        assert FreeSel(trials=50, random_state=seed).query(pool, batch_size=1).indices.tolist() == [1]
+        found = FreeSel(trials=50, random_state=seed).query(pool, batch_size=2)
+        assert found.indices.tolist() == [1, 0]
+        # Its patterns are those of row 1, so nothing of row 0 is new to the law.
+        assert found.reasons[1] == "nothing new is left: uniformly drawn"
