@@ -31,7 +31,7 @@ class BADGE(QueryStrategy):
 
     Rows are drawn one after the other with probability in proportion to D(x)^2, the squared distance of g(x) to the
     nearest g of a labeled or selected row or one drawn before. Without any, the first is the one with the longest g.
-    A row that the model is sure of has a g near 0, so it is far from nothing and is hardly drawn.
+    Rows that the model is sure of have a g near 0: one of them stands for all.
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ from poolselect.strategy import QueryStrategy
 _IMPURE = 0.05  # share of balls that may hold rows of another cluster
 _WIDEST = 2.0  # no two unit vectors are farther apart
 _ROWS = 512
+_HAIR = 1e-9  # more than a distance is rounded, so that a radius below one stays below it
 
 
 class ProbCover(QueryStrategy):
@@ -133,7 +134,7 @@ def pure_radius(reaches: NDArray[np.float64]) -> float:
     (0.4, 2.0)
     """
     edge = float(np.sort(reaches)[int(_IMPURE * reaches.size)])
-    return float(min(np.nextafter(edge, 0.0), _WIDEST))
+    return min(edge * (1.0 - _HAIR), _WIDEST)
 
 
 def _covering(pool: Pool, sample: Sample, radius: float) -> Iterator[tuple[int, float, str]]:

@@ -32,8 +32,8 @@ __all__ = ["Pick", "add_arguments", "embed_folder", "run", "select"]
 _COLUMNS = ("rank", "path", "reason")
 EPILOG = """\
 Every image is embedded once by a vision transformer; FreeSel, or another --strategy, then picks images that differ from
-each other and together stand for the whole folder, best first. Embeddings are kept, so the next call with other numbers takes
-seconds, new images are added, and an interrupted run goes on where it stopped.
+each other and together stand for the whole folder, best first. Embeddings are kept, so the next call with other numbers
+takes seconds, new images are added, and an interrupted run goes on where it stopped.
 
   labelqueue select photos/ -n 20                          20 paths, best first
   labelqueue select photos/ -n 20 --model bundled          with the small model in the package, no download
@@ -41,8 +41,8 @@ seconds, new images are added, and an interrupted run goes on where it stopped.
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
   labelqueue select photos/ -n 20 --strategy maxherding    those that cover the folder best
 
-The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no
-images by their suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Files
+that are no images by their suffix are counted on standard error, bad images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -265,12 +265,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trials",
         type=at_least(1),
         metavar="L",
-        help="of FreeSel: proposals per pick, the best is kept (default: 200; 1, with --metric cosine, draws as the paper does)",
+        help="of FreeSel: proposals per pick, the best is kept (default: 200; 1, with --metric cosine, draws as the "
+        "paper does)",
     )
     parser.add_argument(
         "--metric",
         choices=METRICS,
-        help="of FreeSel: distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), euclidean",
+        help="of FreeSel, its distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), "
+        "euclidean",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
