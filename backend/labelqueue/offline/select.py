@@ -271,8 +271,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric",
         choices=METRICS,
-        help="of FreeSel, its distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), "
-        "euclidean",
+        help="of FreeSel, its distance: centered (default: cosine once the folder's mean is off), cosine (the "
+        "paper's), euclidean",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"

@@ -249,6 +249,16 @@ def test_a_third_partys_strategy_may_hold_anything(monkeypatch):
         recipe.make_strategy("gone", DEFAULTS)
 
 
+def test_strategies_know_the_classes_and_the_cycle():
+    cover = recipe.make_strategy("probcover", DEFAULTS, classes=7)
+    assert (cover.n_clusters, recipe.make_strategy("probcover", DEFAULTS).n_clusters) == (7, None)
+    assert recipe.make_strategy("dropquery", DEFAULTS, Cycle(size=25)).n_clusters == 25
+    needing = [
+        name for name in ("maxherding", "probcover", "uherding", "dropquery", "badge") if recipe.needs_model(name)
+    ]
+    assert needing == ["uherding", "dropquery", "badge"]
+
+
 def test_several_labels_go_through_the_same_course():
     player = Player(target=MULTI).play(90)
     assert player.campaign.state.course.phase == "warm"
