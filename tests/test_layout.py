@@ -93,6 +93,7 @@ COVERED_BY = {
     "poolselect.rng": "tests/poolselect/test_freesel_law.py",
     "poolselect.sampler": "tests/poolselect/test_freesel_law.py",
     "poolselect.selection": "tests/poolselect/test_pool.py",
+    "poolselect.standardized": "tests/poolselect/test_clustering.py",
     "poolselect.threads": "tests/poolselect/test_strategy.py",
     "poolselect.uncertain": "tests/poolselect/test_uncertainty.py",
 }

@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 Scope = Literal["project", "deployment"]
-COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "margin", "least_confidence", "entropy", "random", "bal_paper")
+COLD_START = ("freesel", "maxherding", "probcover", "clustering", "typiclust", "kcenter", "random")
+WARM = ("bal", "uherding", "dropquery", "badge", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from poolselect.badge import BADGE
 from poolselect.bal import BAL
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
 from poolselect.clustering import FoundationClustering
+from poolselect.dropquery import DropQuery
 from poolselect.exceptions import (
     InvalidParameterError,
     InvalidPoolError,
@@ -21,13 +23,16 @@ from poolselect.exceptions import (
 )
 from poolselect.freesel import FreeSel
 from poolselect.kcenter import KCenterGreedy
+from poolselect.maxherding import MaxHerding
 from poolselect.pool import Pool
+from poolselect.probcover import ProbCover
 from poolselect.random import Random
 from poolselect.registry import strategies
 from poolselect.selection import Selection
 from poolselect.strategy import QueryStrategy
 from poolselect.subpool import rolling_cycles, rolling_subpool, search_balancing_factor, subpool
 from poolselect.typiclust import TypiClust, typicality
+from poolselect.uherding import UHerding
 from poolselect.uncertain import Entropy, LeastConfidence, Margin
 from poolselect.uncertainty import entropy, least_confidence, margin
 
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BADGE",
     "BAL",
+    "DropQuery",
     "Entropy",
     "FoundationClustering",
     "FreeSel",
@@ -50,13 +57,16 @@ __all__ = [
     "KCenterGreedy",
     "LeastConfidence",
     "Margin",
+    "MaxHerding",
     "Pool",
     "PoolSelectError",
+    "ProbCover",
     "QueryStrategy",
     "Random",
     "Selection",
     "StrategyLoadError",
     "TypiClust",
+    "UHerding",
     "attention_filter",
     "cluster_distance_difference",
     "default_clusters",

@@ -118,7 +118,7 @@ class BAL(QueryStrategy):
     >>> from poolselect import Pool
     >>> pool = Pool([1, 2, 3, 4], [[0.0], [9.0], [4.0], [6.5]], class_names=["cat", "dog"],
     ...             probabilities=[[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]])
-    >>> strategy = BAL(cycles=2, cycle_size=1, centroids=[[0.0], [10.0]])
+    >>> strategy = BAL(cycles=2, cycle_size=1, centroids=[[0.0], [10.0]], uncertainty="margin")
     >>> chosen = strategy.query(pool, batch_size=2)
     >>> pool.ids[chosen.indices].tolist()
     [3, 2]

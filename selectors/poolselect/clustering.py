@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from poolselect.exceptions import InvalidParameterError
 from poolselect.farthest import farthest_first
-from poolselect.kmeans import fit_kmeans, fit_kmeans_quickly, squared_distances
+from poolselect.kmeans import fit_kmeans, fit_kmeans_quickly, nearest_rows, squared_distances
 from poolselect.metric import ROWS_PER_BLOCK, build_metric
 from poolselect.pool import Pool
 from poolselect.selection import Selection
+from poolselect.standardized import Standardized
 from poolselect.strategy import QueryStrategy
 
 # The finest clustering. A batch that exhausts it has about a thousand images: far beyond a cold start.
@@ -116,7 +117,7 @@ class _Nested:
         self._chosen = pool.selected.copy()
         # Rows that are neither candidates nor selected shape the clusters, but stand for none.
         self._eligible = np.flatnonzero(pool.candidates | pool.selected)
-        self._mean, self._scale = _moments(pool.embeddings)
+        self._standardized = Standardized(pool.embeddings).of
         self._reached = 1
 
     def paper(self) -> Iterator[Move]:
@@ -124,7 +125,7 @@ class _Nested:
         for k in range(2, min(_PAPER_MOST_CLUSTERS, len(self._pool)) + 1):
             self._reached = k
             centroids = fit_kmeans(everything, k, self._rng, init="random", n_init=_PAPER_STARTS)
-            for row in self._nearest_rows(centroids).tolist():
+            for row in nearest_rows(self._standardized, self._eligible, centroids).tolist():
                 if not self._chosen[row]:
                     yield self._choose(row, k)
 
@@ -145,7 +146,7 @@ class _Nested:
 
     def _one_doubling(self, k: int) -> Iterator[Move]:
         centroids = fit_kmeans_quickly(self._standardized, len(self._pool), k, self._rng)
-        nearest = self._nearest_rows(centroids)
+        nearest = nearest_rows(self._standardized, self._eligible, centroids)
         gaps = self._gaps(centroids)
         for _ in range(centroids.shape[0]):
             place = int(gaps.argmax())
@@ -161,20 +162,6 @@ class _Nested:
         self._chosen[row] = True
         return row, 1.0 / k, f"nearest to the center of one of {k} clusters"
 
-    def _nearest_rows(self, centroids: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return for every centroid (k, d) the nearest row that is a candidate or selected, the lowest of a tie."""
-        best = np.full(centroids.shape[0], np.inf, dtype=np.float32)
-        found = np.zeros(centroids.shape[0], dtype=np.int64)
-        columns = np.arange(centroids.shape[0])
-        for start in range(0, self._eligible.size, ROWS_PER_BLOCK):
-            rows = self._eligible[start : start + ROWS_PER_BLOCK]
-            squares = squared_distances(self._standardized(rows), centroids)
-            places = squares.argmin(axis=0)
-            closer = squares[places, columns] < best
-            best[closer] = squares[places, columns][closer]
-            found[closer] = rows[places[closer]]
-        return found
-
     def _gaps(self, centroids: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return every centroid's squared distance to the nearest chosen row, infinite if there is none."""
         gaps = np.full(centroids.shape[0], np.inf, dtype=np.float32)
@@ -183,19 +170,3 @@ class _Nested:
             block = self._standardized(chosen[start : start + ROWS_PER_BLOCK])
             np.minimum(gaps, squared_distances(block, centroids).min(axis=0), out=gaps)
         return gaps
-
-    def _standardized(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        # Block by block where possible: no standardized copy of a large pool is kept.
-        return (self._pool.embeddings[index] - self._mean) * self._scale
-
-
-def _moments(embeddings: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean and 1 / standard deviation of every dimension (1 where it is constant), in two passes."""
-    n = embeddings.shape[0]
-    blocks = [slice(start, start + ROWS_PER_BLOCK) for start in range(0, n, ROWS_PER_BLOCK)]
-    mean = sum(embeddings[block].sum(axis=0, dtype=np.float64) for block in blocks) / n
-    variance = sum(((embeddings[block] - mean) ** 2).sum(axis=0) for block in blocks) / n
-    # A dimension that varies by rounding alone is constant: blowing it up would make noise count like the others.
-    constant = variance <= np.maximum((1e-6 * mean) ** 2, 1e-60)
-    scale = 1.0 / np.sqrt(np.where(constant, 1.0, variance))
-    return mean.astype(np.float32), scale.astype(np.float32)

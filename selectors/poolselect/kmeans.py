@@ -181,3 +181,35 @@ def nearest_centroid(points: NDArray[np.float32], centroids: NDArray[np.float32]
         block = slice(start, start + ROWS_PER_BLOCK)
         labels[block] = squared_distances(points[block] - middle, shifted).argmin(axis=1)
     return labels
+
+
+def nearest_rows(
+    points: Callable[[NDArray[np.int64]], NDArray[np.float32]], rows: NDArray[np.int64], centroids: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Return for every centroid (k, d) the nearest of some rows, the first of a tie: shape (k,).
+
+    Parameters
+    ----------
+    points : callable
+        Given row numbers (r,), returns those points, (r, d), float32.
+    rows : ndarray of shape (r,), int64
+        At least one.
+    centroids : ndarray of shape (k, d), float32
+
+    Examples
+    --------
+    >>> line = np.arange(9, dtype=np.float32)[:, None]
+    >>> nearest_rows(line.__getitem__, np.array([0, 3, 8]), np.array([[4], [7]], dtype=np.float32)).tolist()
+    [3, 8]
+    """
+    best = np.full(centroids.shape[0], np.inf, dtype=np.float32)
+    found = np.zeros(centroids.shape[0], dtype=np.int64)
+    columns = np.arange(centroids.shape[0])
+    for start in range(0, rows.size, ROWS_PER_BLOCK):
+        block = rows[start : start + ROWS_PER_BLOCK]
+        squares = squared_distances(points(block), centroids)
+        places = squares.argmin(axis=0)
+        closer = squares[places, columns] < best
+        best[closer] = squares[places, columns][closer]
+        found[closer] = block[places[closer]]
+    return found

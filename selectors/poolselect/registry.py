@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+from poolselect.badge import BADGE
 from poolselect.bal import BAL
 from poolselect.clustering import FoundationClustering
+from poolselect.dropquery import DropQuery
 from poolselect.exceptions import StrategyLoadError
 from poolselect.freesel import FreeSel
 from poolselect.kcenter import KCenterGreedy
+from poolselect.maxherding import MaxHerding
+from poolselect.probcover import ProbCover
 from poolselect.random import Random
 from poolselect.strategy import QueryStrategy
 from poolselect.typiclust import TypiClust
+from poolselect.uherding import UHerding
 from poolselect.uncertain import Entropy, LeastConfidence, Margin
 
 ENTRY_POINT_GROUP = "labelqueue.strategies"
 
 _OURS: dict[str, type[QueryStrategy]] = {
+    "badge": BADGE,
     "bal": BAL,
     "clustering": FoundationClustering,
+    "dropquery": DropQuery,
     "entropy": Entropy,
     "freesel": FreeSel,
     "kcenter": KCenterGreedy,
     "least_confidence": LeastConfidence,
     "margin": Margin,
+    "maxherding": MaxHerding,
+    "probcover": ProbCover,
     "random": Random,
     "typiclust": TypiClust,
+    "uherding": UHerding,
 }
 
 

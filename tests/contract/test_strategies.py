@@ -10,11 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolselect import BAL, FreeSel, InvalidParameterError, Pool, QueryStrategy, strategies
+from poolselect import (
+    BAL,
+    DropQuery,
+    FreeSel,
+    InvalidParameterError,
+    MaxHerding,
+    Pool,
+    ProbCover,
+    QueryStrategy,
+    UHerding,
+    strategies,
+)
 
 # Modes that take another path than the defaults do.
 VARIANTS = {
     "bal, known budget": partial(BAL, cycles=4, cycle_size=3, balancing_factor=1.5),
+    "dropquery, everything doubtful": partial(DropQuery, dropout=0.99, n_clusters=4),
+    "maxherding, few stand for all": partial(MaxHerding, reference_size=7),
+    "probcover, narrow": partial(ProbCover, radius=0.1),
+    "uherding, few stand for all": partial(UHerding, reference_size=7, temperature=0.5),
     "bal, paper": partial(BAL, mode="paper", cycles=5, cycle_size=4),
     "freesel, farthest": partial(FreeSel, sampling="farthest"),
     "freesel, paper": partial(FreeSel, trials=1),

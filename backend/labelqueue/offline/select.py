@@ -17,11 +17,12 @@ from ..block import Block, concatenate
 from ..exceptions import EmbedderError, LabelQueueError
 from ..images import Item, embed_stream
 from ..progress import Progress, write_line
-from ..settings import METRICS
+from ..settings import COLD_START, METRICS
 from .arguments import add_model_arguments, at_least, chosen_model
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
+    from poolselect import QueryStrategy
     from poolselect.metric import MetricName
 
     from ..images import Embedder
@@ -30,17 +31,18 @@ __all__ = ["Pick", "add_arguments", "embed_folder", "run", "select"]
 
 _COLUMNS = ("rank", "path", "reason")
 EPILOG = """\
-Every image is embedded once by a vision transformer; FreeSel then picks images that differ from each other and
-together stand for the whole folder, best first. Embeddings are kept, so the next call with other numbers takes
-seconds, new images are added, and an interrupted run goes on where it stopped.
+Every image is embedded once by a vision transformer; FreeSel, or another --strategy, then picks images that differ from
+each other and together stand for the whole folder, best first. Embeddings are kept, so the next call with other numbers
+takes seconds, new images are added, and an interrupted run goes on where it stopped.
 
   labelqueue select photos/ -n 20                          20 paths, best first
   labelqueue select photos/ -n 20 --model bundled          with the small model in the package, no download
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
+  labelqueue select photos/ -n 20 --strategy maxherding    those that cover the folder best
 
-The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no
-images by their suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Files
+that are no images by their suffix are counted on standard error, bad images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -72,8 +74,9 @@ def select(
     patterns: int = 1,
     seed: int = 0,
     cache_dir: Path,
-    trials: int = 200,
-    metric: MetricName = "centered",
+    strategy: str = "freesel",
+    trials: int | None = None,
+    metric: MetricName | None = None,
     progress: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[Pick]:
@@ -93,10 +96,12 @@ def select(
         Another seed, another equally good order.
     cache_dir : Path
         Where embeddings are kept.
-    trials : int, default 200
-        Proposals per pick of FreeSel; 1, with the cosine metric, draws as the paper does.
-    metric : {"centered", "cosine", "euclidean"}, default "centered"
-        Distance of FreeSel; cosine is the paper's.
+    strategy : str, default "freesel"
+        One of `settings.COLD_START`.
+    trials : int, optional
+        Proposals per pick of FreeSel, 200 by default; 1, with the cosine metric, draws as the paper does.
+    metric : {"centered", "cosine", "euclidean"}, optional
+        Distance of FreeSel, centered by default; cosine is the paper's.
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
@@ -110,12 +115,14 @@ def select(
     Raises
     ------
     LabelQueueError
-        If there is no folder or no readable image in it, or the cache cannot be written.
+        If there is no folder or no readable image in it, the cache cannot be written, or FreeSel's parameters are given
+        to another strategy.
     EmbedderError
         If the model or its weights cannot be had.
     """
-    from poolselect import FreeSel, Pool
+    from poolselect import Pool
 
+    chooser = _chooser(strategy, trials, metric, patterns, seed)
     say = say or write_line
     files = find_images(directory, say)
     rows = embed_folder(
@@ -131,11 +138,25 @@ def select(
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
     pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
-    chosen = FreeSel(trials=trials, metric=metric, random_state=seed).query(pool, batch_size=min(n, len(rows)))
+    chosen = chooser.query(pool, batch_size=min(n, len(rows)))
     return [
         Pick(rank, str(files[int(rows.ids[row])].path), reason)
         for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
     ]
+
+
+def _chooser(strategy: str, trials: int | None, metric: MetricName | None, patterns: int, seed: int) -> QueryStrategy:
+    """Return the strategy; what it would not look at is refused."""
+    from poolselect import FreeSel, strategies
+
+    if strategy == "freesel":
+        return FreeSel(trials=trials or 200, metric=metric or "centered", random_state=seed)
+    given = {"--trials": trials, "--metric": metric, "--patterns": patterns if patterns > 1 else None}
+    if without := [f"{name} {value}" for name, value in given.items() if value is not None]:
+        raise LabelQueueError(
+            f"{', '.join(without)}: only FreeSel looks at that, and --strategy is {strategy}; leave it out"
+        )
+    return strategies()[strategy](random_state=seed)
 
 
 def embed_folder(
@@ -235,17 +256,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another seed, another order (default: 0)")
     parser.add_argument(
+        "--strategy",
+        choices=COLD_START,
+        default="freesel",
+        help="how to choose (default: freesel); the others look at one vector per image",
+    )
+    parser.add_argument(
         "--trials",
         type=at_least(1),
-        default=200,
         metavar="L",
-        help="proposals per pick, the best is kept (default: 200; 1, with --metric cosine, draws as the paper does)",
+        help="of FreeSel: proposals per pick, the best is kept (default: 200; 1, with --metric cosine, draws as the "
+        "paper does)",
     )
     parser.add_argument(
         "--metric",
         choices=METRICS,
-        default="centered",
-        help="distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), euclidean",
+        help="of FreeSel, its distance: centered (default: cosine once the folder's mean is off), cosine (the "
+        "paper's), euclidean",
     )
     parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
@@ -269,6 +296,7 @@ def run(args: argparse.Namespace) -> int:
         patterns=args.patterns,
         seed=args.seed,
         cache_dir=cache,
+        strategy=args.strategy,
         trials=args.trials,
         metric=args.metric,
     )

@@ -192,23 +192,28 @@ def make_strategy(
     settings : mapping
         The project's settings.
     cycle : Cycle, optional
-        Where BAL stands.
+        Where BAL stands; of how many images DropQuery's first round makes clusters.
     centroids : ndarray of shape (s, k, d), float32, optional
         BAL's frozen centroids. By the paper they are fitted on the whole pool.
     classes : int
-        Classes of the label config, 0 for an open one: how many clusters BAL makes by the paper.
+        Classes of the label config, 0 for an open one: how many clusters BAL makes by the paper, and
+        ProbCover's radius is measured with.
 
     Raises
     ------
     SettingError
         If the strategy is not installed, or ``bal_paper`` knows no budget.
     """
-    from poolselect import BAL, FreeSel  # the web process knows orders too, and makes none
+    from poolselect import BAL, DropQuery, FreeSel, ProbCover  # the web process knows orders too, and makes none
 
     seed = settings["seed"]
     if name == "freesel":
         return FreeSel(trials=settings["trials"], metric=settings["metric"], random_state=seed)
     cycle = cycle or Cycle()
+    if name == "probcover":
+        return ProbCover(n_clusters=classes if classes > 1 else None, random_state=seed)
+    if name == "dropquery":
+        return DropQuery(n_clusters=cycle.size, random_state=seed)
     if name == "bal_paper" and cycle.slots is None:
         raise SettingError(
             "strategy 'bal_paper' divides a budget into cycles, and setting 'budget' is empty: set it to the labels "

@@ -14,6 +14,8 @@ from labelqueue.offline.experiment import Experiment, label_counts, parse_set, p
 def test_names_stand_for_settings():
     assert parse_strategy("auto", {}) == {"strategy": "auto"}
     assert parse_strategy("margin", {"trials": 5}) == {"trials": 5, "strategy": "margin"}
+    assert parse_strategy("uherding", {}) == {"strategy": "uherding"}
+    assert parse_strategy("maxherding+uherding", {})["warm"] == "uherding"
     assert parse_strategy("typiclust+margin", {"cold_start": "random"}) == {
         "strategy": "auto",
         "cold_start": "typiclust",
@@ -27,7 +29,19 @@ def test_a_strategy_that_divides_a_budget_knows_that_of_the_simulation():
     assert "budget" not in parse_strategy("auto", {}, 200)
 
 
-@pytest.mark.parametrize("name", ["magic", "", "bal+freesel", "typiclust+", "freesel+bal+margin", "Auto"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "magic",
+        "",
+        "bal+freesel",
+        "uherding+maxherding",
+        "maxherding+probcover",
+        "typiclust+",
+        "freesel+bal+margin",
+        "Auto",
+    ],
+)
 def test_an_unknown_name_lists_what_there_is(name):
     with pytest.raises(
         LabelQueueError, match=r"unknown strategy .*; there are auto, .*freesel.*, and pairs COLD\+WARM"

@@ -31,7 +31,10 @@ def campaign(dataset, **settings):
     return Replay(block, answers, CLASSES, {"seed": 0, **settings}), answers
 
 
-@pytest.mark.parametrize("strategy", ["auto", "random", "bal", "margin", "bal_paper"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["auto", "random", "bal", "margin", "bal_paper", "maxherding", "probcover", "uherding", "dropquery", "badge"],
+)
 def test_a_pool_is_labeled_to_the_last_image_and_nothing_twice(strategy):
     replayed, answers = campaign(clusters(15), strategy=strategy, horizon=10, control_share=0.2, budget=60)
     tasks = [replayed.annotate() for _ in range(60)]
@@ -39,14 +42,22 @@ def test_a_pool_is_labeled_to_the_last_image_and_nothing_twice(strategy):
     assert replayed.labels == answers and list(replayed.labels) == tasks
 
 
-def test_the_phases_are_the_live_services():
-    replayed, _ = campaign(clusters(60), strategy="auto", cold_start="typiclust", warm="margin", control_share=0)
+@pytest.mark.parametrize(
+    ("cold", "warm", "titles"),
+    [
+        ("typiclust", "margin", ["TypiClust", "Margin"]),
+        ("maxherding", "uherding", ["MaxHerding", "UHerding"]),
+        ("probcover", "dropquery", ["ProbCover", "DropQuery"]),
+    ],
+)
+def test_the_phases_are_the_live_services(cold, warm, titles):
+    replayed, _ = campaign(clusters(60), strategy="auto", cold_start=cold, warm=warm, control_share=0)
     seen = []
     for _ in range(80):
         replayed.annotate()
         if not seen or seen[-1] != replayed.order.strategy:
             seen.append(replayed.order.strategy)
-    assert seen == ["TypiClust", "Margin"]
+    assert seen == titles
 
 
 def test_a_strategy_that_needs_a_model_begins_with_the_cold_start():

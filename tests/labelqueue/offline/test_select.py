@@ -18,6 +18,7 @@ from labelqueue.exceptions import EmbedderError, LabelQueueError
 from labelqueue.offline import select as folder
 from labelqueue.offline.folder import FolderCache, find_images
 from labelqueue.offline.select import Pick, add_arguments, run, select
+from labelqueue.settings import COLD_START
 
 
 def draw(path, seed, size=(48, 36)):
@@ -94,6 +95,18 @@ def test_the_order_is_a_function_of_folder_model_and_seed(choose, tmp_path):
     # With one proposal per pick the seed matters even in a folder of twenty.
     assert choose(20, seed=1, trials=1) != choose(20, seed=2, trials=1)
     assert {pick.path for pick in choose(20, seed=1, trials=1)} == {pick.path for pick in everything}
+
+
+def test_another_strategy_chooses_otherwise_and_refuses_what_it_does_not_look_at(choose):
+    for strategy in COLD_START:
+        picks = choose(20, strategy=strategy)
+        assert len({pick.path for pick in picks}) == 20
+        assert picks[:6] == choose(6, strategy=strategy)
+    assert choose(6, strategy="maxherding")[0].reason.endswith("to the coverage of the pool")
+    with pytest.raises(LabelQueueError, match=r"--trials 5, --patterns 3: only FreeSel .* --strategy is maxherding"):
+        choose(6, strategy="maxherding", trials=5, patterns=3)
+    with pytest.raises(LabelQueueError, match="--metric cosine"):
+        choose(6, strategy="probcover", metric="cosine")
 
 
 def test_more_than_there_are_gives_all_with_a_note(choose, notes):

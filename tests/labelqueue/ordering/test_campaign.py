@@ -12,7 +12,7 @@ from labelqueue.labels.annotations import ANNOTATED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering import recipe
 from labelqueue.ordering.campaign import Campaign, share_of
-from labelqueue.ordering.campaign_state import GUESSES, CampaignState, Guess
+from labelqueue.ordering.campaign_state import GUESSES, CampaignState, Cycle, Guess
 from labelqueue.ordering.drafting import fit_geometry, inputs_of
 from labelqueue.ordering.inputs import ranked
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
@@ -247,6 +247,15 @@ def test_a_third_partys_strategy_may_hold_anything(monkeypatch):
     assert json.loads(json.dumps(parameters)) == parameters  # else a new order would be due at every look
     with pytest.raises(SettingError, match="'gone' is not installed"):
         recipe.make_strategy("gone", DEFAULTS)
+
+
+def test_strategies_know_the_classes_and_the_cycle():
+    cover = recipe.make_strategy("probcover", DEFAULTS, classes=7)
+    assert (cover.n_clusters, recipe.make_strategy("probcover", DEFAULTS).n_clusters) == (7, None)
+    assert recipe.make_strategy("dropquery", DEFAULTS, Cycle(size=25)).n_clusters == 25
+    names = ("maxherding", "probcover", "uherding", "dropquery", "badge")
+    needing = [name for name in names if recipe.needs_model(name)]
+    assert needing == ["uherding", "dropquery", "badge"]
 
 
 def test_several_labels_go_through_the_same_course():

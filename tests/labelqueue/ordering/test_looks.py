@@ -118,6 +118,9 @@ CASES = {
     "one class": {"one_class": True},
     "cold for ever": {"strategy": "freesel", "prelabel": "off"},
     "margin": {"warm": "margin", "prelabel": "on", "retrain_every": 13},
+    "herding": {"cold_start": "maxherding", "warm": "uherding"},
+    "dropout": {"cold_start": "probcover", "warm": "dropquery"},
+    "gradients": {"warm": "badge"},
     "pinned": {"strategy": "margin", "control_share": 0.3},
 }
 
