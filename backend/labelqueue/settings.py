@@ -161,8 +161,8 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "project",
         allowed.embedder,
-        "model that embeds the images, as in LABELQUEUE_EMBEDDER, or `imported NAME`; empty: the one that embedded them "
-        "so far, of a new project LABELQUEUE_EMBEDDER",
+        "model that embeds the images, as in LABELQUEUE_EMBEDDER, or `imported NAME`; empty: the one that embedded "
+        "them so far, of a new project LABELQUEUE_EMBEDDER",
     ),
     Setting("seed", 0, "project", allowed.seed, "any whole number; another seed, another equally good order"),
     Setting(

@@ -114,7 +114,7 @@ class Embedder:
                 )
             config = json.loads((_WEIGHTS / "config.json").read_text(encoding="utf-8"))
             shape = config["constructor"]
-            own, weights = int(shape["img_size"]), _WEIGHTS / config["weights"]
+            own, file = int(shape["img_size"]), _WEIGHTS / config["weights"]
             build = partial(_build, "vit_tiny_patch16_224", depth=shape["depth"])
         else:
             own = _own_size(name)
@@ -123,8 +123,8 @@ class Embedder:
         model = build(2 * size if doubled else size)
         if name != BUNDLED:
             config = model.pretrained_cfg
-            weights = weights or download(name, config)
-        digest = fill(model, name, weights)
+            file = weights or download(name, config)
+        digest = fill(model, name, file)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         wrapped = ViT(model.eval().requires_grad_(False).to(device))
         return cls(wrapped, name=name, weights_digest=digest, mean=tuple(config["mean"]), std=tuple(config["std"]))
@@ -287,9 +287,10 @@ def _own_size(name: str) -> int:
     if not timm.is_model(name):
         raise EmbedderError(f"timm has no model {name!r}: {_NAME_ONE}")
     try:
-        return int(timm.get_pretrained_cfg(name).input_size[-1])
+        config: Any = timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         raise EmbedderError(f"timm has no such weights of the model {name!r} ({error}): {_NAME_ONE}") from error
+    return int(config.input_size[-1])
 
 
 def _build(name: str, size: int, **options: Any) -> Any:
@@ -297,9 +298,9 @@ def _build(name: str, size: int, **options: Any) -> Any:
     import timm
 
     create = partial(timm.create_model, name, pretrained=False, num_classes=0, **options)
-    config = timm.get_pretrained_cfg(name)
+    config: Any = timm.get_pretrained_cfg(name)
     try:
-        model = create() if config.fixed_input_size and config.input_size[-1] == size else create(img_size=size)
+        model: Any = create() if config.fixed_input_size and config.input_size[-1] == size else create(img_size=size)
     except Exception as error:  # whatever the model's constructor dislikes
         with suppress(TypeError, ValueError, RuntimeError, AssertionError):
             _check(name, create())  # one that takes no size of images is of another kind, which says more

@@ -44,7 +44,7 @@ class LastBlock:
 
     def seen(self, tokens: Tensor) -> Tensor:
         """Return what the attention looks at: (B, N, dim)."""
-        return tokens if self._late_norm else self._block.norm1(tokens)  # type: ignore[no-any-return]
+        return tokens if self._late_norm else self._block.norm1(tokens)
 
     def class_attention(self, seen: Tensor, rope: Tensor | None) -> Tensor:
         """Return the attention of the first token alone: (B, heads, N).

@@ -62,7 +62,7 @@ class ViT:
     @staticmethod
     def check(model: Any) -> None:
         """Raise ValueError, saying why, if this is not a model whose last block we know how to compute."""
-        from timm.layers import AttentionPoolLatent
+        from timm.layers.attention_pool import AttentionPoolLatent
         from timm.models.eva import Eva
         from timm.models.vision_transformer import VisionTransformer
 
