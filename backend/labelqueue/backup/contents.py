@@ -40,10 +40,11 @@ QUEUE_FACTS = (
 LEFT = (
     "backend_title", "backend_url", "behind", "changes", "counted_at", "denied_at", "denied_since", "embedder_error",
     "embedder_offered", "embedder_wanted", "error", "features_error", "formats", "full_at", "head_left", "image_error",
-    "image_field", "import_building", "label_config", "organization", "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
-    "rollback_wanted", "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at",
-    "stranger", "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at",
-    "webhook_misses", "webhook_revived", "webhook_revived_at", "webhook_secured_at",
+    "image_field", "import_building", "label_config", "organization", "paused", "read_to", "reading", "remade",
+    "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted", "rotation_building", "schema", "secret",
+    "set_aside", "settings_error", "settled", "setup_at", "stranger", "stranger_at", "swept", "tidied", "tidy_after",
+    "title", "want_full", "watermark_at", "webhook_misses", "webhook_revived", "webhook_revived_at",
+    "webhook_secured_at",
 )  # fmt: skip
 
 # Parts of a campaign's state (`CampaignState.dump`) and their names in the file.
