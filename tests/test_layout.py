@@ -57,7 +57,6 @@ DOORS = {
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
-    "labelqueue.admin.embedders": "tests/labelqueue/admin/test_status.py",
     "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.app": "tests/test_deployment.py",
@@ -73,6 +72,7 @@ COVERED_BY = {
     "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",
     "labelqueue.images.last_block": "tests/labelqueue/images/test_vision_transformer.py",
     "labelqueue.images.weights": "tests/labelqueue/images/test_embedder.py",
+    "labelqueue.jobs.embedders": "tests/labelqueue/worker/test_models.py",
     "labelqueue.learning.lesson": "tests/labelqueue/ordering/test_inputs.py",
     "labelqueue.state.task_row": "tests/labelqueue/state/test_project.py",
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",

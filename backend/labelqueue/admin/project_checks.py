@@ -11,8 +11,8 @@ from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import TEND, EmbedderChoice, alive, is_on_its_way, request_tend, slow_servers
 from ..labelstudio import SAMPLING
 from ..state import SECRET_HEADER, Orders, text
-from .embedders import lacking
 from .findings import Check, Seen, unknown, warning, well, wrong
+from .lines import lacking
 from .scene import Scene
 from .switches import reconcile, soon
 

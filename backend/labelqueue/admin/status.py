@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..jobs import KINDS, alive, in_flight, slow_servers
+from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
 from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, summary_of
 from .doctor import store_findings
-from .embedders import embedder_lines, embedder_status
-from .lines import Record, clock, fact, moment, shown
+from .lines import Record, clock, embedder_lines, fact, moment, shown
 
 __all__ = ["list_lines", "project_list", "project_status", "status_lines"]
 

@@ -4,7 +4,7 @@ life.
 Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
-from .embedders import EmbedderChoice
+from .embedders import EmbedderChoice, embedder_status
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
@@ -35,6 +35,7 @@ __all__ = [
     "claim",
     "cool_down",
     "drop_request",
+    "embedder_status",
     "end_look",
     "enqueue_shards",
     "finish",

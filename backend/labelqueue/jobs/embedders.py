@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from ..allowed import IMPORTED
 from ..records import known_fields
 from ..settings import Deployment
 
-__all__ = ["EmbedderChoice"]
+__all__ = ["EmbedderChoice", "embedder_status"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,24 @@ class EmbedderChoice:
     def load(cls, raw: str) -> EmbedderChoice | None:
         """Parse `dump`'s form; None for an empty one."""
         return cls(**known_fields(cls, json.loads(raw))) if raw else None
+
+
+def embedder_status(info: Mapping[str, str], embedded: int, tasks: int) -> dict[str, Any]:
+    """Return which embedder made the vectors that serve, which one is to, and what new projects get.
+
+    Parameters
+    ----------
+    info : mapping of str to str
+        The project's facts.
+    embedded, tasks : int
+        How many vectors serve, and for how many tasks.
+    """
+    names = ("embedder", "embedder_wanted", "embedder_offered")
+    serving, wanted, offered = (EmbedderChoice.load(info.get(name, "")) for name in names)
+    return {
+        "serving": serving.told if serving else "",
+        "building": wanted.told if wanted and serving and not wanted.same(serving) else "",
+        "new_projects": offered.told if offered else "",
+        "model": offered.model if offered and not (wanted and offered.same(wanted)) else "",
+        "without_vector": max(tasks - embedded, 0) if serving and serving.imported else 0,
+    }
