@@ -254,9 +254,11 @@ class TestGenerations:
         self, desk, project, monkeypatch, why
     ):
         desk_block(desk.runtime.cache(project, "half"))
-        models.forget_cards(project.store, desk.runtime.deployment)
+        deployment = desk.runtime.deployment
+        choice = models.chosen(project, deployment, project.target())
+        models.forget_cards(project.store, deployment)
         if why:
-            models.keep_error(project.store, desk.runtime.deployment, False, EmbedderError(why))
+            models.keep_error(project.store, deployment, False, EmbedderError(why), choice)
         project.set(want_full="1")
         desk.tend()
         assert "half" in PatternCache.generations(project) and project.get("embedder_error") == why
