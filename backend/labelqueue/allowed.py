@@ -27,6 +27,7 @@ __all__ = [
     "embedder",
     "hosts",
     "label_map",
+    "model",
     "needs_budget",
     "number",
     "optional",
@@ -173,15 +174,25 @@ def text(raw: Any) -> str:
     return raw
 
 
-def embedder(raw: Any) -> str:
-    """Allow the name of a model of timm, ``bundled``, or ``imported NAME``; whether there is such a one, looks tell."""
+def model(raw: Any) -> str:
+    """Allow the name of a model of timm, or ``bundled``; whether there is such a one, who loads it tells."""
     name = text(raw).strip()
-    if not re.fullmatch(r"|(imported [\w.-]{1,60})|([A-Za-z0-9_][\w.-]{0,199})", name, re.ASCII) or name == "imported":
+    if not re.fullmatch(r"[\w][\w.-]{0,199}", name, re.ASCII) or name == IMPORTED.strip():
         raise ValueError(
-            "expected the name of a model of timm, such as vit_small_patch14_reg4_dinov2.lvd142m, or bundled, or "
-            "imported NAME for vectors that `labelqueue embeddings import` brought"
+            "expected the name of a model of timm, such as vit_small_patch14_reg4_dinov2.lvd142m, or bundled"
         )
     return name
+
+
+def embedder(raw: Any) -> str:
+    """Allow what `model` does, ``imported NAME`` for vectors that came from a file, or nothing."""
+    name = text(raw).strip()
+    if not name or re.fullmatch(rf"{IMPORTED}[\w.-]{{1,60}}", name, re.ASCII):
+        return name
+    try:
+        return model(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or `imported NAME` for what `labelqueue embeddings import` brought") from None
 
 
 def label_map(raw: Any) -> dict[str, str]:

@@ -226,7 +226,7 @@ SETTINGS: tuple[Setting, ...] = (
         "LABELQUEUE_EMBEDDER",
         "vit_small_patch14_reg4_dinov2.lvd142m",
         "deployment",
-        allowed.embedder,
+        allowed.model,
         "model of new projects: a timm name (the paper's is vit_small_patch16_224.dino), or `bundled` for the small "
         "checkpoint in the package; other projects keep theirs, see `embedder`",
     ),

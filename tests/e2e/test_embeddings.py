@@ -54,7 +54,7 @@ def test_the_embedder_is_kept_and_vectors_of_another_model_take_its_place(api, s
         found = wait_for(backend, project, lambda now: now["covers"] == IMAGES - 2, what="an order by these vectors")
         assert found["embedder"]["serving"] == "imported own" and found["embedder"]["without_vector"] == 3
         with_vector = {task for task, name in zip(rows["task"], rows["file"], strict=True) if Path(name).name in names}
-        assert set(published(backend, project)) <= with_vector
+        assert set(published(backend, project)[: IMAGES - 2]) == with_vector, "those without come last"
 
         api.import_images(project, images[IMAGES + 1 :])
         found = wait_for(backend, project, lambda now: now["tasks"] == IMAGES + 2, what="one that comes later")

@@ -32,8 +32,8 @@ such as its name), `vector` (a list of numbers, of one length), and if you like 
 image's parts, else the vector stands for all of it). Numbers are kept as float16.
 
 An import is all or nothing, and the vectors of before serve until it is whole. Rows without a usable vector and rows
-for no task are left out and counted. Tasks without a vector are not ordered and wait for the next import under the same
-name: no other model's vectors are mixed in. An import under that name adds what is new; where its vectors differ from
+for no task are left out and counted. Tasks without a vector come last and wait for the next import under the same name:
+no other model's vectors are mixed in. An import under that name adds what is new; where its vectors differ from
 those that are here they are taken for another model's, and then the file must have all of them.
 
 exit status: 0 done, 1 nothing was changed and the message says why, 2 wrong usage, 130 interrupted"""
@@ -102,7 +102,7 @@ def import_lines(told: Mapping[str, Any]) -> Iterator[str]:
         if left["count"] > len(left["first"]):
             yield f"    and {left['count'] - len(left['first']):,} more"
     if told["without_vector"]:
-        yield f"  {told['without_vector']:,} of {told['tasks']:,} tasks have none and are not ordered:"
+        yield f"  {told['without_vector']:,} of {told['tasks']:,} tasks have none and come last:"
         yield f"  your model gives them one by the next import under the name {told['name']!r}"
     if told["anew"]:
         yield "  the queue is ordered by them from the next look on;"

@@ -100,12 +100,16 @@ class TableReader:
         def is_list(kind: Any) -> bool:
             return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
+        def is_text(kind: Any) -> bool:
+            kind = kind.value_type if types.is_dictionary(kind) else kind
+            return bool(types.is_string(kind) or types.is_large_string(kind))
+
         def is_numbers(kind: Any) -> bool:
             return is_list(kind) and bool(types.is_floating(kind.value_type) or types.is_integer(kind.value_type))
 
         wanted: dict[str, tuple[Callable[[Any], bool], str]] = {
             "task": (lambda kind: types.is_integer(kind) or types.is_floating(kind), "whole numbers"),
-            "file": (lambda kind: types.is_string(kind) or types.is_large_string(kind), "text"),
+            "file": (is_text, "text"),
             "vector": (is_numbers, "lists of numbers"),
             "patterns": (lambda kind: is_list(kind) and is_numbers(kind.value_type), "lists of lists of numbers"),
         }
