@@ -15,7 +15,7 @@ RUN pip install -c constraints.txt torch torchvision timm scikit-learn
 COPY setup.py pyproject.toml README.md LICENSE NOTICE ./
 COPY backend backend
 COPY selectors selectors
-RUN pip install -c constraints.txt . && pip install --no-deps -r overrides.txt
+RUN pip install -c constraints.txt ".[parquet]" && pip install --no-deps -r overrides.txt
 
 USER labelqueue
 WORKDIR /data

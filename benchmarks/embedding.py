@@ -2,6 +2,7 @@
 
     python benchmarks/embedding.py                     ViT-S/16 at 224 and the bundled model, K = 1 and K = 5
     python benchmarks/embedding.py --select FOLDER     also: how long `labelqueue select` takes, first and second run
+    python benchmarks/embedding.py --doubled           instead: the double input size of segmentation, per model
 
 Draws pictures of 640 x 480 as JPEGs into a temporary folder. For each model and K three things take turns over as many
 images in the same process, `--rounds` times: the bare timm forward pass (`forward_features`, minibatches of the same
@@ -28,7 +29,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from labelqueue.images.embedder import Embedder
+from labelqueue.images.embedder import BUNDLED, Embedder
 from labelqueue.images.pipeline import Item, embed_stream
 from labelqueue.offline.select import select
 
@@ -116,6 +117,32 @@ def compare(embedder: Embedder, files: list[Path], n_patterns: int, rounds: int,
     )
 
 
+def time_doubled(folder: Path, rounds: int) -> None:
+    """Print the processor time of an image at its usual size and at twice that, K = 5 and 10, turn about."""
+    for name in ("vit_small_patch14_reg4_dinov2.lvd142m", "vit_small_patch16_224.dino", BUNDLED):
+        file = None
+        if name != BUNDLED:
+            torch.manual_seed(0)
+            file = folder / "weights.safetensors"
+            save_file(timm.create_model(name, num_classes=0, img_size=224).state_dict(), file)
+        models = [Embedder.load(name, file, device="cpu", doubled=doubled) for doubled in (False, True)]
+        rng, spent = np.random.default_rng(0), np.zeros((rounds, 2))
+        for turn in range(rounds):
+            for at, (model, count) in enumerate(zip(models, (5, 10), strict=True)):
+                side = model.image_size
+                pixels = rng.integers(0, 256, (model.minibatch_size, side, side, 3), dtype=np.uint8)
+                started = time.process_time()
+                model.embed(pixels, n_patterns=count)
+                spent[turn, at] = (time.process_time() - started) / len(pixels) * 1e3
+        plain, twice = np.median(spent, axis=0)
+        ratios = spent[:, 1] / spent[:, 0]
+        print(
+            f"{name:<38} {models[0].image_size} px {plain:.0f} ms, {models[1].image_size} px {twice:.0f} ms of CPU per "
+            f"image, ratio {np.median(ratios):.1f} ({ratios.min():.1f} to {ratios.max():.1f})",
+            flush=True,
+        )
+
+
 def time_select(directory: Path, folder: Path) -> None:
     """Print how long choosing 100 images of a folder takes, without and with kept embeddings."""
     for run in ("first", "second"):
@@ -131,6 +158,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readers", type=int, default=4)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--doubled", action="store_true")
     parser.add_argument("--select", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -141,6 +169,10 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if arguments.doubled:
+            time_doubled(folder, arguments.rounds)
+            print(f"load at the end {os.getloadavg()[0]:.1f}")
+            return
         files = [folder / f"{number:04d}.jpg" for number in range(arguments.images)]
         for number, file in enumerate(files):
             draw(file, number)

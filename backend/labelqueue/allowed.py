@@ -1,4 +1,5 @@
-"""What a setting may be: parsers that turn a JSON value or an environment string into a value, or say what is allowed.
+"""What a setting is, and what it may be: parsers that turn a JSON value or an environment string into a value, or say
+what is allowed.
 
 Each returns the value, or a parser that does; they raise ValueError or TypeError, which `settings` turns into an error
 that names the setting.
@@ -9,19 +10,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from .exceptions import SettingError
 
 __all__ = [
+    "IMPORTED",
+    "Setting",
     "brief",
     "check_together",
     "choice",
+    "embedder",
     "hosts",
     "label_map",
+    "model",
     "needs_budget",
     "number",
     "optional",
@@ -36,10 +42,53 @@ __all__ = [
     "text",
 ]
 
+Scope = Literal["project", "deployment"]
 STRATEGY_GROUP = "labelqueue.strategies"  # entry points of installed packages that add strategies
-
-
+IMPORTED = "imported "  # what the name of an embedder begins with whose vectors came from a file
 SHOWN = 200  # characters of a value in an error
+SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the settings table.
+
+    Attributes
+    ----------
+    name : str
+        Key, as written in extra params or in the environment.
+    default : object
+        Value when nobody set it; None means "decided at run time", as `help` says.
+    scope : {'project', 'deployment'}
+        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
+        the environment only.
+    parse : callable
+        Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
+    help : str
+        One sentence for people.
+    """
+
+    name: str
+    default: Any
+    scope: Scope
+    parse: Callable[[Any], Any]
+    help: str
+
+    def value(self, raw: Any) -> Any:
+        """Return the parsed `raw`, or raise SettingError naming the key, the value and what is allowed."""
+        try:
+            return self.parse(raw)
+        except (ValueError, TypeError) as error:
+            value = "a value that is not shown" if self.name in SECRETS else f"value {self._told(raw)}"
+            raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
+
+    def _told(self, raw: Any) -> str:
+        """Return a value for an error; of an address neither user nor query, where passwords and keys stand."""
+        told = brief(raw)
+        if self.scope == "deployment":
+            told = re.sub(r"[^/@\"']*@", "…@", told)
+            told = re.sub(r"\?.+(?=[\"'])", "?…", told)
+        return told
 
 
 def choice(*allowed: str) -> Callable[[Any], str]:
@@ -123,6 +172,27 @@ def text(raw: Any) -> str:
     except UnicodeEncodeError:
         raise ValueError("half a character (a lone surrogate) cannot be stored") from None
     return raw
+
+
+def model(raw: Any) -> str:
+    """Allow the name of a model of timm, or ``bundled``; whether there is such a one, who loads it tells."""
+    name = text(raw).strip()
+    if not re.fullmatch(r"[\w][\w.-]{0,199}", name, re.ASCII) or name == IMPORTED.strip():
+        raise ValueError(
+            "expected the name of a model of timm, such as vit_small_patch14_reg4_dinov2.lvd142m, or bundled"
+        )
+    return name
+
+
+def embedder(raw: Any) -> str:
+    """Allow what `model` does, ``imported NAME`` for vectors that came from a file, or nothing."""
+    name = text(raw).strip()
+    if not name or re.fullmatch(rf"{IMPORTED}[\w.-]{{1,60}}", name, re.ASCII):
+        return name
+    try:
+        return model(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; or `imported NAME` for what `labelqueue embeddings import` brought") from None
 
 
 def label_map(raw: Any) -> dict[str, str]:

@@ -13,6 +13,7 @@ LabelQueueError
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
 ├── BackupError               a backup cannot be made, or is damaged, of another format or of another project
+├── TableError                a file of vectors cannot be read, written, or taken as a project's embeddings
 └── PublishError              an order could not be published; the previous one still stands
 """
 
@@ -32,6 +33,7 @@ __all__ = [
     "PublishError",
     "SettingError",
     "StoreError",
+    "TableError",
     "TransientImageError",
 ]
 
@@ -121,6 +123,10 @@ class ProjectError(LabelQueueError):
 
 class BackupError(LabelQueueError):
     """A backup cannot be made, or it is damaged, of another format, or of another project; nothing was changed."""
+
+
+class TableError(LabelQueueError):
+    """A file of vectors cannot be read or written, or what it holds cannot be a project's embeddings."""
 
 
 class PublishError(LabelQueueError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from . import allowed
+from .allowed import Setting
 from .exceptions import SettingError
 
 __all__ = [
@@ -21,56 +21,10 @@ __all__ = [
     "parse_project_settings",
 ]
 
-Scope = Literal["project", "deployment"]
 COLD_START = ("freesel", "maxherding", "probcover", "clustering", "typiclust", "kcenter", "random")
 WARM = ("bal", "uherding", "dropquery", "badge", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
-
-
-SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the settings table.
-
-    Attributes
-    ----------
-    name : str
-        Key, as written in extra params or in the environment.
-    default : object
-        Value when nobody set it; None means "decided at run time", as `help` says.
-    scope : {'project', 'deployment'}
-        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
-        the environment only.
-    parse : callable
-        Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
-    help : str
-        One sentence for people.
-    """
-
-    name: str
-    default: Any
-    scope: Scope
-    parse: Callable[[Any], Any]
-    help: str
-
-    def value(self, raw: Any) -> Any:
-        """Return the parsed `raw`, or raise SettingError naming the key, the value and what is allowed."""
-        try:
-            return self.parse(raw)
-        except (ValueError, TypeError) as error:
-            value = "a value that is not shown" if self.name in SECRETS else f"value {self._told(raw)}"
-            raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
-
-    def _told(self, raw: Any) -> str:
-        """Return a value for an error; of an address neither user nor query, where passwords and keys stand."""
-        told = allowed.brief(raw)
-        if self.scope == "deployment":
-            told = re.sub(r"[^/@\"']*@", "…@", told)
-            told = re.sub(r"\?.+(?=[\"'])", "?…", told)
-        return told
 
 
 def _default_home() -> Path:
@@ -202,6 +156,14 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.number(int, 1, 50),
         "patches further apart than this many rows or columns are not linked",
     ),
+    Setting(
+        "embedder",
+        "",
+        "project",
+        allowed.embedder,
+        "model that embeds the images, as in LABELQUEUE_EMBEDDER, or `imported NAME`; empty: the one that embedded "
+        "them so far, of a new project LABELQUEUE_EMBEDDER",
+    ),
     Setting("seed", 0, "project", allowed.seed, "any whole number; another seed, another equally good order"),
     Setting(
         "target", "", "project", allowed.text, "name of the control tag that counts; empty: the first on the image"
@@ -262,17 +224,27 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "LABELQUEUE_EMBEDDER",
-        "vit_small_patch16_224.dino",
+        "vit_small_patch14_reg4_dinov2.lvd142m",
         "deployment",
-        allowed.text,
-        "timm model name, or `bundled` for the small checkpoint in the package",
+        allowed.model,
+        "model of new projects: a timm name (the paper's is vit_small_patch16_224.dino), or `bundled` for the small "
+        "checkpoint in the package; other projects keep theirs, see `embedder`",
+    ),
+    Setting(
+        "LABELQUEUE_IMAGE_SIZE",
+        None,
+        "deployment",
+        allowed.optional(allowed.number(int, 16, 2_048)),
+        "side in pixels that images of new projects are squashed to, a multiple of the model's patches; auto: 224, or "
+        "the model's own where that is smaller",
     ),
     Setting(
         "LABELQUEUE_WEIGHTS",
         None,
         "deployment",
         allowed.optional(allowed.path),
-        "safetensors file with the model's weights; empty: timm's hub",
+        "safetensors file with the weights of LABELQUEUE_EMBEDDER, or a folder with NAME.safetensors for each model; "
+        "empty: timm's hub",
     ),
     Setting(
         "LABELQUEUE_ALLOW_HOSTS",
@@ -358,6 +330,7 @@ class Deployment:
     basic_auth_pass: str
     home: Path
     embedder: str
+    image_size: int | None
     weights: Path | None
     allow_hosts: tuple[str, ...]
     ca_bundle: Path | None

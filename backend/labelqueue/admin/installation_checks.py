@@ -121,10 +121,13 @@ def _workers(scene: Scene) -> Seen:
 
 def _embedder(scene: Scene) -> Seen:
     name, weights = scene.deployment.embedder, scene.deployment.weights
-    if weights is not None and not weights.is_file():
+    if weights is not None and not weights.exists():
         return wrong(f"{name}: there is no file {weights}", "correct LABELQUEUE_WEIGHTS")
+    if weights is not None and weights.is_dir():
+        weights = file if (file := weights / f"{name}.safetensors").is_file() else None
     source = f"weights in {weights}" if weights else "of the package" if name == "bundled" else "weights of timm's hub"
-    return well(f"{name}, {source}")
+    size = f", images of {pixels} pixels" if (pixels := scene.deployment.image_size) else ""
+    return well(f"new projects get {name}, {source}{size}; others keep theirs")
 
 
 def _disk(scene: Scene) -> Seen:

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..exceptions import LabelStudioError, NotFoundError, ProjectError
-from ..jobs import TEND, alive, is_on_its_way, request_tend, slow_servers
+from ..jobs import TEND, EmbedderChoice, alive, is_on_its_way, request_tend, slow_servers
 from ..labelstudio import SAMPLING
 from ..state import SECRET_HEADER, Orders, text
 from .findings import Check, Seen, unknown, warning, well, wrong
+from .lines import lacking
 from .scene import Scene
 from .switches import reconcile, soon
 
@@ -190,7 +191,11 @@ def _embeddings(scene: Scene) -> Seen:
     generation, tasks = scene.info.get("generation", ""), scene.project.task_count()
     rows = scene.store.hlen(scene.project.name("cache", generation, "rows")) if generation else 0
     bad = scene.store.hlen(scene.project.name("quarantine"))
+    choice = EmbedderChoice.load(scene.info.get("embedder", ""))
     told = f"{rows} of {tasks} images" + (f" in generation {generation[:12]}" if generation else "")
+    told += f" of {choice.told}" if choice else ""
+    if rows < tasks and choice and choice.imported:
+        return warning(told, lacking(scene.project.ref.id, tasks - rows))
     if tasks and not rows:
         return wrong(told, "see `workers`, `embedder` and `images`; the worker's log says more")
     if rows + bad < tasks:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..allowed import IMPORTED
 from ..exceptions import ProjectError, SettingError
 from ..jobs import request_tend
 from ..labels import parse_label_config
@@ -39,6 +41,7 @@ def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> di
     SettingError
         On an unknown name, a value that is not allowed, or a `target` or a label that the label config does not have.
     """
+    _check_embedder(project, raw.get("embedder"))
     if config := project.get("label_config"):
         _check(
             config,
@@ -63,6 +66,17 @@ def _check(config: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> 
     if given.get("label_map") and unknown and not target.open:
         have = ", ".join(target.labels[:NAMED])
         raise SettingError(f"setting 'label_map' leads to {unknown[0]!r}, and the label config has {have}")
+
+
+def _check_embedder(project: Project, wanted: object) -> None:
+    """Raise SettingError when vectors are asked for that nobody imported."""
+    here = json.loads(project.get("imported") or "{}").get("model")
+    if isinstance(wanted, str) and wanted.startswith(IMPORTED) and wanted.strip() != here:
+        there = f"here are {here!r}" if here else "none were imported"
+        raise SettingError(
+            f"setting 'embedder' has value {wanted!r}, and {there}: `labelqueue embeddings import {project.ref.id} "
+            f"FILE --name {wanted.removeprefix(IMPORTED)}` brings them and sets it"
+        )
 
 
 def project_settings(project: Project) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..jobs import KINDS, alive, in_flight, slow_servers
+from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
 from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, summary_of
 from .doctor import store_findings
-from .lines import Record, clock, fact, moment, shown
+from .lines import Record, clock, embedder_lines, fact, moment, shown
 
 __all__ = ["list_lines", "project_list", "project_status", "status_lines"]
 
@@ -41,6 +41,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "tasks": len(states),
         "reading": _progress(info.get("reading", "")),
         "embedded": rows,
+        "embedder": embedder_status(info, rows, len(states)),
         "pending": waiting,
         "quarantined": len(quarantined),
         "labeled": int(np.count_nonzero(states == ord(ANNOTATED))),
@@ -118,6 +119,7 @@ def status_lines(status: Record) -> Iterator[str]:
         yield fact("reading", f"everything: {reading['seen']:,} of {reading['of']:,}")
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield fact("embedded", embedded)
+    yield from embedder_lines(status)
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)

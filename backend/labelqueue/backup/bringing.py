@@ -231,6 +231,8 @@ def _stage_facts(
     here, there = project.info(), backup.facts
     facts = {"want_full": "1", "settings_error": ""}
     facts |= {name: there[name] for name in ("generation", "rotation_generation") if there.get(name) in brought}
+    if "generation" in facts:  # and what made it; a backup of the version before does not say
+        facts |= {name: there.get(name, "") for name in ("embedder", "imported")}
     if learned:
         facts |= {name: there.get(name, "") for name in ("learned", "standing") if name in here or name in there}
     numbers = {name: max(_number(here, name), _number(there, name)) for name in COUNTS}

@@ -27,7 +27,10 @@ FACTS, SETTINGS, TASKS = "facts.json", "settings.json", "tasks.safetensors"
 TAG, FORMAT = "labelqueue_columns", "1"
 
 # Facts of a project's `info` that are taken along: what was learned and how far it came, for any project.
-MEMORY_FACTS = ("arrivals", "arrivals_told", "generation", "learned", "order_number", "rotation_generation", "standing")
+MEMORY_FACTS = (
+    "arrivals", "arrivals_told", "embedder", "generation", "imported", "learned", "order_number", "rotation_generation",
+    "standing",
+)  # fmt: skip
 # Those that belong to its queue in Label Studio: taken where it is the same project, and has no live order here.
 QUEUE_FACTS = (
     "bulk_seconds", "hold", "live", "pause_wanted", "refilling", "refused_prelabels", "sampling_before", "served",
@@ -36,11 +39,12 @@ QUEUE_FACTS = (
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (
     "backend_title", "backend_url", "behind", "changes", "counted_at", "denied_at", "denied_since", "embedder_error",
-    "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field", "label_config",
-    "organization", "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
-    "rollback_wanted", "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at",
-    "stranger", "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at",
-    "webhook_misses", "webhook_revived", "webhook_revived_at", "webhook_secured_at",
+    "embedder_offered", "embedder_wanted", "error", "features_error", "formats", "full_at", "head_left", "image_error",
+    "image_field", "import_building", "label_config", "organization", "paused", "read_to", "reading", "remade",
+    "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted", "rotation_building", "schema", "secret",
+    "set_aside", "settings_error", "settled", "setup_at", "stranger", "stranger_at", "swept", "tidied", "tidy_after",
+    "title", "want_full", "watermark_at", "webhook_misses", "webhook_revived", "webhook_revived_at",
+    "webhook_secured_at",
 )  # fmt: skip
 
 # Parts of a campaign's state (`CampaignState.dump`) and their names in the file.

@@ -38,6 +38,7 @@ switches, each done by a running worker within seconds (the REST calls are in /a
 keep what only labelqueue knows:
   labelqueue backup 1 animals.backup          settings, orders, what was learned, embeddings; while it runs
   labelqueue restore animals.backup           bring it back; into another project with --project ID
+  labelqueue embeddings export 1 v.parquet    its vectors; `embeddings import` takes those of your own model
 
 exit status: 0 done, 1 an error (its message is on standard error) or something that is wrong or differs, 2 wrong usage,
 3 an order that cannot be verified or a check that could not look, 130 interrupted"""
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     from ..backup import command as backup
     from ..demo import command as demo
+    from ..exchange import command as exchange
     from ..offline import pretext, select, simulate
 
     raw = argparse.RawDescriptionHelpFormatter
@@ -137,6 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
         command("backup", backup.run_backup, "write all that is remembered of a project to a file")
     )
     backup.add_restore_arguments(command("restore", backup.run_restore, "bring back what a backup holds"))
+    table = command("embeddings", exchange.run, "write embeddings to a Parquet file, or take those of your own model")
+    exchange.add_arguments(table)
     gone = command("forget", commands.forget, "remove everything that is kept of a project here, files included")
     gone.add_argument("project", metavar="PROJECT", help="project id, or its key where several had the id")
     gone.add_argument("--yes", action="store_true", help="do not ask")

@@ -10,6 +10,7 @@ from .fingerprint import ModelCard
 from .listing import SUFFIXES, describe_left_out, list_images
 from .pipeline import Embedded, Item, Model, embed_stream
 from .rotation_network import RotationNet, train_rotation
+from .weights import weights_file
 
 __all__ = [
     "SUFFIXES",
@@ -24,4 +25,5 @@ __all__ = [
     "embed_stream",
     "list_images",
     "train_rotation",
+    "weights_file",
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ..exceptions import EmbedderError
 from .fingerprint import ModelCard
 from .vision_transformer import ViT
+from .weights import download, fill
 
 if TYPE_CHECKING:
     import torch
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["BUNDLED", "Embedder"]
 
 BUNDLED = "bundled"
+_NAME_ONE = f"name one such as vit_small_patch14_reg4_dinov2.lvd142m, or {BUNDLED!r}"
+_CHOOSE = (
+    "Take a vision transformer with a class token or attention pooling, such as "
+    f"vit_small_patch14_reg4_dinov2.lvd142m, vit_small_patch16_dinov3.lvd1689m or {BUNDLED!r}"
+)
 PREPROCESSING = 3  # raise it when `decode` or `_normalize` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
-_HUB_TIMEOUT = 5.0  # seconds to find out whether timm's hub answers
+LARGEST_BY_ITSELF = 224  # pixels: a model that was trained on larger images looks at this size unless it is told
 _WEIGHTS = Path(__file__).parents[1] / "weights"
-_WAYS_OUT = (
-    "Set LABELQUEUE_WEIGHTS=file.safetensors to a file with this model's weights, or LABELQUEUE_EMBEDDER=bundled for "
-    "the small model in this package"
-)
 
 
 class Embedder:
@@ -71,21 +72,31 @@ class Embedder:
 
     @classmethod
     def load(
-        cls, name: str, weights: Path | None = None, *, device: str | None = None, image_size: int | None = None
+        cls,
+        name: str,
+        weights: Path | None = None,
+        *,
+        device: str | None = None,
+        image_size: int | None = None,
+        doubled: bool = False,
     ) -> Embedder:
         """Build a model and give it its weights.
 
         Parameters
         ----------
         name : str
-            Name of a timm vision transformer with a class token, such as ``vit_small_patch16_224.dino`` (its tag
-            also decides mean and standard deviation), or ``bundled``.
+            Name of a timm model of the class `VisionTransformer` or `Eva` with a class token or attention pooling, such
+            as ``vit_small_patch14_reg4_dinov2.lvd142m`` (its tag also decides mean and standard deviation), or
+            ``bundled``.
         weights : Path, optional
             safetensors file in timm's key names; a classifier in it is ignored. Default: timm's hub, or the package.
         device : str, optional
             ``cpu`` or ``cuda``. Default: CUDA if there is one.
         image_size : int, optional
-            Another input size, a multiple of the patch size; position embeddings are resampled.
+            Side in pixels of the images, a multiple of the patch size; position embeddings are resampled. Default: 224,
+            or the model's own size where that is smaller.
+        doubled : bool, default False
+            Twice that size, which segmentation uses.
 
         Raises
         ------
@@ -103,18 +114,19 @@ class Embedder:
                 )
             config = json.loads((_WEIGHTS / "config.json").read_text(encoding="utf-8"))
             shape = config["constructor"]
-            model = _build("vit_tiny_patch16_224", depth=shape["depth"], img_size=image_size or shape["img_size"])
-            weights = _WEIGHTS / config["weights"]
+            own, file = int(shape["img_size"]), _WEIGHTS / config["weights"]
+            build = partial(_build, "vit_tiny_patch16_224", depth=shape["depth"])
         else:
-            model = _build(name, **({} if image_size is None else {"img_size": image_size}))
+            own = _own_size(name)
+            build = partial(_build, name)
+        size = image_size or min(own, LARGEST_BY_ITSELF)
+        model = build(2 * size if doubled else size)
+        if name != BUNDLED:
             config = model.pretrained_cfg
-            weights = weights or _download(name, config)
-        digest = _fill(model, name, weights)
+            file = weights or download(name, config)
+        digest = fill(model, name, file)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            wrapped = ViT(model.eval().requires_grad_(False).to(device))
-        except ValueError as error:
-            raise EmbedderError(f"model {name!r} cannot be used: {error}") from error
+        wrapped = ViT(model.eval().requires_grad_(False).to(device))
         return cls(wrapped, name=name, weights_digest=digest, mean=tuple(config["mean"]), std=tuple(config["std"]))
 
     def fingerprint(self, parameters: Mapping[str, Any]) -> str:
@@ -268,80 +280,43 @@ class Embedder:
         return patterns, offsets
 
 
-def _build(name: str, **options: Any) -> Any:
-    """Return a timm model without weights."""
+def _own_size(name: str) -> int:
+    """Return the side in pixels of the images that a timm model was trained on."""
     import timm
 
     if not timm.is_model(name):
-        raise EmbedderError(
-            f"timm has no model {name!r}: set LABELQUEUE_EMBEDDER to a name such as vit_small_patch16_224.dino, or to "
-            f"{BUNDLED!r}"
-        )
+        raise EmbedderError(f"timm has no model {name!r}: {_NAME_ONE}")
     try:
-        model = timm.create_model(name, pretrained=False, num_classes=0, **options)
+        config: Any = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise EmbedderError(f"timm has no such weights of the model {name!r} ({error}): {_NAME_ONE}") from error
+    return int(config.input_size[-1])
+
+
+def _build(name: str, size: int, **options: Any) -> Any:
+    """Return a timm model without weights that looks at images of this size."""
+    import timm
+
+    create = partial(timm.create_model, name, pretrained=False, num_classes=0, **options)
+    config: Any = timm.get_pretrained_cfg(name)
+    try:
+        model: Any = create() if config.fixed_input_size and config.input_size[-1] == size else create(img_size=size)
     except Exception as error:  # whatever the model's constructor dislikes
+        with suppress(TypeError, ValueError, RuntimeError, AssertionError):
+            _check(name, create())  # one that takes no size of images is of another kind, which says more
+        raise EmbedderError(f"timm cannot build the model {name!r} for images of {size} pixels: {error}") from error
+    _check(name, model)
+    patch = model.patch_embed.patch_size[0]
+    if size % patch:
         raise EmbedderError(
-            f"timm cannot build the model {name!r} with {options or 'its defaults'}: {error}"
-        ) from error
-    try:
-        ViT.check(model)
-    except ValueError as error:
-        raise EmbedderError(
-            f"model {name!r} cannot be used: {error}. Set LABELQUEUE_EMBEDDER to a vision transformer with a class "
-            f"token such as vit_small_patch16_224.dino, or to {BUNDLED!r}"
-        ) from error
+            f"images of {size} x {size} pixels are not tiled by the patches of {patch} x {patch} pixels of the model "
+            f"{name!r}: set LABELQUEUE_IMAGE_SIZE to a multiple of {patch}, such as {max(size // patch, 1) * patch}"
+        )
     return model
 
 
-def _download(name: str, config: Mapping[str, Any]) -> Path:
-    """Return the local file of a model's weights on timm's hub, from the hub's cache if it is there."""
-    import huggingface_hub
-
-    repository = config.get("hf_hub_id")
-    if not repository:
-        raise EmbedderError(f"timm's hub has no weights for {name!r}. {_WAYS_OUT}")
+def _check(name: str, model: Any) -> None:
     try:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors", local_files_only=True))
-        except FileNotFoundError:
-            # Ask first, without the retries of a download: where there is no way out, say so within seconds.
-            url = huggingface_hub.hf_hub_url(repository, "model.safetensors")
-            huggingface_hub.get_hf_file_metadata(url, timeout=_HUB_TIMEOUT)
-            return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:
-        told = re.sub(r"\(Request ID: [^)]*\)", "", str(error))  # a header of the hub's answer
-        reason = " ".join(told.split())[:300] or type(error).__name__
-        raise EmbedderError(
-            f"the weights of {name!r} could not be had from timm's hub ({repository}): {reason}. {_WAYS_OUT}"
-        ) from error
-
-
-def _fill(model: Any, name: str, file: Path) -> str:
-    """Load a safetensors file into a model, every tensor or none, and return the file's sha256."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    try:
-        data = file.read_bytes()
-        tensors = {key: value for key, value in load(data).items() if not key.startswith(("head.", "head_dist."))}
-    except OSError as error:
-        raise EmbedderError(f"the weights {file} of {name!r} cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise EmbedderError(
-            f"the weights {file} of {name!r} are not a whole safetensors file ({error}); pickled checkpoints (.pth, "
-            ".bin) are not read, convert them with safetensors.torch.save_file"
-        ) from error
-    patches, expected = tensors.get("patch_embed.proj.weight"), model.patch_embed.proj.weight
-    # timm would quietly resample patches of another size; position embeddings it may, for another image size.
-    if patches is not None and patches.ndim == 4 and patches.shape != expected.shape:
-        raise EmbedderError(
-            f"the weights {file} do not fit the model {name!r}: patch_embed.proj.weight has the shape "
-            f"{tuple(patches.shape)}, the model's has {tuple(expected.shape)}"
-        )
-    try:
-        model.load_state_dict(checkpoint_filter_fn(tensors, model), strict=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise EmbedderError(f"the weights {file} do not fit the model {name!r}: {reason}") from error
-    return hashlib.sha256(data).hexdigest()
+        ViT.check(model)
+    except ValueError as error:
+        raise EmbedderError(f"model {name!r} cannot be used: {error}. {_CHOOSE}") from error

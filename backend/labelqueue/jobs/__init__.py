@@ -1,8 +1,10 @@
-"""How work is asked for: the queues, requests for a look at a project, shards of images, signs of life.
+"""How work is asked for: the queues, requests for a look at a project, shards of images and what embeds them, signs of
+life.
 
 Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
+from .embedders import EmbedderChoice, embedder_status
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
@@ -26,12 +28,14 @@ __all__ = [
     "PAGE",
     "TEND",
     "TENDING",
+    "EmbedderChoice",
     "alive",
     "begin_look",
     "bury",
     "claim",
     "cool_down",
     "drop_request",
+    "embedder_status",
     "end_look",
     "enqueue_shards",
     "finish",

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from ..images import weights_file
 from ..settings import Deployment
 
-__all__ = ["add_model_arguments", "at_least", "chosen_model", "image_side", "ratio"]
+__all__ = ["add_model_arguments", "at_least", "chosen_model", "chosen_size", "image_side", "ratio"]
 
 SIDES, SIDE_STEP = (16, 128), 16  # pixels, smallest and largest: what `RotationNet` takes
 
@@ -50,7 +51,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINO ViT-S/16)",
+        help="timm model name, or `bundled` (default: LABELQUEUE_EMBEDDER, else DINOv2 ViT-S/14)",
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
@@ -63,6 +64,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def chosen_model(args: argparse.Namespace) -> tuple[str, Path | None, Path]:
     """Return model, weights and cache directory: from the command line, else from the environment."""
     deployment = Deployment.from_environment()
-    # Weights of the environment belong to the model of the environment.
-    weights = args.weights or (deployment.weights if args.model is None else None)
-    return args.model or deployment.embedder, weights, args.cache or deployment.home / "select"
+    model = args.model or deployment.embedder
+    # A weights file of the environment belongs to the model of the environment.
+    weights = args.weights or weights_file(deployment.weights, deployment.embedder, model)
+    return model, weights, args.cache or deployment.home / "select"
+
+
+def chosen_size(args: argparse.Namespace) -> int | None:
+    """Return the side in pixels that images are squashed to; None: the model's usual one, as for a model that the
+    command line names."""
+    return Deployment.from_environment().image_size if args.model is None else None

@@ -18,7 +18,7 @@ from ..exceptions import EmbedderError, LabelQueueError
 from ..images import Item, embed_stream
 from ..progress import Progress, write_line
 from ..settings import COLD_START, METRICS
-from .arguments import add_model_arguments, at_least, chosen_model
+from .arguments import add_model_arguments, at_least, chosen_model, chosen_size
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def select(
     *,
     model: str,
     weights: Path | None = None,
+    image_size: int | None = None,
     patterns: int = 1,
     seed: int = 0,
     cache_dir: Path,
@@ -88,7 +89,7 @@ def select(
         Searched with its subfolders.
     n : int
         Images wanted, at least 1.
-    model, weights
+    model, weights, image_size
         See `Embedder.load`.
     patterns : int, default 1
         Semantic patterns per image; 1 compares whole images.
@@ -134,6 +135,7 @@ def select(
         cache_dir=cache_dir,
         progress=progress,
         say=say,
+        image_size=image_size,
     )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
@@ -169,6 +171,7 @@ def embed_folder(
     cache_dir: Path,
     progress: bool,
     say: Callable[[str], None],
+    image_size: int | None = None,
 ) -> Block:
     """Embed images of a folder, or take what an earlier call kept.
 
@@ -178,7 +181,7 @@ def embed_folder(
         The folder: it names the cache.
     files : sequence of File
         Some of its images.
-    model, weights, patterns, cache_dir, progress, say
+    model, weights, patterns, cache_dir, progress, say, image_size
         See `select`.
 
     Returns
@@ -196,7 +199,7 @@ def embed_folder(
     from ..images import Embedder
 
     try:
-        embedder = Embedder.load(model, weights)
+        embedder = Embedder.load(model, weights, image_size=image_size)
     except EmbedderError as error:
         raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
     cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
@@ -294,6 +297,7 @@ def run(args: argparse.Namespace) -> int:
         model=model,
         weights=weights,
         patterns=args.patterns,
+        image_size=chosen_size(args),
         seed=args.seed,
         cache_dir=cache,
         strategy=args.strategy,

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..exceptions import LabelQueueError
 from ..progress import Progress, write_line
-from .arguments import add_model_arguments, at_least, chosen_model, ratio
+from .arguments import add_model_arguments, at_least, chosen_model, chosen_size, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
 from .experiment import Experiment, label_counts, parse_set, parse_strategy, splits
@@ -195,7 +195,7 @@ def _load(args: argparse.Namespace, experiment: Experiment, say: Callable[[str],
     patterns = next(iter(experiment.strategies.values())).get("n_patterns") or 1
     embed = partial(
         embed_folder, args.images, model=model, weights=weights, patterns=patterns, cache_dir=cache, progress=True,
-        say=say,
+        say=say, image_size=chosen_size(args),
     )  # fmt: skip
     dataset = Dataset.load(rows, files, embed)
     if len(dataset) < len(rows):

@@ -97,7 +97,7 @@ SHARED_KEYS = (
     Key("lq:probe", "", "whether Redis takes writes", "one value", "after a second"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
     Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
-    Key("lq:models", "", "cards of embedding models", "two fields per embedder", "when an embedding worker starts"),
+    Key("lq:models", "", "cards of embedding models", "a few fields per embedder", "when an embedding worker starts"),
     Key("lq:slow:*", "", "a server of images that is left alone", "one key per server", "an hour after it was slow"),
     Key("lq:leaving:*", "", "a worker was told to stop", "one key per worker", "an hour later"),
     Key("lq:worker:*", "", "a worker lives", "one key per worker", "15 s after its last sign"),
@@ -170,7 +170,10 @@ READERS: Mapping[str, Callable[[str], object]] = {
         float,
     ),
     **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
-    **dict.fromkeys(("standing", "refused_prelabels", "remade"), _object),
+    **dict.fromkeys(
+        ("standing", "refused_prelabels", "remade", "embedder", "embedder_wanted", "embedder_offered", "imported"),
+        _object,
+    ),
     "read_to": datetime.fromisoformat,
 }
 

@@ -15,6 +15,7 @@ from ..block import source_hash
 from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
 from ..images import Item, embed_stream
 from ..jobs import (
+    EmbedderChoice,
     claim,
     cool_down,
     enqueue_shards,
@@ -31,11 +32,11 @@ from ..labels import Target
 from ..state import Project
 from ..telemetry import count, timed
 from .gathering import Gathering, Wanted, server_of
-from .models import refuse_other
+from .models import asked_for, chosen, parameters_of, refuse_other
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
 
-__all__ = ["embed_job", "embed_shard", "generation_of", "model_job", "parameters_of"]
+__all__ = ["embed_job", "embed_shard", "generation_of", "model_job"]
 
 log = logging.getLogger(__name__)
 
@@ -45,20 +46,8 @@ FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
 ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
 
-def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what besides the model shapes the embeddings of a project."""
-    n_patterns = settings["n_patterns"] or target.n_patterns
-    if n_patterns == 1:  # the patterns are the CLS embedding: attention plays no part
-        return {"n_patterns": 1}
-    return {
-        "n_patterns": n_patterns,
-        "attention_ratio": settings["attention_ratio"],
-        "neighborhood": settings["neighbourhood"],
-    }
-
-
 def generation_of(runtime: Runtime, target: Target, settings: dict[str, Any]) -> str:
-    """Return the fingerprint under which a project's images are embedded now; it loads the model."""
+    """Return the fingerprint under which a new project's images are embedded now; it loads the model."""
     return runtime.embedder(doubled=target.kind == "segmentation").fingerprint(parameters_of(target, settings))
 
 
@@ -73,12 +62,13 @@ def model_job(doubled: bool, asked: str = "") -> str:
         Which model is waited for, see `models.name_of`.
     """
     runtime = current()
-    refuse_other(runtime.store, runtime.deployment, doubled, asked)
-    try:
-        outcome = runtime.embedder(doubled=doubled).name
-    except EmbedderError as error:
-        log.error("%s", error)
-        outcome = str(error)
+    outcome = "another model"
+    if not refuse_other(runtime.store, runtime.deployment, asked):
+        try:
+            outcome = runtime.embedder(doubled=doubled, choice=asked_for(runtime.deployment, asked)).name
+        except EmbedderError as error:
+            log.error("%s", error)
+            outcome = str(error)
     for project in Project.all(runtime.store):
         request_tend(project)
     return outcome
@@ -142,7 +132,10 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
         of a server that is silent or slow wait until it is asked again; those there was no time for wait again.
     """
     target, settings = project.target(), project.settings()
-    model = runtime.embedder(doubled=target.kind == "segmentation")
+    choice = EmbedderChoice.load(project.get("embedder_wanted")) or chosen(project, runtime.deployment, target)
+    if choice.imported:  # since the images were handed out
+        return 0
+    model = runtime.embedder(doubled=target.kind == "segmentation", choice=choice)
     parameters = parameters_of(target, settings)
     cache = runtime.cache(project, model.fingerprint(parameters))
     here = cache.sources_of(ids)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..exceptions import EmbedderError
-from ..jobs import enqueue_shards, held_back, in_flight, reclaim
+from ..jobs import EmbedderChoice, enqueue_shards, held_back, in_flight, reclaim
 from ..labels import Target
 from ..state import PatternCache, Project, TaskColumns, add_members
-from .embedding import parameters_of
-from .models import card_of
+from .models import card_of, chosen, has_rows, identity_of, parameters_of
 from .runtime import Runtime
 
 __all__ = ["Feed", "feed", "wanted_generation"]
@@ -37,19 +37,44 @@ def wanted_generation(runtime: Runtime, project: Project, target: Target) -> tup
     """Return the fingerprint under which the project's images are to be embedded, and whether that is known.
 
     The model is an embedding worker's. While it is not known, or cannot be had (the fact ``embedder_error`` says why),
-    it is that of the generation that serves, empty when there is none: what is embedded can still be ordered.
+    it is that of the generation that serves, empty when there is none: what is embedded can still be ordered. The facts
+    ``embedder``, ``embedder_wanted`` and ``embedder_offered`` say which embedder serves, which one is to, and which one
+    a new project would get.
     """
-    serving, why, card = project.get("generation"), "", None
+    serving, why, found = project.get("generation"), "", None
+    choice = chosen(project, runtime.deployment, target)
     try:
-        card = card_of(runtime.store, runtime.deployment, target.kind == "segmentation")
+        found = _generation(runtime, project, target, choice)
     except EmbedderError as error:
         why = str(error)
-    project.set(embedder_error=why)
-    if card is None:
+    generation, choice = found or (serving, choice)
+    offered = EmbedderChoice.offered(runtime.deployment)
+    project.set(embedder_error=why, embedder_wanted=choice.dump(), embedder_offered=offered.dump())
+    if found is None:
         return serving, False
-    wanted = card.fingerprint(parameters_of(target, project.settings()))
-    project.set(generation=serving or wanted)
-    return wanted, True
+    if generation == serving or not serving or not has_rows(project, serving):
+        project.set(generation=generation, embedder=choice.dump())
+    return generation, True
+
+
+def _generation(
+    runtime: Runtime, project: Project, target: Target, choice: EmbedderChoice
+) -> tuple[str, EmbedderChoice] | None:
+    """Return the generation that an embedder makes, and the embedder as it turned out; None while neither is known."""
+    if choice.imported:
+        imported = json.loads(project.get("imported") or "{}")
+        if imported.get("model") != choice.model or not has_rows(project, imported["generation"]):
+            raise EmbedderError(
+                f"no vectors {choice.model!r} are here: bring them with `labelqueue embeddings import {project.ref.id} "
+                f"FILE --name {choice.imported}`, or take a model with `labelqueue set {project.ref.id} embedder=MODEL`"
+            )
+        return imported["generation"], replace(choice, image_size=None, weights=imported["file"])
+    doubled = target.kind == "segmentation"
+    card = card_of(runtime.store, runtime.deployment, doubled, choice)
+    if card is None:
+        return None
+    generation = card.fingerprint(parameters_of(target, project.settings()))
+    return generation, identity_of(card, doubled=doubled, asked=choice.asked)
 
 
 def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: PatternCache) -> Feed:
@@ -60,8 +85,15 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
     columns : TaskColumns
         The project's tasks.
     building : PatternCache
-        Of the generation that is wanted. Until it is complete, the one before it serves.
+        Of the generation that is wanted. Until it is complete, the one before it serves. Vectors that were imported
+        serve at once: those that are missing are no worker's to make.
     """
+    serving, wanted = project.get("generation"), EmbedderChoice.load(project.get("embedder_wanted"))
+    if wanted is not None and wanted.imported:
+        project.drop("pending", "late")
+        if serving != building.generation and not project.get("embedder_error"):
+            _switch(runtime, project, serving, building)
+        return Feed(runtime.cache(project, project.get("generation")), 0)
     absent = columns.ids[~columns.embedded_in(building)]
     missing = np.setdiff1d(absent, np.array(list(columns.bad(project)), dtype=np.int64), assume_unique=True).tolist()
     reclaim(project)
@@ -72,12 +104,17 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
         add_members(project.store, project.name("pending"), waiting, nx=True)
     if not project.get("embedder_error"):
         enqueue_shards(project)
-    serving = project.get("generation")
     if serving == building.generation:
         return Feed(building, arriving)
-    old = runtime.cache(project, serving)
     if missing:
-        return Feed(old, arriving)
-    old.delete()
-    project.set(generation=building.generation)
+        return Feed(runtime.cache(project, serving), arriving)
+    _switch(runtime, project, serving, building)
     return Feed(building, 0)
+
+
+def _switch(runtime: Runtime, project: Project, serving: str, building: PatternCache) -> None:
+    """Let another generation serve; the one before it goes, imported vectors too."""
+    project.set(generation=building.generation, embedder=project.get("embedder_wanted"))
+    runtime.cache(project, serving).delete()
+    if json.loads(project.get("imported") or "{}").get("generation") == serving:
+        project.set(imported="")

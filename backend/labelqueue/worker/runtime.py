@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import EmbedderError
 from ..fetching import ImageFetcher
+from ..jobs import EmbedderChoice
 from ..labelstudio import LabelStudio
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..images import Embedder
 
 __all__ = ["Runtime", "current", "install"]
+
+HELD = 2  # models in the memory of one worker: projects of two embedders, or of two kinds, take turns without loading
 
 
 class Runtime:
@@ -37,7 +40,7 @@ class Runtime:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.leaving = threading.Event()
-        self._embedders: dict[bool, Embedder] = {}
+        self._embedders: dict[tuple[str, int | None, bool], Embedder] = {}  # the one used last at the end
 
     @cached_property
     def store(self) -> Redis:
@@ -63,25 +66,49 @@ class Runtime:
             ca_bundle=deployment.ca_bundle,
         )
 
-    def embedder(self, *, doubled: bool = False) -> Embedder:
-        """Return the embedding model; `doubled` is the double input size that segmentation uses.
+    def embedder(self, *, doubled: bool = False, choice: EmbedderChoice | None = None) -> Embedder:
+        """Return an embedding model; `doubled` is the double input size that segmentation uses.
 
         Its card is kept for the processes that do not load it, or why it cannot be had.
-        """
-        if doubled not in self._embedders:
-            from ..images import Embedder
 
-            name, weights = self.deployment.embedder, self.deployment.weights
-            try:
-                model = Embedder.load(name, weights)
-                if doubled:
-                    model = Embedder.load(name, weights, image_size=2 * model.image_size)
-            except EmbedderError as error:
-                keep_error(self.store, self.deployment, doubled, error)
-                raise
-            self._embedders[doubled] = model
-        keep_card(self.store, self.deployment, doubled, self._embedders[doubled].card)  # Redis may have lost it
-        return self._embedders[doubled]
+        Parameters
+        ----------
+        choice : EmbedderChoice, optional
+            Which model. Default: that of new projects.
+
+        Raises
+        ------
+        EmbedderError
+            If it cannot be had, or only with other weights than those that are wanted.
+        """
+        choice = choice or EmbedderChoice.offered(self.deployment)
+        try:
+            model = self._loaded(choice, doubled)
+        except EmbedderError as error:
+            keep_error(self.store, self.deployment, doubled, error, choice)
+            raise
+        keep_card(self.store, self.deployment, doubled, model.card, choice)  # Redis may have lost it
+        return model
+
+    def _loaded(self, choice: EmbedderChoice, doubled: bool) -> Embedder:
+        from ..images import Embedder, weights_file
+
+        key = (choice.model, choice.image_size, doubled)
+        model = self._embedders.pop(key, None)
+        if model is None:
+            while len(self._embedders) >= HELD:
+                del self._embedders[next(iter(self._embedders))]
+            file = weights_file(self.deployment.weights, self.deployment.embedder, choice.model, choice.weights)
+            model = Embedder.load(choice.model, file, image_size=choice.image_size, doubled=doubled)
+        if choice.weights and model.weights_digest != choice.weights:
+            raise EmbedderError(
+                f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
+                f"those to be had now are others ({model.weights_digest[:12]}…): put the file back "
+                "(LABELQUEUE_WEIGHTS), or have all images of the project embedded anew: "
+                f"`labelqueue set PROJECT embedder={choice.model}`"
+            )
+        self._embedders[key] = model
+        return model
 
     def cache(self, project: Project, generation: str) -> PatternCache:
         """Return a project's pattern cache of one generation."""

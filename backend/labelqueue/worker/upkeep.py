@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -68,7 +69,8 @@ def tidy_project(runtime: Runtime, project: Project, columns: TaskColumns, keep:
     keep : set of str
         Generations that serve or are being built.
     """
-    kept = keep | {project.get("rotation_generation"), project.get("rotation_building")}
+    kept = keep | {project.get(name) for name in ("rotation_generation", "rotation_building", "import_building")}
+    kept.add(json.loads(project.get("imported") or "{}").get("generation", ""))
     done = " ".join([project.get("full_at"), *sorted(kept)])
     if project.get("swept") == done:
         return

@@ -34,3 +34,14 @@ def test_people_see_where_a_setting_comes_from(project):
     assert seed.split()[1] == "4" and "REST, 20" in seed
     assert any(line.split()[-1] == "default" for line in lines)
     assert lines[-1].endswith("extra params of the Model page: nonsense")
+
+
+def test_imported_vectors_can_be_asked_for_only_where_they_are(project):
+    with pytest.raises(SettingError, match=r"none were imported: `labelqueue embeddings import 7 FILE --name own`"):
+        admin.change_settings(project, {"embedder": "imported own"}, "test")
+    project.set(imported='{"model": "imported own"}')
+    assert admin.change_settings(project, {"embedder": "imported own"}, "test") == {"embedder": "imported own"}
+    with pytest.raises(SettingError, match=r"here are 'imported own'"):
+        admin.change_settings(project, {"embedder": "imported clip"}, "test")
+    with pytest.raises(SettingError, match="expected the name of a model of timm"):
+        admin.change_settings(project, {"embedder": "hf-hub:someone/something"}, "test")

@@ -1,10 +1,13 @@
 """What the command line prints of a project's status."""
 
+from dataclasses import replace
+
 import pytest
 
 from labelqueue.admin.lines import clock
 from labelqueue.admin.status import project_status, status_lines
-from labelqueue.jobs import living, servers, shards
+from labelqueue.jobs import EmbedderChoice, living, servers, shards
+from labelqueue.state import TaskRow
 
 LEARNING = {
     "phase": "warm",
@@ -115,3 +118,38 @@ def test_it_counts_workers_by_kind_and_names_slow_servers_with_their_images(proj
     assert told["workers"] == 4 and told["workers_by_kind"] == {"tending": 1, "embedding": 2}
     assert told["slow_servers"] == {"pics.example:443": {"until": until, "why": "silent"}} and told["pending"] == 3
     assert "wait: no" not in "\n".join(status_lines(told))
+
+
+class TestEmbedder:
+    """Which embedder a project has, which one new projects get, and how to ask for another."""
+
+    OURS, DEFAULT = EmbedderChoice("vit_small_patch16_224.dino", 224, "ab" * 32), EmbedderChoice("vit_new")
+
+    def lines(self, project, **facts):
+        for name, choice in facts.items():
+            project.set(**{f"embedder{name}": choice.dump()})
+        lines = list(status_lines(project_status(project)))
+        at = next((n for n, line in enumerate(lines) if line.startswith("  embedder ")), None)
+        return [] if at is None else [line.strip() for line in lines[at : at + 3]]
+
+    def test_one_that_is_as_for_new_projects_is_named_alone(self, project):
+        assert self.lines(project) == []
+        plain = replace(self.OURS, image_size=None, weights="")
+        first, second, *_ = self.lines(project, **{"": self.OURS, "_wanted": self.OURS, "_offered": plain})
+        assert first == "embedder       vit_small_patch16_224.dino at 224 pixels" and "new projects" not in second
+
+    def test_another_one_for_new_projects(self, project):
+        _, second, *_ = self.lines(project, **{"": self.OURS, "_wanted": self.OURS, "_offered": self.DEFAULT})
+        assert second.startswith("new projects get vit_new; `labelqueue set 7 embedder=vit_new` builds it here")
+
+    def test_one_that_is_asked_for(self, project):
+        _, second, third = self.lines(project, **{"": self.OURS, "_wanted": self.DEFAULT, "_offered": self.DEFAULT})
+        assert second.startswith("asked for is vit_new: it serves once every image is embedded")
+        assert "new projects" not in third
+
+    def test_imported_vectors_and_the_tasks_that_lack_one(self, project):
+        project.put_tasks({task: TaskRow(f"/{task}.jpg", "u") for task in (1, 2)})
+        mine = EmbedderChoice("imported own", None, "ef" * 32, 1.0)
+        first, _, third = self.lines(project, **{"": mine, "_wanted": mine, "_offered": self.DEFAULT})
+        assert first == "embedder       imported own"
+        assert third == "2 tasks have no vector; your own model gives them: `labelqueue embeddings import 7 FILE`"

@@ -78,7 +78,10 @@ def picture(project):
         "orders": [(order, orders.inputs(order.number)) for order in orders.all()],
         "live": orders.live(),
         "campaign": load_campaign(project).dump(),
-        "facts": {name: project.get(name) for name in ("tag", "tags", "order_number", "arrivals", "served", "hold")},
+        "facts": {
+            name: project.get(name)
+            for name in ("tag", "tags", "order_number", "arrivals", "served", "hold", "embedder")
+        },
     }
 
 

@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 
 PACKAGE = Path(sys.modules["labelqueue"].__path__[0])
-TINY = {"embed_dim": 48, "depth": 3, "num_heads": 3}
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +95,6 @@ def test_attention_and_patch_tokens_are_those_of_an_unfused_pass(bundled, photos
         assert (tokens - before[:, 1:]).abs().max() < 1e-4
         last = bundled._model.embed_with_patches(images, last=True)[1]
         assert (last - model.forward_features(images)[:, 1:]).abs().max() < 1e-4
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"qk_norm": True},
-        {"reg_tokens": 4, "init_values": 0.1},
-        {"no_embed_class": True, "pre_norm": True, "qkv_bias": False},
-    ],
-    ids=["normalized queries and keys", "registers and layer scale", "norm before, no bias"],
-)
-def test_variants_of_the_transformer(extra):
-    from labelqueue.images.vision_transformer import ViT
-
-    torch.manual_seed(0)
-    model = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0, **TINY, **extra).eval()
-    for parameter in model.parameters():  # away from the initial ones and zeros, which would hide mistakes
-        torch.nn.init.normal_(parameter, std=0.2)
-    vit, images = ViT(model), torch.randn(3, 3, 64, 64)
-    with torch.inference_mode():
-        everything = model.forward_features(images)
-        for last in (False, True):
-            embeddings, tokens, _, _ = vit.embed_with_patches(images, last=last)
-            assert (embeddings - everything[:, 0]).abs().max() < 1e-4
-        assert (vit.embed(images) - everything[:, 0]).abs().max() < 1e-4
-        assert (tokens - everything[:, model.num_prefix_tokens :]).abs().max() < 1e-4
 
 
 def test_patterns_are_those_of_poolselect(bundled, photos):
@@ -204,8 +177,11 @@ def test_another_image_size_resamples_the_position_embeddings(photos):
     small = Embedder.load(BUNDLED, device="cpu").embed(photos[:2])[0]
     cosine = (embeddings * small).sum(1) / np.linalg.norm(embeddings.astype(float), axis=1)
     assert (cosine / np.linalg.norm(small.astype(float), axis=1) > 0.5).all()
-    with pytest.raises(EmbedderError, match="timm cannot build"):
-        Embedder.load("resnet18", image_size=320)
+    twice = Embedder.load(BUNDLED, doubled=True, device="cpu")
+    assert twice.card == doubled.card and np.array_equal(
+        twice.embed(np.repeat(np.repeat(photos[:2], 2, 1), 2, 2))[0],
+        doubled.embed(np.repeat(np.repeat(photos[:2], 2, 1), 2, 2))[0],
+    )
 
 
 def test_fingerprint_tells_everything_that_shapes_the_numbers(bundled):
@@ -253,8 +229,51 @@ def test_weights_for_patches_of_another_size_are_refused_not_resampled(four_bloc
 
 
 def test_an_image_size_that_patches_do_not_tile_is_refused():
-    with pytest.raises(EmbedderError, match="do not tile its input of 165"):
+    with pytest.raises(
+        EmbedderError, match=r"165 x 165 pixels .*LABELQUEUE_IMAGE_SIZE to a multiple of 16, such as 160"
+    ):
         Embedder.load(BUNDLED, image_size=165)
+    with pytest.raises(EmbedderError, match=r"256 x 256 .*multiple of 14, such as 252"):
+        Embedder.load("vit_small_patch14_reg4_dinov2.lvd142m", image_size=256)
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """timm's models with two blocks, so that it takes no time to make weights for them."""
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **k: create(name, **{**k, "depth": 2}))
+
+
+@pytest.mark.parametrize(
+    ("name", "native", "size", "grid"),
+    [
+        ("vit_small_patch14_reg4_dinov2.lvd142m", 518, None, (16, 16)),
+        ("vit_small_patch14_reg4_dinov2.lvd142m", 518, 518, (37, 37)),
+        ("vit_small_patch16_224.dino", 224, None, (14, 14)),
+        ("vit_base_patch16_siglip_384.webli", 384, 256, (16, 16)),
+        ("vit_small_patch16_dinov3.lvd1689m", 256, None, (14, 14)),
+        ("eva_large_patch14_196.in22k_ft_in1k", 196, None, (14, 14)),
+    ],
+)
+def test_models_look_at_224_pixels_unless_told(shallow, tmp_path, name, native, size, grid):
+    """Their position embeddings are resampled as timm itself does it when it loads the weights."""
+    torch.manual_seed(0)
+    small = {} if "small" in name else {"embed_dim": 96, "num_heads": 3}
+    with pytest.MonkeyPatch.context() as patch:
+        create = timm.create_model
+        patch.setattr(timm, "create_model", lambda name, **k: create(name, **{**k, **small}))
+        whole = timm.create_model(name, num_classes=0).eval()
+        file = tmp_path / "weights.safetensors"
+        save_file({key: value.numpy() for key, value in whole.state_dict().items()}, file)
+        model = Embedder.load(name, file, device="cpu", image_size=size)
+        assert model.grid == grid and model.image_size == (size or min(native, 224))
+        whole.set_input_size((model.image_size, model.image_size))
+    images = torch.randn(1, 3, model.image_size, model.image_size)
+    with torch.inference_mode():
+        expected = model._model.embed(images)
+        model._model._model = whole
+        model._model._last = type(model._model._last)(whole.blocks[-1], whole.num_prefix_tokens)
+        assert (model._model.embed(images) - expected).abs().max() < 1e-4
 
 
 def test_weights_that_do_not_fit_are_refused(four_blocks, tmp_path):
@@ -274,7 +293,12 @@ def test_weights_that_do_not_fit_are_refused(four_blocks, tmp_path):
         ("vit_enormous", "timm has no model 'vit_enormous'"),
         ("vit_tiny_patch16_224.nonsense", "nonsense"),
         ("resnet18", "it is a ResNet, not a plain vision transformer"),
-        ("vit_medium_patch16_gap_256", "no class token"),
+        (
+            "vit_medium_patch16_gap_256",
+            "no class token and no attention pooling.*such as vit_small_patch14_reg4_dinov2",
+        ),
+        ("swin_tiny_patch4_window7_224", "it is a SwinTransformer, not a plain vision transformer"),
+        ("mixer_b16_224", "it is a MlpMixer"),
         ("hf-hub:someone/something", "timm has no model"),
     ],
 )
@@ -314,9 +338,9 @@ def test_a_hub_that_never_answers_is_given_up_on(tmp_path, monkeypatch):
 
     import huggingface_hub
 
-    from labelqueue.images import embedder
+    from labelqueue.images import weights
 
-    monkeypatch.setattr(embedder, "_HUB_TIMEOUT", 0.5)
+    monkeypatch.setattr(weights, "_HUB_TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/file"
         monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_: address)

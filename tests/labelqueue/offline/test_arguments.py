@@ -70,7 +70,7 @@ def test_the_sides_are_those_the_network_takes():
 def chosen(monkeypatch, tmp_path):
     """Return what the model arguments of a command line stand for."""
     monkeypatch.setenv("LABELQUEUE_HOME", str(tmp_path))
-    for name in ("LABELQUEUE_EMBEDDER", "LABELQUEUE_WEIGHTS"):
+    for name in ("LABELQUEUE_EMBEDDER", "LABELQUEUE_WEIGHTS", "LABELQUEUE_IMAGE_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
     def chosen(*arguments):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from labelqueue.exceptions import EmbedderError
+from labelqueue.jobs import EmbedderChoice
 from labelqueue.jobs.queues import queue
 from labelqueue.settings import Deployment
 from labelqueue.worker import embedding, models
@@ -68,10 +69,42 @@ def test_other_settings_name_another_model(store, deployment, redis_home):
 def test_workers_that_are_set_to_different_models_are_told(store, deployment):
     other = replace(deployment, embedder="vit_tiny_patch16_224")
     asked = models.name_of(other, False)
-    models.refuse_other(store, deployment, False, models.name_of(deployment, False))
+    assert not models.refuse_other(store, deployment, models.name_of(deployment, False))
     assert models.card_of(store, other, False) is None
-    models.refuse_other(store, deployment, False, asked)
+    assert models.refuse_other(store, deployment, asked)
     with pytest.raises(
         EmbedderError, match=r"another model .*bundled.* than the tending one .*vit_tiny.*LABELQUEUE_WEIGHTS"
     ):
         models.card_of(store, other, False)
+
+
+def test_the_version_before_asks_with_three_parts(deployment):
+    assert models.asked_for(deployment, '["vit_tiny_patch16_224", "", false]') == EmbedderChoice("vit_tiny_patch16_224")
+    choice = EmbedderChoice("bundled", 320, "ab" * 32)
+    assert models.asked_for(deployment, models.name_of(deployment, True, choice)) == choice
+    assert models.asked_for(deployment, "") == EmbedderChoice("bundled")
+
+
+class TestRuntime:
+    def test_two_models_are_held_and_the_one_not_used_for_longest_makes_room(self, store, deployment):
+        runtime = Runtime(deployment)
+        first, second = runtime.embedder(), runtime.embedder(doubled=True)
+        assert (first.image_size, second.image_size) == (160, 320)
+        assert runtime.embedder() is first and runtime.embedder(doubled=True) is second and runtime.embedder() is first
+        third = runtime.embedder(choice=EmbedderChoice("bundled", 64))
+        assert third.image_size == 64 and runtime.embedder() is first
+        assert runtime.embedder(doubled=True) is not second
+
+    def test_the_image_size_of_the_deployment(self, store, deployment):
+        assert Runtime(replace(deployment, image_size=96)).embedder().grid == (6, 6)
+
+    def test_other_weights_than_those_that_embedded_the_images_are_refused(self, store, deployment):
+        runtime = Runtime(deployment)
+        choice = EmbedderChoice("bundled", 160, "ab" * 32)
+        with pytest.raises(
+            EmbedderError, match=r"sha256 abababababab…, .*LABELQUEUE_WEIGHTS.* PROJECT embedder=bundled"
+        ):
+            runtime.embedder(choice=choice)
+        with pytest.raises(EmbedderError, match="put the file back"):
+            models.card_of(store, deployment, False, choice)
+        assert runtime.embedder(choice=replace(choice, weights=runtime.embedder().weights_digest))

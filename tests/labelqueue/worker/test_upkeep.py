@@ -240,22 +240,25 @@ class TestGenerations:
         assert PatternCache.generations(project) == {old}
 
     def test_those_of_other_features_stay(self, desk, project):
-        for number, fact in enumerate(("rotation_generation", "rotation_building")):
+        for number, fact in enumerate(("rotation_generation", "rotation_building", "import_building")):
             desk_block(desk.runtime.cache(project, f"r{number}"))
             project.set(**{fact: f"r{number}"})
+        desk_block(desk.runtime.cache(project, "i0"))
+        project.set(imported='{"model": "imported own", "generation": "i0"}')
         desk_block(desk.runtime.cache(project, "r9"))
         desk.tend()
-        assert PatternCache.generations(project) == {project.get("generation"), "r0", "r1"}
+        assert PatternCache.generations(project) == {project.get("generation"), "r0", "r1", "r2", "i0"}
 
     @pytest.mark.parametrize("why", ["the weights cannot be had", ""])
     def test_while_the_model_cannot_be_had_or_is_not_known_yet_nothing_is_removed(
         self, desk, project, monkeypatch, why
     ):
         desk_block(desk.runtime.cache(project, "half"))
+        deployment = desk.runtime.deployment
+        choice = models.chosen(project, deployment, project.target())
+        models.forget_cards(project.store, deployment)
         if why:
-            models.keep_error(project.store, desk.runtime.deployment, False, EmbedderError(why))
-        else:
-            models.forget_cards(project.store, desk.runtime.deployment)
+            models.keep_error(project.store, deployment, False, EmbedderError(why), choice)
         project.set(want_full="1")
         desk.tend()
         assert "half" in PatternCache.generations(project) and project.get("embedder_error") == why
