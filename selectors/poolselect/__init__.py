@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from poolselect.bal import BAL
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
 from poolselect.clustering import FoundationClustering
+from poolselect.duplicates import near_duplicates
 from poolselect.exceptions import (
     InvalidParameterError,
     InvalidPoolError,
@@ -64,6 +65,7 @@ __all__ = [
     "fit_centroids",
     "least_confidence",
     "margin",
+    "near_duplicates",
     "neighborhood_mask",
     "rolling_cycles",
     "rolling_subpool",

@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,7 +213,7 @@ def _embed(
     row_of = {source: row for row, source in enumerate(everything.sources.tolist())}
     places = [place for place, file in enumerate(files) if file.source in row_of]
     rows = everything.take([row_of[files[place].source] for place in places])
-    return Block(np.array(places, dtype=np.int64), rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    return replace(rows, ids=np.array(places, dtype=np.int64))
 
 
 # -- the command
