@@ -153,12 +153,7 @@ SETTINGS: tuple[Setting, ...] = (
         "share of the queue drawn at random, on which the model's accuracy is measured",
     ),
     Setting(
-        "duplicates",
-        "last",
-        "project",
-        allowed.choice("last", "serve"),
-        "near-duplicates, such as frames of a video: last serves one of a group and puts the others at the end; serve "
-        "treats them like all",
+        "duplicates", "last", "project", allowed.choice("last", "serve"), "near-duplicates go last, or serve all alike"
     ),
     Setting(
         "prelabel",

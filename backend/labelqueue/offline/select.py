@@ -22,6 +22,7 @@ from .arguments import add_model_arguments, at_least, chosen_model
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
+    from poolselect import QueryStrategy
     from poolselect.metric import MetricName
 
     from ..images import Embedder
@@ -39,8 +40,9 @@ seconds, new images are added, and an interrupted run goes on where it stopped.
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
 
-The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Files that are no
-images by their suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, seed, trials and metric give the same order; a smaller -n gives its beginning. Images that are
+nearly the same as another one come last. Files that are no images by their suffix are counted on standard error, bad
+images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -74,6 +76,7 @@ def select(
     cache_dir: Path,
     trials: int = 200,
     metric: MetricName = "centered",
+    duplicates: str = "last",
     progress: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[Pick]:
@@ -97,6 +100,8 @@ def select(
         Proposals per pick of FreeSel; 1, with the cosine metric, draws as the paper does.
     metric : {"centered", "cosine", "euclidean"}, default "centered"
         Distance of FreeSel; cosine is the paper's.
+    duplicates : {"last", "serve"}, default "last"
+        Whether images that are nearly the same as another one come after all others.
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
@@ -114,7 +119,7 @@ def select(
     EmbedderError
         If the model or its weights cannot be had.
     """
-    from poolselect import FreeSel, Pool
+    from poolselect import FreeSel
 
     say = say or write_line
     files = find_images(directory, say)
@@ -130,12 +135,30 @@ def select(
     )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
-    pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
-    chosen = FreeSel(trials=trials, metric=metric, random_state=seed).query(pool, batch_size=min(n, len(rows)))
-    return [
-        Pick(rank, str(files[int(rows.ids[row])].path), reason)
-        for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
-    ]
+    strategy = FreeSel(trials=trials, metric=metric, random_state=seed)
+    chosen = _rank(strategy, rows, n, [str(file.path) for file in files], duplicates)
+    return [Pick(rank, path, reason) for rank, (path, reason) in enumerate(chosen, start=1)]
+
+
+def _rank(strategy: QueryStrategy, rows: Block, n: int, paths: Sequence[str], duplicates: str) -> list[tuple[str, str]]:
+    """Return the paths of the first `n` images and why; near-duplicates of others last, where that is wished."""
+    from poolselect import Pool, near_duplicates
+
+    leaders = np.full(len(rows), -1, dtype=np.int64)
+    if duplicates == "last":
+        leaders = near_duplicates(rows.embeddings, rows.hashes, leaders)
+    found: list[tuple[str, str]] = []
+    ahead = np.zeros(len(rows), dtype=np.bool_)
+    for some in (leaders < 0, leaders >= 0):
+        if some.any() and len(found) < n:
+            pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets, candidates=some, selected=ahead)
+            chosen = strategy.query(pool, batch_size=n - len(found))
+            for row, reason in zip(chosen.indices.tolist(), chosen.reasons, strict=True):
+                other = int(leaders[row])
+                why = reason if other < 0 else f"near-duplicate of {paths[int(rows.ids[other])]}"
+                found.append((paths[int(rows.ids[row])], why))
+        ahead = ahead | some
+    return found
 
 
 def embed_folder(
@@ -248,6 +271,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="distance: centered (default: cosine once the folder's mean is off), cosine (the paper's), euclidean",
     )
     parser.add_argument(
+        "--duplicates",
+        choices=("last", "serve"),
+        default="last",
+        help="images that are nearly the same as another one: last (default) after all others, serve like all",
+    )
+    parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
     )
 
@@ -271,6 +300,7 @@ def run(args: argparse.Namespace) -> int:
         cache_dir=cache,
         trials=args.trials,
         metric=args.metric,
+        duplicates=args.duplicates,
     )
     _print(picks, args.output)
     return 0

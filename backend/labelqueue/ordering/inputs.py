@@ -198,8 +198,7 @@ class Inputs:
         columns = {name: array.tobytes() for name, array in arrays.items()}
         ids = unpack_ids(columns["ids"])
         embedded = np.unpackbits(arrays["embedded"], count=ids.size).astype(bool)
-        # Missing in orders from before there were near-duplicates.
-        twins = {name: unpack_ids(columns[name]) for name in ("followers", "leaders") if name in columns}
+        nothing = pack_ids(np.empty(0, np.int64))  # of orders from before there were near-duplicates
         lesson, clusters, features = facts["lesson"], facts["clusters"], facts["features"]
         if lesson is not None:
             lesson = Lesson.parse(lesson, unpack_ids(columns["taught"]), unpack_ids(columns["codes"]))
@@ -213,7 +212,8 @@ class Inputs:
             featured=unpack_ids(columns["featured"]),
             lesson=lesson,
             clusters=clusters,
-            **twins,
+            followers=unpack_ids(columns.get("followers", nothing)),
+            leaders=unpack_ids(columns.get("leaders", nothing)),
             **{name: facts[name] for name in (*PLAIN, "settings")},
         )
 
