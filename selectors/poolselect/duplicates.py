@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 __all__ = ["BITS", "COSINE", "near_duplicates"]
 
-COSINE = 0.98  # of two embeddings, at least
-BITS = 7  # of two hashes that may differ, at most
+BITS, COSINE = 7, 0.98  # of two hashes that may differ, at most, and of two embeddings, at least
+SAME_BITS, SAME_COSINE = 1, 0.9  # the same where hashes are as good as equal: some models are upset by a little noise
 NEIGHBORS = (1, 16, 16, 16)  # in the sorted hashes that each is compared with: first few, which settles most of a video
 _TURN = 4  # bits between two ways to sort
 _CHUNK = 1 << 14  # pairs whose embeddings are compared at once
@@ -118,21 +118,22 @@ class _Leaders:
         above = self.of[self.of[followers]]
         followers, above = followers[above >= 0], above[above >= 0]
         if followers.size:
-            near = np.bitwise_count(self._hashes[followers] ^ self._hashes[above]) <= BITS
-            near &= self._agree(followers, above)
+            near = self._agree(followers, above)
             self.of[followers] = np.where(near, above, -1)
             self.released |= not near.all()
 
     def _agree(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which pairs agree in their embeddings."""
+        """Return which pairs agree in both."""
+        bits = np.bitwise_count(self._hashes[one] ^ self._hashes[other])
+        least = np.where(bits <= SAME_BITS, SAME_COSINE, COSINE)
         agree = np.zeros(one.size, dtype=np.bool_)
         for at in range(0, one.size, _CHUNK):
             part = slice(at, at + _CHUNK)
             a = self._embeddings[self._rows[one[part]]].astype(np.float32)
             b = self._embeddings[self._rows[other[part]]].astype(np.float32)
             lengths = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
-            agree[part] = np.einsum("ij,ij->i", a, b) >= COSINE * np.sqrt(lengths)
-        return agree
+            agree[part] = np.einsum("ij,ij->i", a, b) >= least[part] * np.sqrt(lengths)
+        return agree & (bits <= BITS)
 
 
 def _within_labels(found: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolselect.duplicates import BITS, COSINE, near_duplicates
+from poolselect.duplicates import BITS, COSINE, SAME_BITS, SAME_COSINE, near_duplicates
 
 
 def near(embeddings, hashes, one, other):
     a, b = embeddings[one].astype(np.float32), embeddings[other].astype(np.float32)
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-    return cosine >= COSINE - 1e-6 and int(hashes[one] ^ hashes[other]).bit_count() <= BITS
+    bits = int(hashes[one] ^ hashes[other]).bit_count()
+    return bits <= BITS and cosine >= (SAME_COSINE if bits <= SAME_BITS else COSINE) - 1e-6
 
 
 def scenes(count, frames, seed=0, width=16, flips=2, noise=0.04):
@@ -80,6 +81,9 @@ def test_both_have_to_agree_and_a_missing_hash_agrees_with_none():
     close, apart = np.array([2**40, 2**40 + 127], np.uint64), np.array([2**40, 2**40 + 255], np.uint64)
     for vectors, hashes, leader in [(same, close, 0), (same, apart, -1), (far, close, -1), (same, close * 0, -1)]:
         assert near_duplicates(vectors, hashes, unlabeled(2)).tolist() == [-1, leader]
+    other = np.array([[1, 0], [0.95, 0.3122]], np.float16)  # cosine 0.95: enough for hashes as good as equal
+    assert near_duplicates(other, np.array([8, 9], np.uint64), unlabeled(2)).tolist() == [-1, 0]
+    assert near_duplicates(other, np.array([8, 11], np.uint64), unlabeled(2)).tolist() == [-1, -1]
     assert near_duplicates(same[:0], close[:0], unlabeled(0)).size == 0
     assert near_duplicates(same[:1], close[:1], unlabeled(1)).tolist() == [-1]
 

@@ -113,3 +113,9 @@ def test_it_counts_workers_by_kind_and_names_slow_servers_with_their_images(proj
     assert told["workers"] == 4 and told["workers_by_kind"] == {"tending": 1, "embedding": 2}
     assert told["slow_servers"] == {"pics.example:443": {"until": until, "why": "silent"}} and told["pending"] == 3
     assert "wait: no" not in "\n".join(status_lines(told))
+
+
+def test_near_duplicates_that_stand_last_are_counted():
+    assert "duplicates" not in told(duplicates={"last": 0, "groups": 0})
+    line = "30 near-duplicates of 10 images stand last in the order; duplicates=serve treats them like all"
+    assert line in told(duplicates={"last": 30, "groups": 10})
