@@ -133,7 +133,8 @@ class _Leaders:
             b = self._embeddings[self._rows[other[part]]].astype(np.float32)
             lengths = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
             agree[part] = np.einsum("ij,ij->i", a, b) >= least[part] * np.sqrt(lengths)
-        return agree & (bits <= BITS)
+        agree &= bits <= BITS
+        return agree
 
 
 def _within_labels(found: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
