@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "embeddings": np.dtype(np.float16),
     "patterns": np.dtype(np.float16),
     "offsets": np.dtype(np.int64),
+    "hashes": np.dtype(np.uint64),
 }
 
 
@@ -41,6 +42,8 @@ class Block:
         Finite; semantic patterns of all images, one image's after the other's.
     offsets : ndarray of shape (n + 1,), int64
         Row `i` owns ``patterns[offsets[i]:offsets[i + 1]]``, at least one.
+    hashes : ndarray of shape (n,), uint64, optional
+        `images.perceptual_hash` of each image; 0 where it is not known, as in all blocks of the version before.
 
     Raises
     ------
@@ -53,8 +56,11 @@ class Block:
     embeddings: NDArray[np.float16]
     patterns: NDArray[np.float16]
     offsets: NDArray[np.int64]
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def __post_init__(self) -> None:
+        if not self.hashes.size:
+            object.__setattr__(self, "hashes", np.zeros(self.ids.size, np.uint64))
         for name, dtype in _DTYPES.items():
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.dtype != dtype:
@@ -66,6 +72,7 @@ class Block:
             "embeddings": (n, dim),
             "patterns": (len(self.patterns) if self.patterns.ndim else 0, dim),
             "offsets": (n + 1,),
+            "hashes": (n,),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -101,11 +108,13 @@ class Block:
             embeddings=self.embeddings[index],
             patterns=self.patterns[np.repeat(self.offsets[:-1][index], counts) + within],
             offsets=offsets,
+            hashes=self.hashes[index],
         )
 
     def to_bytes(self) -> bytes:
         """Return the block as a safetensors file, the same bytes for the same rows."""
-        return pack({name: getattr(self, name) for name in _DTYPES}, TAG, FORMAT)
+        known = bool(self.hashes.any())
+        return pack({name: getattr(self, name) for name in _DTYPES if known or name != "hashes"}, TAG, FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Block:
@@ -117,7 +126,7 @@ class Block:
             If the bytes are damaged, or are not a block of this format.
         """
         arrays, version = unpack(data, TAG)
-        if version != FORMAT or set(arrays) != set(_DTYPES):
+        if version != FORMAT or {*arrays, "hashes"} != set(_DTYPES):
             raise CacheError(
                 f"block: format {version!r} with {', '.join(sorted(arrays)) or 'nothing'} inside, this version reads "
                 f"format {FORMAT!r}: delete the cache and its images are embedded again"
@@ -170,6 +179,7 @@ def concatenate(blocks: Sequence[Block]) -> Block:
         embeddings=np.concatenate([np.empty((0, dim), np.float16), *(block.embeddings for block in blocks)]),
         patterns=np.concatenate([np.empty((0, dim), np.float16), *(block.patterns for block in blocks)]),
         offsets=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
+        hashes=np.concatenate([np.empty(0, np.uint64), *(block.hashes for block in blocks)]),
     )
 
 

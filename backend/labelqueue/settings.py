@@ -107,6 +107,9 @@ SETTINGS: tuple[Setting, ...] = (
         "share of the queue drawn at random, on which the model's accuracy is measured",
     ),
     Setting(
+        "duplicates", "last", "project", allowed.choice("last", "serve"), "near-duplicates go last, or serve all alike"
+    ),
+    Setting(
         "prelabel",
         "auto",
         "project",

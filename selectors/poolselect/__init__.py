@@ -14,6 +14,7 @@ from poolselect.bal import BAL
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
 from poolselect.clustering import FoundationClustering
 from poolselect.dropquery import DropQuery
+from poolselect.duplicates import near_duplicates
 from poolselect.exceptions import (
     InvalidParameterError,
     InvalidPoolError,
@@ -74,6 +75,7 @@ __all__ = [
     "fit_centroids",
     "least_confidence",
     "margin",
+    "near_duplicates",
     "neighborhood_mask",
     "rolling_cycles",
     "rolling_subpool",

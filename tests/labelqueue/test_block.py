@@ -106,3 +106,14 @@ def test_source_hash_is_stable():
     assert source_hash("") == 0xE3B0C44298FC1C14  # the first half of the well-known sha256 of nothing
     assert source_hash("a") != source_hash("b")
     assert 0 <= source_hash("s3://b/\ud800") < 2**64
+
+
+def test_hashes_go_where_their_rows_go_and_a_block_without_them_is_read_and_written_as_before():
+    rows = np.arange(8, dtype=np.float16).reshape(4, 2)
+    plain = Block(np.arange(4), np.zeros(4, np.uint64), rows, rows, np.arange(5))
+    hashed = Block(np.arange(4), np.zeros(4, np.uint64), rows, rows, np.arange(5), np.arange(1, 5, dtype=np.uint64))
+    assert b"hashes" not in plain.to_bytes() and Block.from_bytes(plain.to_bytes()).hashes.tolist() == [0] * 4
+    assert Block.from_bytes(hashed.to_bytes()).hashes.tolist() == [1, 2, 3, 4]
+    assert concatenate([plain, hashed]).take([7, 0, 5]).hashes.tolist() == [4, 0, 2]
+    with pytest.raises(CacheError, match="hashes has shape"):
+        Block(np.arange(4), np.zeros(4, np.uint64), rows, rows, np.arange(5), np.ones(3, np.uint64))

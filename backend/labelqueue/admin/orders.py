@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 NAMED = 10  # orders that an error lists
-COUNTS = ("again", "forgotten")  # 0 in most orders
+COUNTS = ("again", "forgotten", "duplicates", "duplicate_groups")  # 0 in most orders
 NUMBER = re.compile(r"r?([0-9]{1,18})(?:\N{MIDDLE DOT}[0-9a-z]+)?")  # what people call an order besides its version
 LATEST = "latest"
 APART = ("places", "left_out", "inputs")  # of an order, what a summary of it leaves out

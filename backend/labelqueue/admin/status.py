@@ -48,6 +48,7 @@ def project_status(project: Project) -> dict[str, Any]:
         "skipped": int(np.count_nonzero(states == ord(SKIPPED))),
         "published": sum(row.state == UNLABELED for row in published.values()),
         "covers": live.embedded if live else 0,
+        "duplicates": {"last": live.duplicates, "groups": live.duplicate_groups} if live else {"last": 0, "groups": 0},
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
         "error": next((info[name] for name in ERRORS if info.get(name)), ""),
@@ -120,6 +121,9 @@ def status_lines(status: Record) -> Iterator[str]:
     embedded = f"{status['embedded']}, {status['pending']} waiting, {status['quarantined']} bad images"
     yield fact("embedded", embedded)
     yield from embedder_lines(status)
+    if (twins := status.get("duplicates")) and twins["last"]:
+        told = f"{twins['last']} near-duplicates of {twins['groups']} images stand last in the order"
+        yield fact("duplicates", f"{told}; duplicates=serve treats them like all")
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)

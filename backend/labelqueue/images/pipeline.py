@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..block import Block, concatenate, source_hash
 from ..exceptions import ImageError, LabelQueueError, TransientImageError
 from .decoding import decode
+from .perceptual_hash import perceptual_hash
 
 Layer = Literal["penultimate", "last"]
 
@@ -232,5 +233,6 @@ def _embed(
         embeddings=embeddings[good],
         patterns=patterns[np.repeat(good, counts)],
         offsets=np.concatenate([[0], np.cumsum(counts[good])]).astype(np.int64),
+        hashes=np.array([perceptual_hash(pixels) for _, pixels in batch], dtype=np.uint64)[good],
     )
     return block, bad

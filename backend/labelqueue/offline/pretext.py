@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ def pretext_folder(directory: Path, cache_dir: Path, options: Options) -> Block:
     if not places:
         raise LabelQueueError(f"none of the {len(files)} images in {directory} can be read")
     rows = everything.take([row_of[files[place].source] for place in places])
-    return Block(np.array(places, dtype=np.int64), rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    return replace(rows, ids=np.array(places, dtype=np.int64))
 
 
 @dataclass(frozen=True)

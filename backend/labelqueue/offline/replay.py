@@ -142,7 +142,7 @@ def replay(
     rows = dataset.rows.take(pool)
     ids = np.arange(1, len(pool) + 1, dtype=np.int64)
     answers = {task: dataset.classes[number] for task, number in zip(ids.tolist(), dataset.labels[pool], strict=True)}
-    block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    block = replace(rows, ids=ids)
     # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine.
     with threadpool_limits(1):
         campaign = Replay(block, answers, dataset.classes, settings)

@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,9 @@ takes seconds, new images are added, and an interrupted run goes on where it sto
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
   labelqueue select photos/ -n 20 --strategy maxherding    those that cover the folder best
 
-The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Files
-that are no images by their suffix are counted on standard error, bad images are named there, and both are left out.
+The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Images
+that are nearly the same as another one come last. Files that are no images by their suffix are counted on standard
+error, bad images are named there, and both are left out.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -78,6 +79,7 @@ def select(
     strategy: str = "freesel",
     trials: int | None = None,
     metric: MetricName | None = None,
+    duplicates: str = "last",
     progress: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[Pick]:
@@ -103,6 +105,8 @@ def select(
         Proposals per pick of FreeSel, 200 by default; 1, with the cosine metric, draws as the paper does.
     metric : {"centered", "cosine", "euclidean"}, optional
         Distance of FreeSel, centered by default; cosine is the paper's.
+    duplicates : {"last", "serve"}, default "last"
+        Whether images that are nearly the same as another one come after all others.
     progress : bool, default True
         Whether to show progress on standard error.
     say : callable, optional
@@ -121,7 +125,6 @@ def select(
     EmbedderError
         If the model or its weights cannot be had.
     """
-    from poolselect import Pool
 
     chooser = _chooser(strategy, trials, metric, patterns, seed)
     say = say or write_line
@@ -139,12 +142,29 @@ def select(
     )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
-    pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets)
-    chosen = chooser.query(pool, batch_size=min(n, len(rows)))
-    return [
-        Pick(rank, str(files[int(rows.ids[row])].path), reason)
-        for rank, (row, reason) in enumerate(zip(chosen.indices, chosen.reasons, strict=True), start=1)
-    ]
+    chosen = _rank(chooser, rows, n, [str(file.path) for file in files], duplicates)
+    return [Pick(rank, path, reason) for rank, (path, reason) in enumerate(chosen, start=1)]
+
+
+def _rank(strategy: QueryStrategy, rows: Block, n: int, paths: Sequence[str], duplicates: str) -> list[tuple[str, str]]:
+    """Return the paths of the first `n` images and why; near-duplicates of others last, where that is wished."""
+    from poolselect import Pool, near_duplicates
+
+    leaders = np.full(len(rows), -1, dtype=np.int64)
+    if duplicates == "last":
+        leaders = near_duplicates(rows.embeddings, rows.hashes, leaders)
+    found: list[tuple[str, str]] = []
+    ahead = np.zeros(len(rows), dtype=np.bool_)
+    for some in (leaders < 0, leaders >= 0):
+        if some.any() and len(found) < n:
+            pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets, candidates=some, selected=ahead)
+            chosen = strategy.query(pool, batch_size=n - len(found))
+            for row, reason in zip(chosen.indices.tolist(), chosen.reasons, strict=True):
+                other = int(leaders[row])
+                why = reason if other < 0 else f"near-duplicate of {paths[int(rows.ids[other])]}"
+                found.append((paths[int(rows.ids[row])], why))
+        ahead = ahead | some
+    return found
 
 
 def _chooser(strategy: str, trials: int | None, metric: MetricName | None, patterns: int, seed: int) -> QueryStrategy:
@@ -237,7 +257,7 @@ def _embed(
     row_of = {source: row for row, source in enumerate(everything.sources.tolist())}
     places = [place for place, file in enumerate(files) if file.source in row_of]
     rows = everything.take([row_of[files[place].source] for place in places])
-    return Block(np.array(places, dtype=np.int64), rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    return replace(rows, ids=np.array(places, dtype=np.int64))
 
 
 # -- the command
@@ -278,6 +298,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paper's), euclidean",
     )
     parser.add_argument(
+        "--duplicates",
+        choices=("last", "serve"),
+        default="last",
+        help="images that are nearly the same as another one: last (default) after all others, serve like all",
+    )
+    parser.add_argument(
         "--output", choices=("paths", "json", "csv"), default="paths", help="what to print (default: paths)"
     )
 
@@ -303,6 +329,7 @@ def run(args: argparse.Namespace) -> int:
         strategy=args.strategy,
         trials=args.trials,
         metric=args.metric,
+        duplicates=args.duplicates,
     )
     _print(picks, args.output)
     return 0

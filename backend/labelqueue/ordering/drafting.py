@@ -56,6 +56,7 @@ def inputs_of(
         here = set(snapshot.tasks.ids[snapshot.tasks.rows >= 0].tolist())
         labels = {task: value for task, value in state.trained_on.items() if task in here}
         lesson = Lesson.of(labels, model, classes=state.classes, seed=state.seed, origin=state.origin)
+    followers, leaders = _duplicates(campaign, snapshot, tasks)
     inputs = Inputs(
         start=start,
         first=first,
@@ -72,9 +73,30 @@ def inputs_of(
         featured=np.empty(0, np.int64) if features is None else features.rows.ids,
         lesson=lesson,
         clusters=None if geometry is None else Clusters.of(geometry),
+        followers=followers,
+        leaders=leaders,
     )
     chances = None if model is None else campaign.chances(model, rows)
     return inputs, Material(rows, features, model, None if geometry is None else geometry.centroids, chances)
+
+
+def _duplicates(campaign: Campaign, snapshot: Snapshot, tasks: Tasks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the near-duplicates among the embedded tasks, and who stands for each: see `Inputs`."""
+    rows = snapshot.rows
+    if campaign.settings["duplicates"] == "serve" or not rows.hashes.any():
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    from poolselect import near_duplicates
+
+    at = tasks.find(rows.ids)
+    known = at >= 0
+    annotated, open_ = known & tasks.annotated[at], known & tasks.unlabeled[at]
+    labels = np.full(len(rows), -1, dtype=np.int64)
+    of_label = find(rows.ids, snapshot.labels.tasks)
+    labels[of_label[of_label >= 0]] = snapshot.labels.codes[of_label >= 0]
+    labels[~annotated] = -1  # it came after the label that asked for the order
+    leaders = near_duplicates(rows.embeddings, rows.hashes, labels, leading=annotated, left_out=~(annotated | open_))
+    followers = np.flatnonzero((leaders >= 0) & open_)
+    return rows.ids[followers], rows.ids[leaders[followers]]
 
 
 def fit_geometry(campaign: Campaign, rows: Block, source: str, mark: str = "") -> str:
@@ -137,6 +159,8 @@ def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int, siz
         trust=state.trust,
         centroids=f"{clusters.digest} ({clusters.why})" if clusters and recipe.name == "bal" else "",
         left_out=left_out,
+        duplicates=len(inputs.followers),
+        duplicate_groups=len(np.unique(inputs.leaders)),
         inputs=dump_inputs([inputs]),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ SPAN = 1000
 # Settings that can change an order besides what is written down by itself.
 SHAPING = (
     "seed", "trials", "metric", "uncertainty", "balancing_factor", "control_share", "bal_features", "budget",
-    "batch_size",
+    "batch_size", "duplicates",
 )  # fmt: skip
 
 
@@ -91,6 +91,8 @@ class Inputs:
         Tasks that have such features.
     lesson : Lesson or None
     clusters : Clusters or None
+    followers, leaders : ndarray of shape (k,), int64
+        Near-duplicates, ids ascending, and the task that stands for each.
     """
 
     start: int
@@ -108,6 +110,8 @@ class Inputs:
     featured: NDArray[np.int64]
     lesson: Lesson | None
     clusters: Clusters | None
+    followers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    leaders: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def recipe(self, centroids: NDArray[np.float32] | None) -> Recipe:
         """Return the recipe, which follows from the rest."""
@@ -171,6 +175,8 @@ class Inputs:
             "states": self.tasks.states.tobytes(),
             "embedded": np.packbits(self.tasks.rows >= 0).tobytes(),
             "featured": pack_ids(self.featured),
+            "followers": pack_ids(self.followers),
+            "leaders": pack_ids(self.leaders),
         }
         if lesson is not None:
             columns |= {"taught": pack_ids(lesson.ids), "codes": pack_ids(lesson.codes)}
@@ -192,6 +198,7 @@ class Inputs:
         columns = {name: array.tobytes() for name, array in arrays.items()}
         ids = unpack_ids(columns["ids"])
         embedded = np.unpackbits(arrays["embedded"], count=ids.size).astype(bool)
+        nothing = pack_ids(np.empty(0, np.int64))  # of orders from before there were near-duplicates
         lesson, clusters, features = facts["lesson"], facts["clusters"], facts["features"]
         if lesson is not None:
             lesson = Lesson.parse(lesson, unpack_ids(columns["taught"]), unpack_ids(columns["codes"]))
@@ -205,6 +212,8 @@ class Inputs:
             featured=unpack_ids(columns["featured"]),
             lesson=lesson,
             clusters=clusters,
+            followers=unpack_ids(columns.get("followers", nothing)),
+            leaders=unpack_ids(columns.get("leaders", nothing)),
             **{name: facts[name] for name in (*PLAIN, "settings")},
         )
 
@@ -237,6 +246,7 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
         if chances is not None:
             _, at, of_rows = np.intersect1d(seen.ids, rows.ids, assume_unique=True, return_indices=True)
             seen, of_seen = seen.take(at), chances[of_rows]
+    leaders = dict(zip(inputs.followers.tolist(), inputs.leaders.tolist(), strict=True))
     found: list[Place] = []
     while len(found) < count:
         size = min(SPAN, count - len(found))
@@ -251,6 +261,7 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
             class_names=model.classes if model is not None else (),
             multilabel=inputs.multi,
             missing=NOT_EMBEDDED if features is None else NO_FEATURES,
+            leaders=leaders,
         )
         if recipe.prelabel is not None and model is not None and chances is not None:
             more = fill_in(more, model, chances, inputs.tasks, recipe)

@@ -105,6 +105,8 @@ class Order:
     left_out : tuple of (int, int)
         Tasks that the ranking has and the order has not, since they were answered or deleted before it was published:
         each with the number of places in front of it.
+    duplicates, duplicate_groups : int
+        Images that were put last as near-duplicates when the order was made, and groups that they are of.
     inputs : bytes
         What a new order, or what was appended, is made of (`inputs.dump_inputs`). It is kept beside the record, and
         empty when it was not asked for.
@@ -129,6 +131,8 @@ class Order:
     again: int = 0
     forgotten: int = 0
     left_out: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    duplicates: int = 0
+    duplicate_groups: int = 0
     inputs: bytes = field(default=b"", compare=False, repr=False)
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_EMBEDDED", "NO_FEATURES", "fill_in", "rank_tasks"]
 
-CONTROL = "random control"
+CONTROL, DUPLICATE = "random control", "near-duplicate of task"
 NOT_EMBEDDED = "its image is not embedded yet"
 NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
 
@@ -38,9 +39,10 @@ def rank_tasks(
     class_names: tuple[str, ...] = (),
     multilabel: bool = False,
     missing: str = NOT_EMBEDDED,
+    leaders: Mapping[int, int] | None = None,
 ) -> list[Place]:
-    """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet, skipped ones,
-    and last those with a bad image.
+    """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet,
+    near-duplicates, skipped ones, and last those with a bad image.
 
     An order is a pure function of the rows sorted by task id, the states, and the recipe; arrival history and workers
     never enter.
@@ -68,6 +70,9 @@ def rank_tasks(
         Whether the rows of `probabilities` are independent of each other.
     missing : str
         Reason given for a task without a row.
+    leaders : mapping of int to int, optional
+        Near-duplicates, each with the task that stands for it. A control may be one of them: then it stands for its
+        group, and the leader goes to the others.
 
     Returns
     -------
@@ -81,8 +86,13 @@ def rank_tasks(
         probabilities = None if probabilities is None else probabilities[known]
     waiting = ~tasks.among(published)  # not published yet
     candidates = (tasks.unlabeled & waiting)[at]
-    places: list[Place] = []
-    if candidates.any():
+    leaders = leaders or {}
+    stands_for = {leaders[task]: task for task in published if task in leaders}
+
+    def rank(among: NDArray[np.bool_], drawn: NDArray[np.bool_], done: int, leaders: Mapping[int, int]) -> list[Place]:
+        """Rank some rows, with controls of those that may be drawn."""
+        if not among.any() or done >= size:
+            return []
         from poolselect import Pool
 
         pool = Pool(
@@ -93,11 +103,16 @@ def rank_tasks(
             probabilities=probabilities,
             class_names=class_names if probabilities is not None else None,
             multilabel=multilabel,
-            candidates=candidates,
-            selected=~candidates,
+            candidates=among,
+            selected=~drawn,
         )
-        selection = recipe.strategy.query(pool, batch_size=min(size, int(candidates.sum())))
-        places = list(_with_controls(recipe, rows.ids, np.flatnonzero(candidates), selection, first))
+        selection = recipe.strategy.query(pool, batch_size=min(size - done, int(among.sum())))
+        row_ids = rows.ids[among].tolist()
+        walk = _with_controls(recipe, rows.ids, np.flatnonzero(drawn), selection, row_ids, leaders, first + done)
+        return list(islice(walk, size - done))
+
+    second = np.isin(rows.ids, np.array([*leaders, *stands_for], dtype=np.int64))
+    places = rank(candidates & ~second, candidates, 0, leaders)
     without = waiting & tasks.unlabeled
     without[at] = False
     bad = tasks.among(tasks.bad.keys())
@@ -107,6 +122,11 @@ def rank_tasks(
         return some
 
     places += [Place(task, missing) for task in first_of(without & ~bad)]
+    stands_for |= {leaders[place.task]: place.task for place in places if place.task in leaders}
+    rest = candidates & ~np.isin(rows.ids, np.array([place.task for place in places], dtype=np.int64))
+    for place in rank(rest, rest, len(places), {}):
+        other = leaders.get(place.task) or stands_for[place.task]
+        places.append(place if place.control else replace(place, reason=f"{DUPLICATE} {other}"))
     places += [Place(task, "skipped before") for task in first_of(waiting & tasks.skipped)]
     places += [Place(task, f"bad image: {tasks.bad[task]}") for task in first_of(without & bad)]
     return places
@@ -147,22 +167,33 @@ def fill_in(
 
 
 def _with_controls(
-    recipe: Recipe, ids: NDArray[np.int64], candidates: NDArray[np.int64], selection: Selection, first: int
+    recipe: Recipe,
+    ids: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    selection: Selection,
+    ranked: Collection[int],
+    leaders: Mapping[int, int],
+    first: int,
 ) -> Iterator[Place]:
-    """Yield the strategy's picks with controls at their positions, as many as were picked.
+    """Yield the strategy's picks with controls at their positions, until every ranked task, or a near-duplicate that
+    stands for it, has its place.
 
     A control is the next candidate of a random permutation that does not stand in front of it already: of the tasks
     still unlabeled when it is served, each is as likely as any other.
     """
-    seed = recipe.strategy.random_state
-    controls = is_control(seed, first, len(selection), recipe.control_share)
+    seed, left = recipe.strategy.random_state, set(ranked)
+    controls = is_control(seed, first, len(candidates), recipe.control_share)
     picks = iter(zip(selection.indices.tolist(), selection.reasons, strict=True))
     drawn = iter(candidates[control_order(ids[candidates], seed, first)].tolist() if controls.any() else ())
     placed: set[int] = set()
     for control in controls:
+        if not left:
+            break
         if control:
             row, reason = next(row for row in drawn if row not in placed), CONTROL
         else:
-            row, reason = next((row, why) for row, why in picks if row not in placed)
+            row, reason = next((row, why) for row, why in picks if int(ids[row]) in left)
         placed.add(row)
-        yield Place(int(ids[row]), reason, control=bool(control))
+        task = int(ids[row])
+        left.discard(leaders.get(task, task))
+        yield Place(task, reason, control=bool(control))

@@ -55,6 +55,8 @@ class Recipe:
     control_share : float
     features : {'vit', 'rotation'}
         Which embeddings the strategy sees.
+    duplicates : {'last', 'serve'}
+        What becomes of near-duplicates.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Recipe:
     prelabel: float | None
     control_share: float
     features: str
+    duplicates: str = "last"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -73,7 +76,8 @@ class Recipe:
         # A third party's may hold anything: of what JSON cannot hold, the type has to do.
         own: dict[str, Any] = json.loads(json.dumps(public, default=lambda value: type(value).__name__))
         shared = {"control_share": self.control_share, "prelabel": self.prelabel, "model": self.model}
-        return own | shared | ({"features": self.features} if self.features != "vit" else {})
+        seldom = {"features": (self.features, "vit"), "duplicates": (self.duplicates, "last")}
+        return own | shared | {name: value for name, (value, usual) in seldom.items() if value != usual}
 
 
 def needs_model(name: str) -> bool:
@@ -173,6 +177,7 @@ def make_recipe(
         prelabel=prelabel,
         control_share=settings["control_share"],
         features=settings["bal_features"] if name in BAL else "vit",
+        duplicates=settings.get("duplicates", "last"),  # of an order from before there was a choice
     )
 
 

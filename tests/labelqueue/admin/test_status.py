@@ -120,6 +120,12 @@ def test_it_counts_workers_by_kind_and_names_slow_servers_with_their_images(proj
     assert "wait: no" not in "\n".join(status_lines(told))
 
 
+def test_near_duplicates_that_stand_last_are_counted():
+    assert "duplicates" not in told(duplicates={"last": 0, "groups": 0})
+    line = "30 near-duplicates of 10 images stand last in the order; duplicates=serve treats them like all"
+    assert line in told(duplicates={"last": 30, "groups": 10})
+
+
 class TestEmbedder:
     """Which embedder a project has, which one new projects get, and how to ask for another."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from desk import Desk
 from labelqueue import admin
+from labelqueue.admin.status import project_status
 from labelqueue.admin.verification import UNVERIFIABLE, verification_lines, verify_order
 from labelqueue.block import Block, source_hash
 from labelqueue.cli.parser import main
@@ -85,6 +86,26 @@ def test_what_happens_later_changes_nothing(desk):
     cache.put(Block(np.array([5, 301]), sources, vectors, vectors, np.arange(3)))
     assert {number: outcome for number, outcome in outcomes(desk).items() if number in before} == before
     assert set(before.values()) == {"same"}
+
+
+def test_near_duplicates_are_served_last_counted_and_verified(desk, monkeypatch):
+    """Of four tasks in a row the last two look like the first two."""
+
+    def filmed(ids, sources, rows, patterns, offsets):
+        twin = np.arange(len(ids)) - 2 * (np.arange(len(ids)) % 4 > 1)
+        hashes = np.random.default_rng(3).integers(1, 2**62, size=len(ids), dtype=np.uint64)
+        return Block(ids, sources, rows[twin], rows[twin], offsets, hashes[twin])
+
+    monkeypatch.setattr("desk.Block", filmed)
+    desk = desk(n=60, control_share=0.0)
+    assert project_status(desk.project)["duplicates"] == {"last": 30, "groups": 30}
+    desk.play(30, step=5)
+    labeled = [task for task, row in desk.server.rows.items() if row["annotations"]]
+    assert len(labeled) == 30 and {task % 4 for task in labeled} == {1, 2}
+    desk.tend()
+    assert {place.reason for place in desk.live.places if place.task == 3} == {"near-duplicate of task 1"}
+    desk.play(15, step=5)
+    assert set(outcomes(desk).values()) == {"same"}
 
 
 def test_an_order_that_is_published_again_is_the_one_it_was_and_goes_on_as_it(desk):

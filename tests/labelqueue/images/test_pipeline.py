@@ -2,6 +2,7 @@ import contextlib
 import io
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -152,3 +153,10 @@ def test_what_is_not_the_images_fault_ends_the_stream(error):
 
     with pytest.raises(type(error)):
         list(embed_stream(Model(), [item(0), item(1, broken)]))
+
+
+def test_each_image_has_its_perceptual_hash_and_a_bad_one_beside_it_changes_nothing():
+    files = [png((9, 7, 9)), b"no image", png("black"), png((9, 7, 9)), png("white")]
+    (result,) = embed_stream(Model(), [Item(n, f"file://{n}", partial(bytes, file)) for n, file in enumerate(files)])
+    first, again, white = result.block.hashes.tolist()
+    assert result.block.ids.tolist() == [0, 3, 4] and first == again != white and first and white

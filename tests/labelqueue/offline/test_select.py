@@ -150,6 +150,18 @@ def test_a_damaged_block_is_embedded_again(choose, tmp_path, embedded, caplog):
     assert embedded == [20, 20] and "embedded again" in caplog.text
 
 
+def test_near_duplicates_come_last_with_the_path_of_the_other_one(choose, photos):
+    for number in (3, 4):
+        with Image.open(next(photos.rglob(f"{number:02d}.*"))) as image:
+            image.resize((96, 72)).save(photos / "day" / f"again {number}.jpg", quality=90)
+    picks = choose(22)
+    assert len({pick.path for pick in picks}) == 22
+    last = {pick.path.rpartition("/")[2]: pick.reason for pick in picks if pick.reason.startswith("near-duplicate of ")}
+    assert len(last) == 2 and [pick.reason.startswith("near-duplicate of ") for pick in picks[-2:]] == [True, True]
+    assert choose(10) == picks[:10] and choose(21) == picks[:21]
+    assert not any("near-duplicate" in pick.reason for pick in choose(22, duplicates="serve"))
+
+
 def test_blocks_appear_whole_or_not_at_all(tmp_path, photos, monkeypatch):
     cache = FolderCache(tmp_path / "cache", photos, "0" * 32)
     one = np.ones((1, 2), np.float16)

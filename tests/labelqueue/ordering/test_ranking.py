@@ -1,7 +1,7 @@
 """What an order holds: picks first, then tasks without an embedding, then skipped ones; nothing twice."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.block import Block
@@ -77,3 +77,57 @@ def test_controls_stand_where_they_must_and_are_the_next_of_a_random_permutation
         source = permutation if place.control else chosen
         assert place.task == next(task for task in source if task not in before)
         assert (place.reason == "random control") == place.control
+
+
+def rank_twins(states, leaders, size=100, published=(), share=0.0, seed=0):
+    recipe = Recipe("freesel", "FreeSel", FreeSel(trials=3, random_state=seed), "cold", "", None, share, "vit")
+    embedded = [task for task in states if task % 7]
+    return rank_tasks(
+        recipe, block(embedded), Tasks.of(states, embedded), size=size, first=3, published=published, leaders=leaders
+    )
+
+
+def test_near_duplicates_go_last_and_say_of_what():
+    states = dict.fromkeys(range(1, 15), UNLABELED) | {13: SKIPPED, 12: ANNOTATED}
+    leaders = {2: 1, 3: 1, 9: 8, 11: 12}
+    places = rank_twins(states, leaders)
+    assert {place.task for place in places[:6]} == {1, 4, 5, 6, 8, 10}
+    assert [place.task for place in places[6:8]] == [7, 14]  # not embedded yet
+    assert {place.task: place.reason for place in places[8:12]} == {
+        2: "near-duplicate of task 1",
+        3: "near-duplicate of task 1",
+        9: "near-duplicate of task 8",
+        11: "near-duplicate of task 12",
+    }
+    assert [(place.task, place.reason) for place in places[12:]] == [(13, "skipped before")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(4, 50),
+    st.dictionaries(st.integers(1, 50), st.integers(1, 50), max_size=40),
+    st.integers(0, 2**20),
+    st.sampled_from([0.0, 0.2, 0.5]),
+)
+def test_one_of_a_group_is_served_and_controls_are_drawn_from_all(n, wild, seed, share):
+    states = dict.fromkeys(range(1, n + 1), UNLABELED)
+    leaders = {task: of for task, of in wild.items() if of not in wild and task != of and task <= n and of <= n}
+    leaders = {task: of for task, of in leaders.items() if task % 7 and of % 7}
+    places = rank_twins(states, leaders, share=share, seed=seed)
+    tasks = [place.task for place in places]
+    assert sorted(tasks) == sorted(states)
+    for count in (1, n // 2, n - 1):
+        assert rank_twins(states, leaders, size=count, share=share, seed=seed) == places[:count]
+    reasons = [place.reason.startswith("near-duplicate of task ") for place in places]
+    begun = reasons.index(True) if any(reasons) else n
+    groups = [leaders.get(place.task, place.task) for place in places[:begun] if not place.control]
+    assert len(groups) == len(set(groups)), "the strategy serves one of a group"
+    controls = [place for place in places if place.control]
+    assert all(place.reason == "random control" for place in controls)
+    # The first control is drawn as if there were no groups.
+    alone = [place for place in rank_twins(states, {}, share=share, seed=seed) if place.control]
+    if controls and alone and places.index(controls[0]) < begun:
+        drawn = (control_order(np.array([t for t in sorted(states) if t % 7]), seed, 3)).tolist()
+        embedded = [t for t in sorted(states) if t % 7]
+        before = set(tasks[: places.index(controls[0])])
+        assert controls[0].task == next(embedded[row] for row in drawn if embedded[row] not in before)
