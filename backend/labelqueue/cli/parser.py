@@ -47,7 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     from ..backup import command as backup
     from ..demo import command as demo
-    from ..offline import pretext, select, simulate
+    from ..offline import pretext, select
+    from ..simulation import command as simulate
 
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("labelqueue", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)

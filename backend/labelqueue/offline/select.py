@@ -121,8 +121,7 @@ def select(
     rows = embed_folder(
         directory,
         files,
-        model=model,
-        weights=weights,
+        load_embedder(model, weights),
         patterns=patterns,
         cache_dir=cache_dir,
         progress=progress,
@@ -138,12 +137,27 @@ def select(
     ]
 
 
+def load_embedder(model: str, weights: Path | None) -> Embedder:
+    """Return the model of these names; see `Embedder.load`.
+
+    Raises
+    ------
+    EmbedderError
+        If the model or its weights cannot be had.
+    """
+    from ..images import Embedder
+
+    try:
+        return Embedder.load(model, weights)
+    except EmbedderError as error:
+        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
+
+
 def embed_folder(
     directory: Path,
     files: Sequence[File],
+    embedder: Embedder,
     *,
-    model: str,
-    weights: Path | None,
     patterns: int,
     cache_dir: Path,
     progress: bool,
@@ -157,7 +171,8 @@ def embed_folder(
         The folder: it names the cache.
     files : sequence of File
         Some of its images.
-    model, weights, patterns, cache_dir, progress, say
+    embedder : Embedder
+    patterns, cache_dir, progress, say
         See `select`.
 
     Returns
@@ -169,15 +184,7 @@ def embed_folder(
     ------
     LabelQueueError
         If not one file is readable, or the cache cannot be written.
-    EmbedderError
-        If the model or its weights cannot be had.
     """
-    from ..images import Embedder
-
-    try:
-        embedder = Embedder.load(model, weights)
-    except EmbedderError as error:
-        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
     cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
     rows = _embed(files, embedder, cache, patterns, progress, say)
     if not len(rows):

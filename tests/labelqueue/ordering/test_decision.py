@@ -15,7 +15,7 @@ from labelqueue.block import Block
 from labelqueue.exceptions import CacheError, SettingError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.replay import label_config
+from labelqueue.simulation.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.order_size import order_size

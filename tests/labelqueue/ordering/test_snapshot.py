@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.replay import label_config
+from labelqueue.simulation.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 

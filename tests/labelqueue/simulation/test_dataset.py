@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from labelqueue.block import Block
 from labelqueue.exceptions import LabelQueueError
-from labelqueue.offline.dataset import Dataset, Row, check_classes, encode, half_of, locate, read_rows, split
+from labelqueue.simulation.dataset import Dataset, Row, check_classes, encode, half_of, locate, read_rows, split
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from labelqueue.block import Block
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.dataset import Dataset, split
-from labelqueue.offline.replay import Replay, label_config, replay
+from labelqueue.simulation.dataset import Dataset, split
+from labelqueue.simulation.replay import Replay, label_config, replay
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

@@ -17,10 +17,10 @@ from PIL import Image
 from labelqueue.block import Block
 from labelqueue.cli.parser import main
 from labelqueue.exceptions import LabelQueueError
-from labelqueue.offline import simulate as module
-from labelqueue.offline.dataset import Dataset
-from labelqueue.offline.experiment import Experiment
-from labelqueue.offline.simulate import simulate
+from labelqueue.simulation import simulate as module
+from labelqueue.simulation.dataset import Dataset
+from labelqueue.simulation.experiment import Experiment
+from labelqueue.simulation.simulate import simulate
 
 CLASSES = ("ant", "bee", "cat")
 

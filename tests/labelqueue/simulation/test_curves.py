@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelqueue.offline.curves import (
+from labelqueue.simulation.curves import (
     Point,
     accuracy,
     balanced_accuracy,
@@ -124,7 +124,7 @@ def test_the_picture(tmp_path, names, seeds):
 
 def test_nothing_of_it_is_loaded_before_it_is_needed():
     code = (
-        "import sys, labelqueue.offline.curves, labelqueue.offline.simulate;"
+        "import sys, labelqueue.simulation.curves, labelqueue.offline.simulate;"
         "sys.exit(any(name in sys.modules for name in ('matplotlib', 'sklearn', 'scipy', 'torch', 'poolselect')))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.exceptions import LabelQueueError, SettingError
-from labelqueue.offline.experiment import Experiment, label_counts, parse_set, parse_strategy, splits
+from labelqueue.simulation.experiment import Experiment, label_counts, parse_set, parse_strategy, splits
 
 
 def test_names_stand_for_settings():
