@@ -232,7 +232,10 @@ def settled(rows: Sequence[Row], path: Path) -> tuple[list[Row], list[str]]:
     if any(row.part == "test" for row in rows):
         said = f"note: {images} of {path} marked split=val are left out: neither labeled nor tested on"
         return [row for row in rows if row.part != "val"], [said]
-    said = f"note: no image of {path} is marked test: the test set is the {images} marked split=val"
+    said = (
+        f"note: no image of {path} is marked test: the {images} marked split=val "
+        f"{'count' if val > 1 else 'counts'} as it"
+    )
     return [replace(row, part="test") if row.part == "val" else row for row in rows], [said]
 
 

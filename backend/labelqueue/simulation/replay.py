@@ -10,6 +10,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from poolselect.threads import single_threaded_blas
+
 from ..block import Block
 from ..labels import ANNOTATED, UNLABELED, Value, parse_label_config
 from ..learning import train
@@ -163,8 +165,9 @@ def replay(
     ids = np.arange(1, len(pool) + 1, dtype=np.int64)
     answers = {task: dataset.answer(row) for task, row in zip(ids.tolist(), pool.tolist(), strict=True)}
     block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
-    # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine.
-    with threadpool_limits(1):
+    # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine. The
+    # library asks for that too, each time anew; inside of this it need not look again which libraries are loaded.
+    with threadpool_limits(1), single_threaded_blas():
         campaign = Replay(block, answers, dataset.classes, settings, multi=dataset.multi)
         points = []
         for before, count in zip((0, *counts), counts, strict=False):

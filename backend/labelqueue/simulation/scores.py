@@ -1,4 +1,4 @@
-"""How good a model is on the test set: two scores where images have one class, two where they may have several labels."""
+"""How good a model is on the test set: two scores for images of one class, two for images of several labels."""
 
 from __future__ import annotations
 

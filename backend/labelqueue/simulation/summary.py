@@ -104,9 +104,9 @@ def labels_saved(counts: Sequence[int], scores: ArrayLike, reference: ArrayLike)
     -----
     Both curves are made to rise first (isotonic regression, least squares): a dip is the noise of one test. The score
     is the lower one of their two ends. Where a curve first has it is interpolated, linearly in the logarithm of the
-    labels. So a strategy that ends above the reference is asked for the labels by which it is level with the reference at the
-    budget, and one that ends below for those that the reference needs to be level with it; the sign changes when
-    strategy and reference change places, and two random orders save nothing on average.
+    labels. So a strategy that ends above the reference is asked where it was level with the reference's end, and one
+    that ends below is asked where the reference was level with its own. The sign changes when the two change places,
+    and two random orders save nothing on average.
 
     Examples
     --------

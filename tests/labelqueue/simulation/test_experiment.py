@@ -76,10 +76,77 @@ def test_a_budget_must_fit_every_pool():
     assert [part.pool.size for part in splits(labels, None, experiment)] == [80, 80, 80]
     with pytest.raises(LabelQueueError, match="--budget 81 is more than the pool has: 80 images"):
         splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(81,)))
-    with pytest.raises(LabelQueueError, match="60 images"):
-        splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(80,), imbalance=0.5))
+    with pytest.raises(
+        LabelQueueError, match="60 images, once 20 of 100 are the test set and --imbalance"
+    ):
+        splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(80,), imbalance=2.0))
 
 
 def test_a_test_set_must_be():
     with pytest.raises(LabelQueueError, match="the test set is empty"):
         splits(np.arange(5), None, Experiment({"random": {}}, seeds=1, counts=(2,)))
+    with pytest.raises(LabelQueueError, match="no label is on some of the 1 images"):
+        splits(np.eye(2, dtype=bool)[[0, 0, 1]][:3], None, Experiment({"random": {}}, seeds=1, counts=(2,)))
+
+
+def test_pools_are_drawn_anew_for_each_seed_though_the_file_names_a_test_set():
+    labels, test = np.repeat([0, 1], 50), np.arange(100) % 4 == 0
+    parts = splits(labels, test, Experiment({"random": {}}, seeds=3, counts=(20,)))
+    assert {part.test.size for part in parts} == {24}  # its size, of each class: 12.5 are 12
+    assert len({tuple(part.test.tolist()) for part in parts}) == 3
+    kept = splits(labels, test, Experiment({"random": {}}, seeds=3, counts=(20,), keep_split=True))
+    assert {tuple(part.test.tolist()) for part in kept} == {tuple(np.flatnonzero(test).tolist())}
+
+
+@pytest.mark.parametrize("test", [None, np.zeros(10, bool)])
+def test_a_split_that_the_file_does_not_name_cannot_be_kept(test):
+    with pytest.raises(LabelQueueError, match=r"--split file keeps the test set .* and it names none"):
+        splits(np.arange(10) % 2, test, Experiment({"random": {}}, seeds=1, counts=(2,), keep_split=True))
+
+
+def test_a_pool_of_one_class_is_refused():
+    test = np.arange(10) < 5
+    with pytest.raises(LabelQueueError, match="all images of the pool have the same label"):
+        splits(test.astype(int), test, Experiment({"random": {}}, seeds=1, counts=(2,), keep_split=True))
+
+
+def test_classes_are_thinned_only_where_an_image_has_one():
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 10, bool)
+    with pytest.raises(LabelQueueError, match="--imbalance thins classes, and here an image may have several labels"):
+        splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(2,), imbalance=2.0))
+    assert splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(2,)))[0].test.size == 8
+
+
+# -- settings of one strategy
+
+
+def test_a_strategy_may_have_settings_of_its_own():
+    assert parse_strategy("auto[switch_after=20, trials=1]", {"trials": 5, "control_share": 0}) == {
+        "strategy": "auto",
+        "switch_after": 20,
+        "trials": 1,
+        "control_share": 0,
+    }
+    assert parse_strategy("typiclust+margin[control_share=0]", {})["warm"] == "margin"
+    assert parse_strategy("auto[warm=margin]", {})["warm"] == "margin"
+    assert parse_strategy("bal_paper[budget=90]", {}, 200)["budget"] == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("auto[nothing=1]", r"--strategy auto\[nothing=1\]: unknown setting 'nothing'"),
+        ("auto[trials=0]", "setting 'trials' has value 0: "),
+        ("auto[trials]", "expected key=value"),
+        ("auto[]", "expected key=value"),
+        ("auto[trials=1", r"expected NAME\[key=value,key=value\]"),
+        ("auto[trials=1]x", r"expected NAME\["),
+        ("auto[seed=3]", "use --seeds instead"),
+        ("auto[n_patterns=3]", "holds for all strategies: use --set n_patterns=3"),
+        ("typiclust+bal[warm=margin]", "warm stands before the brackets already"),
+        ("magic[trials=1]", "unknown strategy 'magic'"),
+    ],
+)
+def test_settings_of_one_strategy_that_cannot_be(name, said):
+    with pytest.raises(LabelQueueError, match=said):
+        parse_strategy(name, {})

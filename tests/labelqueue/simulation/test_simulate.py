@@ -1,259 +1,43 @@
-"""`labelqueue simulate`, from the CSV to the results, with stand-in embeddings and once with the real model."""
+"""Replaying every strategy with every seed, whatever the number of processes."""
 
-import contextlib
-import csv
-import json
-import os
-import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
-import psutil
 import pytest
-from PIL import Image
 
 from labelqueue.block import Block
-from labelqueue.cli.parser import main
 from labelqueue.exceptions import LabelQueueError
 from labelqueue.simulation import simulate as module
 from labelqueue.simulation.dataset import Dataset
-from labelqueue.simulation.experiment import Experiment
+from labelqueue.simulation.experiment import Experiment, splits
 from labelqueue.simulation.simulate import simulate
 
 CLASSES = ("ant", "bee", "cat")
 
 
-def vectors(labels, seed=0):
-    rng = np.random.default_rng(seed)
-    return (2 * np.eye(6)[labels] + 0.7 * rng.normal(size=(len(labels), 6))).astype(np.float16)
-
-
 @pytest.fixture
 def dataset():
     labels = np.repeat(np.arange(3), 40)
-    places, rows = np.arange(120), vectors(labels)
+    rng = np.random.default_rng(0)
+    places, rows = np.arange(120), (2 * np.eye(6)[labels] + 0.7 * rng.normal(size=(120, 6))).astype(np.float16)
     return Dataset(CLASSES, labels, None, Block(places, places.astype(np.uint64), rows, rows, np.arange(121)))
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """A folder of 45 images of three classes, and its CSV."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    lines = ["file,label"]
-    for number in range(45):
-        name, color = CLASSES[number % 3], [20, 20, 20]
-        color[number % 3] = 180 + number
-        Image.new("RGB", (40, 40), tuple(color)).save(folder / f"{number:02d}.png")
-        lines.append(f"{number:02d}.png,{name}")
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-@pytest.fixture
-def embedded(monkeypatch):
-    """Embeddings out of thin air; the arguments of each call."""
-    calls = []
-
-    def embed(directory, files, **options):
-        calls.append((directory, [file.path.name for file in files], options))
-        numbers = np.array([int(file.path.stem) for file in files])
-        rows, places = vectors(np.arange(100) % 3)[numbers], np.arange(len(files))
-        return Block(places, places.astype(np.uint64), rows, rows, np.arange(len(files) + 1))
-
-    monkeypatch.setattr(module, "embed_folder", embed)
-    return calls
-
-
-@pytest.fixture
-def run(photos, tmp_path):
-    def run(*more, labels=None, output="out"):
-        return main(
-            [
-                "simulate", "--images", str(photos), "--labels", str(labels or tmp_path / "labels.csv"),
-                "--output", str(tmp_path / output), "--jobs", "1", "--start", "6", "--model", "bundled",
-                "--cache", str(tmp_path / "cache"), *map(str, more),
-            ]
-        )  # fmt: skip
-
-    return run
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(dataset):
     strategies = {"auto": {"strategy": "auto", "switch_after": 10}, "random": {"strategy": "random"}}
     experiment = Experiment(strategies, seeds=2, counts=(10, 20, 40))
-    alone = simulate(dataset, experiment, jobs=1, progress=False)
+    parts = splits(dataset.labels, None, experiment)
+    alone = simulate(dataset, parts, experiment, jobs=1, progress=False)
     assert [(point.strategy, point.seed, point.labels) for point in alone] == [
         (name, seed, count) for name in ("auto", "random") for seed in (0, 1) for count in (10, 20, 40)
     ]
-    assert simulate(dataset, experiment, jobs=3, progress=False) == alone
-    curves = {tuple(p.accuracy for p in alone if (p.strategy, p.seed) == key) for key in (("auto", 0), ("auto", 1))}
+    assert simulate(dataset, parts, experiment, jobs=3, progress=False) == alone
+    curves = {tuple(p.scores for p in alone if (p.strategy, p.seed) == key) for key in (("auto", 0), ("auto", 1))}
     assert len(curves) == 2
-
-
-def test_results_are_written_and_printed(run, embedded, tmp_path, capsys):
-    assert run("--strategy", "kcenter+margin", "--budget", 24, "--seeds", 3) == 0
-    out, err = capsys.readouterr()
-    assert "kcenter+margin" in out and "minus random" in out and "±" in out and "curves.png" in out
-    assert "pool of 36 images, test set of 9, 3 classes, 3 seeds: 6 campaigns of 24 labels" in err
-    assert "144 of 144 labels" in err and "\x1b" not in err + out
-    rows = list(csv.DictReader((tmp_path / "out" / "curves.csv").read_text().splitlines()))
-    assert [row["labels"] for row in rows[:6]] == ["6", "8", "12", "17", "24", "6"]
-    assert {row["strategy"] for row in rows} == {"kcenter+margin", "random"} and len(rows) == 30
-    summary = list(csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines()))
-    assert {row["strategy"]: row["seeds"] for row in summary} == {"kcenter+margin": "3", "random": "3"}
-    assert (tmp_path / "out" / "curves.png").stat().st_size > 5000
-
-
-@pytest.mark.parametrize("output", [(), ("--json",)])
-def test_without_matplotlib_only_the_picture_is_missing(run, embedded, tmp_path, capsys, monkeypatch, output):
-    arguments = ("--strategy", "random", "--budget", 8, "--seeds", 1, *output)
-    assert run(*arguments) == 0
-    expected = {name: (tmp_path / "out" / name).read_bytes() for name in ("curves.csv", "summary.csv")}
-    said = capsys.readouterr().out.replace(f", {tmp_path / 'out' / 'curves.png'}", "")
-    assert (tmp_path / "out" / "curves.png").exists()
-    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run(*arguments) == 0
-    out, err = capsys.readouterr()
-    assert out == said
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == expected
-    last = err.splitlines()[-1]
-    assert last.startswith("note: the picture curves.png is left out") and "pip install 'labelqueue[offline]'" in last
-
-
-def test_a_fresh_process_without_matplotlib(photos, tmp_path):
-    hidden = "import sys; sys.modules['matplotlib'] = None; from labelqueue.cli.parser import main; sys.exit(main())"
-    arguments = ["simulate", "--images", photos, "--labels", tmp_path / "labels.csv", "--output", tmp_path / "out"]
-    arguments += ["--budget", 6, "--start", 6, "--seeds", 1, "--jobs", 1, "--strategy", "random", "--model", "bundled"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    environment["LABELQUEUE_HOME"] = str(tmp_path / "home")
-    done = subprocess.run(
-        [sys.executable, "-c", hidden, *map(str, arguments)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "balanced accuracy" in done.stdout and "curves.png" not in done.stdout
-    assert "pip install 'labelqueue[offline]'" in done.stderr.splitlines()[-1]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.csv", "summary.csv"]
-
-
-def test_the_same_command_writes_the_same_bytes(run, embedded, tmp_path):
-    arguments = ("--strategy", "auto", "--budget", 20, "--seeds", 2, "--set", "switch_after=8")
-    assert run(*arguments) == run(*arguments, "--jobs", 2, output="again") == 0
-    for name in ("curves.csv", "summary.csv"):
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-
-
-def test_json_instead_of_the_table(run, embedded, capsys, tmp_path):
-    assert run("--strategy", "random", "--budget", 12, "--seeds", 1, "--step", 6, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["labels"] == [6, 12] and found["reference"] == "random" and found["seeds"] == 1
-    (only,) = found["strategies"]
-    assert only["strategy"] == "random" and only["balanced_gain"] is None
-    assert 0 <= only["balanced_area"]["mean"] <= 100 and only["balanced_area"]["low"] is None
-
-
-def test_one_half_of_the_images(run, embedded, capsys):
-    for half in (0, 1):
-        assert run("--strategy", "random", "--budget", 8, "--seeds", 1, "--half", half) == 0
-    first, second = (set(names) for _, names, _ in embedded)
-    assert len(first) > 12 and len(second) > 12 and not first & second and len(first | second) == 45
-    assert "are not in" not in capsys.readouterr().err
-
-
-def test_what_is_left_out_is_said(run, embedded, photos, tmp_path, capsys):
-    lines = (tmp_path / "labels.csv").read_text().splitlines()
-    (tmp_path / "fewer.csv").write_text("\n".join(lines[:-3]))
-    assert run("--strategy", "random", "--budget", 8, "--seeds", 1, labels=tmp_path / "fewer.csv") == 0
-    assert "note: 3 images of" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("--budget", "37"), "--budget 37 is more than the pool has: 36 images"),
-        (("--budget", "5"), "--start 6 is more than --budget 5"),
-        (("--budget", "9", "--strategy", "magic"), "unknown strategy 'magic'; there are auto, "),
-        (("--budget", "9", "--set", "x=1"), "unknown setting 'x'"),
-    ],
-)
-def test_errors_are_one_line_and_come_before_any_image_is_embedded(run, embedded, capsys, arguments, said):
-    assert run(*arguments) == 1
-    err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err and embedded == []
-
-
-def test_an_output_folder_that_cannot_be(run, embedded, tmp_path, capsys):
-    (tmp_path / "out").write_text("a file")
-    assert run("--budget", "9") == 1
-    assert "--output" in capsys.readouterr().err and embedded == []
-
-
-@pytest.mark.parametrize("wrong", [["--imbalance", "0"], ["--imbalance", "1.5"], ["--half", "2"], ["--seeds", "0"]])
-def test_wrong_usage_is_exit_status_2(run, wrong):
-    with pytest.raises(SystemExit) as caught:
-        run("--budget", "9", *wrong)
-    assert caught.value.code == 2
 
 
 def test_a_process_that_dies_is_an_error(dataset, monkeypatch):
     monkeypatch.setattr(module, "_start_worker", sys.exit)
     experiment = Experiment({"random": {"strategy": "random"}}, seeds=2, counts=(10,))
     with pytest.raises(LabelQueueError, match="a process ended early"):
-        simulate(dataset, experiment, jobs=2, progress=False)
-
-
-def test_with_the_real_model_and_a_bad_image(run, photos, tmp_path, capsys):
-    (photos / "07.png").write_bytes(b"not an image")
-    assert run("--strategy", "auto", "--budget", 18, "--seeds", 1) == 0
-    out, err = capsys.readouterr()
-    assert "skipped" in err and "07.png" in err
-    assert "note: 1 of 45 images cannot be read and are left out" in err and "44" not in out.split("Mean")[0]
-    rows = list(csv.DictReader((tmp_path / "out" / "curves.csv").read_text().splitlines()))
-    assert [row["labels"] for row in rows if row["strategy"] == "auto"] == ["6", "8", "12", "17", "18"]
-    # Three plain colors are told apart by any embedding.
-    assert float(rows[4]["balanced_accuracy"]) > 0.7
-
-
-def alive(group):
-    """Running processes of a process group."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        with contextlib.suppress(ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
-
-
-def test_ctrl_c_ends_every_process(photos, tmp_path):
-    line = [
-        sys.executable, "-m", "labelqueue", "simulate", "--images", photos, "--labels", tmp_path / "labels.csv",
-        "--output", tmp_path / "out", "--budget", "36", "--seeds", "500", "--jobs", "2", "--model", "bundled",
-        "--cache", tmp_path / "cache",
-    ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    started = subprocess.Popen(
-        [str(part) for part in line], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        said = ""
-        while "of 36,000 labels" not in said:  # both processes are at work
-            said = started.stderr.readline()
-            assert said, "it ended early"
-        os.killpg(started.pid, signal.SIGINT)
-        _, said = started.communicate(timeout=30)
-    finally:
-        started.kill()
-    assert started.returncode == 130
-    assert said.splitlines()[-1] == "labelqueue: interrupted" and "Traceback" not in said
-    deadline = time.monotonic() + 10  # its helper processes notice a moment later that it is gone
-    while alive(started.pid):
-        assert time.monotonic() < deadline, alive(started.pid)
-        time.sleep(0.05)
+        simulate(dataset, splits(dataset.labels, None, experiment), experiment, jobs=2, progress=False)
