@@ -163,7 +163,7 @@ def test_lines_go_to_standard_error(capsys):
 
 
 @pytest.mark.parametrize(
-    ("total", "left"), [(100, "89 s"), (1_000, "17 min"), (5_401, "1 h 30 min"), (20_000, "5 h 33 min")]
+    ("total", "left"), [(100, "89 s"), (1_000, "16 min"), (5_401, "1 h 30 min"), (20_000, "5 h 33 min")]
 )
 def test_how_long_it_will_take(clock, total, left):
     file = io.StringIO()

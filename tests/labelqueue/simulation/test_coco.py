@@ -22,7 +22,7 @@ def box(image, category, **more):
 def read(tmp_path):
     def read(images=(), annotations=(), categories=CATEGORIES, **more):
         path = tmp_path / "instances.json"
-        tables = {"images": list(images), "annotations": list(annotations), "categories": list(categories)} | more
+        tables = {"images": images, "annotations": annotations, "categories": categories} | more
         path.write_text(json.dumps(tables))
         return read_coco(path)
 

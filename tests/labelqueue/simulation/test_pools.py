@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.simulation.pools import split, thinned
@@ -10,6 +10,7 @@ from labelqueue.simulation.pools import split, thinned
 SEEDS = st.integers(-5, 5)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=60), SEEDS, st.sampled_from([None, 1.0, 4.0]), st.booleans())
 def test_no_image_is_in_pool_and_test_set(labels, seed, imbalance, marked):
     labels = np.array(labels)
@@ -25,6 +26,7 @@ def test_no_image_is_in_pool_and_test_set(labels, seed, imbalance, marked):
     assert again.pool.tolist() == pool and again.test.tolist() == held
 
 
+@settings(deadline=None)
 @given(st.lists(st.sets(st.integers(0, 4)), min_size=2, max_size=60), SEEDS, st.sampled_from([0.2, 0.5, 0.9]))
 def test_where_several_labels_hold_each_is_divided(shown, seed, share):
     labels = np.array([[number in row for number in range(5)] for row in shown])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.simulation.scores import (
@@ -31,6 +31,7 @@ def test_average_precision_by_hand():
     assert average_precision(np.array([1, 0, 0, 0], bool), np.full(4, 0.3)) == 0.25
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.2, 0.5, 0.9])), min_size=1, max_size=30))
 def test_average_precision_is_scikit_learns(pairs):
     from sklearn.metrics import average_precision_score

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.simulation.curves import Point
@@ -121,6 +121,7 @@ def test_a_dip_is_noise():
 SCORES = st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.8]), min_size=4, max_size=4)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_who_changes_places_changes_the_sign(one, other):
     counts = [20, 28, 40, 57]
