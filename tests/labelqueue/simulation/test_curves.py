@@ -26,7 +26,7 @@ def test_the_columns_are_called_by_their_scores(tmp_path):
 
 def test_nothing_of_it_is_loaded_before_it_is_needed():
     code = (
-        "import sys, labelqueue.simulation.curves, labelqueue.offline.simulate;"
+        "import sys, labelqueue.simulation.curves, labelqueue.simulation.command;"
         "sys.exit(any(name in sys.modules for name in ('matplotlib', 'sklearn', 'scipy', 'torch', 'poolselect')))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
