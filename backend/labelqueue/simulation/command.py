@@ -44,7 +44,7 @@ strategies, each with settings of its own in brackets, if it is to have some; qu
 labels, one of:
   a CSV with the columns file,label       one class per image; `cat|dog` in some cell: several labels, or none
   a CSV with file and a column per label  1 where the image shows it, else 0
-  a COCO file, NAME.json                  the labels an image has objects of; live, --set n_patterns=5 is the default
+  a COCO file, NAME.json                  the labels of which an image has an object; --set n_patterns=5 embeds as live
 
   labelqueue simulate --images photos/ --labels labels.csv --budget 200 --output out/
   labelqueue simulate --images photos/ --labels labels.csv --strategy bal auto 'auto[warm=margin]' \\
@@ -53,9 +53,9 @@ labels, one of:
 
 Written to the output folder: curves.csv, summary.csv and, with matplotlib, curves.png. The area is the score averaged
 over the label counts of the curve, in points: balanced accuracy; where an image may have several labels, mean average
-precision, over the labels that some test images show and some do not. Labels saved are those that the reference needs
-for the best score that both reach, minus those that the strategy needs. Intervals hold with 95 % confidence over the
-seeds, compared seed by seed. The same command writes the same CSV files, whatever --jobs.
+precision, over the labels that some test images show and some do not. Labels saved tell of the end of the curves: what
+the reference needs for the best score that both reach, minus what the strategy needs. Intervals hold with 95 %
+confidence over the seeds, compared seed by seed. The same command writes the same CSV files, whatever --jobs.
 Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
@@ -299,6 +299,6 @@ def _told(experiment: Experiment, scene: Scene, summaries: Sequence[Summary], wh
     return (
         f"{table(summaries, experiment.reference, scene.scores)}\n\n"
         f"Mean over {low} to {high} labels, in points; {interval}: {what}.\n"
-        f"Labels saved: what {experiment.reference} needs for the best {scene.scores[0].name} that both reach, minus "
-        "what the strategy needs."
+        f"Labels saved, at the end of the curves: what {experiment.reference} needs for the best "
+        f"{scene.scores[0].name} that both reach, minus what the strategy needs."
     )

@@ -77,9 +77,7 @@ def test_a_budget_must_fit_every_pool():
     assert [part.pool.size for part in splits(labels, None, experiment)] == [80, 80, 80]
     with pytest.raises(LabelQueueError, match="--budget 81 is more than the pool has: 80 images"):
         splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(81,)))
-    with pytest.raises(
-        LabelQueueError, match="60 images, once 20 of 100 are the test set and --imbalance"
-    ):
+    with pytest.raises(LabelQueueError, match="60 images, once 20 of 100 are the test set and --imbalance"):
         splits(labels, None, Experiment({"random": {}}, seeds=1, counts=(80,), imbalance=2.0))
 
 

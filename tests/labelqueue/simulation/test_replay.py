@@ -136,6 +136,15 @@ def test_several_labels_are_learned_and_measured_by_their_precision(strategy):
     assert points == replay(dataset, part, strategy=strategy, settings=settings, counts=(2, 60))
 
 
+@pytest.mark.parametrize("strategy", ["auto", "bal", "bal_paper", "entropy"])
+def test_a_single_label_that_holds_or_not(strategy):
+    dataset = several(60)
+    one = Dataset(("bee",), dataset.labels[:, 1:2], None, dataset.rows)
+    settings = {"strategy": strategy, "seed": 0, "budget": 40, "switch_after": 10}
+    points = replay(one, split(one.labels, None, seed=0), strategy=strategy, settings=settings, counts=(40,))
+    assert points[0].scores[0] > 0.8
+
+
 def test_an_annotator_of_several_labels_says_what_is_shown_and_never_a_joined_class():
     dataset = several(40)
     ids = np.arange(1, 41)
