@@ -109,4 +109,6 @@ def _in_processes(dataset: Dataset, tasks: Sequence[tuple[Any, ...]], jobs: int,
             raise LabelQueueError("a process ended early, perhaps for want of memory: try fewer with --jobs") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # a campaign may have minutes to go
+                worker.terminate()
             raise
