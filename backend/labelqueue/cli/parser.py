@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     from ..backup import command as backup
     from ..demo import command as demo
     from ..exchange import command as exchange
-    from ..offline import pretext, select, simulate
+    from ..offline import pretext, select
+    from ..simulation import command as simulate
 
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("labelqueue", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)

@@ -1,4 +1,19 @@
-"""Work without Label Studio: choosing from a folder, replaying campaigns, training BAL's pretext features.
+"""Work without Label Studio: choosing from a folder, embedding it, training BAL's pretext features.
 
-Imports `images`, `ordering`, `learning`, `labels`; for a project's pretext features also `worker`, `jobs` and `state`.
+Imports `images`; for a project's pretext features also `worker`, `jobs` and `state`.
 """
+
+from .arguments import add_model_arguments, at_least, chosen_model, chosen_size
+from .folder import File, find_images
+from .select import embed_folder, load_embedder
+
+__all__ = [
+    "File",
+    "add_model_arguments",
+    "at_least",
+    "chosen_model",
+    "chosen_size",
+    "embed_folder",
+    "find_images",
+    "load_embedder",
+]

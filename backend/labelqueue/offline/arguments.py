@@ -9,7 +9,7 @@ from pathlib import Path
 from ..images import weights_file
 from ..settings import Deployment
 
-__all__ = ["add_model_arguments", "at_least", "chosen_model", "chosen_size", "image_side", "ratio"]
+__all__ = ["add_model_arguments", "at_least", "chosen_model", "chosen_size", "image_side"]
 
 SIDES, SIDE_STEP = (16, 128), 16  # pixels, smallest and largest: what `RotationNet` takes
 
@@ -27,14 +27,6 @@ def at_least(low: int) -> Callable[[str], int]:
     return parse
 
 
-def ratio(text: str) -> float:
-    """Argparse type: a number above 0 and at most 1."""
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return number
-
-
 def image_side(text: str) -> int:
     """Argparse type: the side in pixels of the square that images are squashed to."""
     number = int(text)
@@ -43,7 +35,7 @@ def image_side(text: str) -> int:
     return number
 
 
-ratio.__name__, image_side.__name__ = "number", "whole number"
+image_side.__name__ = "whole number"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

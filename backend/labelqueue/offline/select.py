@@ -132,13 +132,11 @@ def select(
     rows = embed_folder(
         directory,
         files,
-        model=model,
-        weights=weights,
+        load_embedder(model, weights, image_size),
         patterns=patterns,
         cache_dir=cache_dir,
         progress=progress,
         say=say,
-        image_size=image_size,
     )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
@@ -181,17 +179,31 @@ def _chooser(strategy: str, trials: int | None, metric: MetricName | None, patte
     return strategies()[strategy](random_state=seed)
 
 
+def load_embedder(model: str, weights: Path | None, image_size: int | None = None) -> Embedder:
+    """Return the model of these names; see `Embedder.load`.
+
+    Raises
+    ------
+    EmbedderError
+        If the model or its weights cannot be had.
+    """
+    from ..images import Embedder
+
+    try:
+        return Embedder.load(model, weights, image_size=image_size)
+    except EmbedderError as error:
+        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
+
+
 def embed_folder(
     directory: Path,
     files: Sequence[File],
+    embedder: Embedder,
     *,
-    model: str,
-    weights: Path | None,
     patterns: int,
     cache_dir: Path,
     progress: bool,
     say: Callable[[str], None],
-    image_size: int | None = None,
 ) -> Block:
     """Embed images of a folder, or take what an earlier call kept.
 
@@ -201,7 +213,8 @@ def embed_folder(
         The folder: it names the cache.
     files : sequence of File
         Some of its images.
-    model, weights, patterns, cache_dir, progress, say, image_size
+    embedder : Embedder
+    patterns, cache_dir, progress, say
         See `select`.
 
     Returns
@@ -213,15 +226,7 @@ def embed_folder(
     ------
     LabelQueueError
         If not one file is readable, or the cache cannot be written.
-    EmbedderError
-        If the model or its weights cannot be had.
     """
-    from ..images import Embedder
-
-    try:
-        embedder = Embedder.load(model, weights, image_size=image_size)
-    except EmbedderError as error:
-        raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
     cache = FolderCache(cache_dir, directory, embedder.fingerprint({"n_patterns": patterns}))
     rows = _embed(files, embedder, cache, patterns, progress, say)
     if not len(rows):

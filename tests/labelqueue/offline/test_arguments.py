@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from labelqueue.offline.arguments import add_model_arguments, at_least, chosen_model, image_side, ratio
+from labelqueue.offline.arguments import add_model_arguments, at_least, chosen_model, image_side
 
 
 def parse(kind, text, capsys):
@@ -27,12 +27,6 @@ def parse(kind, text, capsys):
         (at_least(2), "1", "1 is less than 2"),
         (at_least(1), "-3", "-3 is less than 1"),
         (at_least(1), "1.5", "invalid whole number value: '1.5'"),
-        (ratio, "1", 1.0),
-        (ratio, "0.25", 0.25),
-        (ratio, "0", "0 is not above 0 and at most 1"),
-        (ratio, "1.01", "1.01 is not above 0 and at most 1"),
-        (ratio, "nan", "nan is not above 0 and at most 1"),
-        (ratio, "half", "invalid number value: 'half'"),
         (image_side, "16", 16),
         (image_side, "128", 128),
         (image_side, "40", "40 is no multiple of 16 from 16 to 128"),

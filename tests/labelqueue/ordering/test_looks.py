@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.snapshot import Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
+from labelqueue.simulation.replay import label_config
 
 CLASSES = ("ant", "bee", "cat")
 N = 320

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
+from labelqueue.simulation.replay import label_config
 
 IDS = st.integers(0, 2**63 - 1) | st.integers(0, 30)
 STATES = st.dictionaries(IDS, st.sampled_from([UNLABELED, ANNOTATED, SKIPPED]), max_size=20)

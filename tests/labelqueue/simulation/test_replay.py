@@ -5,8 +5,9 @@ import pytest
 
 from labelqueue.block import Block
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.offline.dataset import Dataset, split
-from labelqueue.offline.replay import Replay, label_config, replay
+from labelqueue.simulation.dataset import Dataset
+from labelqueue.simulation.pools import split
+from labelqueue.simulation.replay import Replay, label_config, replay
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -86,8 +87,8 @@ def test_points_of_a_curve():
         ("mine", 3, 20),
         ("mine", 3, 60),
     ]
-    assert points[0].balanced_accuracy <= 0.5  # two labels show two of four classes at most
-    assert points[2].balanced_accuracy > 0.85
+    assert points[0].scores[0] <= 0.5  # two labels show two of four classes at most
+    assert points[2].scores[0] > 0.85
     assert points == replay(
         dataset, part, strategy="mine", settings={"strategy": "auto", "seed": 3}, counts=(2, 20, 60)
     )
@@ -97,7 +98,7 @@ def test_before_two_classes_are_known_the_one_class_is_the_answer():
     dataset = clusters(20)
     part = split(dataset.labels, None, seed=0)
     (point,) = replay(dataset, part, strategy="random", settings={"strategy": "random", "seed": 0}, counts=(1,))
-    assert point.balanced_accuracy == point.accuracy == 0.25
+    assert point.scores == (0.25, 0.25)
 
 
 def test_the_exam_does_not_see_the_pool():
@@ -109,10 +110,69 @@ def test_the_exam_does_not_see_the_pool():
     for given, expected in ((dataset, (0.8, 1.0)), (shuffled, (0.0, 0.1))):
         part = split(given.labels, given.test, seed=0)
         (point,) = replay(given, part, strategy="random", settings=settings, counts=(60,))
-        assert expected[0] <= point.accuracy <= expected[1]
+        assert expected[0] <= point.scores[1] <= expected[1]
 
 
 def test_any_class_name_survives_the_label_config():
     names = ('a "b"', "<c> & d", "e'f", "g\n h", "ü")
     target = parse_label_config(label_config(names))
     assert target.labels == names and not target.multi and target.kind == "classification"
+
+
+# -- several labels
+
+
+def several(count=120):
+    """Images of up to three labels, each with a direction of its own, and some that show none."""
+    rng = np.random.default_rng(0)
+    shown = rng.random((count, 3)) < (0.5, 0.3, 0.2)
+    vectors = (2 * shown @ np.eye(3, 8) + 0.4 * rng.normal(size=(count, 8))).astype(np.float16)
+    places = np.arange(count)
+    block = Block(places, places.astype(np.uint64), vectors, vectors, np.arange(count + 1))
+    return Dataset(("ant", "bee", "cat"), shown, None, block)
+
+
+def test_the_label_config_asks_for_all_that_is_shown():
+    target = parse_label_config(label_config(("a", "b|c"), multi=True))
+    assert target.multi and target.labels == ("a", "b|c") and target.kind == "classification"
+
+
+@pytest.mark.parametrize("strategy", ["auto", "random", "margin"])
+def test_several_labels_are_learned_and_measured_by_their_precision(strategy):
+    dataset = several()
+    part = split(dataset.labels, None, seed=0)
+    settings = {"strategy": strategy, "seed": 0}
+    points = replay(dataset, part, strategy=strategy, settings=settings, counts=(2, 60))
+    assert points[1].scores[0] > 0.9 and points[1].scores[0] > points[0].scores[0]
+    assert points == replay(dataset, part, strategy=strategy, settings=settings, counts=(2, 60))
+
+
+@pytest.mark.parametrize("strategy", ["auto", "bal", "bal_paper", "entropy"])
+def test_a_single_label_that_holds_or_not(strategy):
+    dataset = several(60)
+    one = Dataset(("bee",), dataset.labels[:, 1:2], None, dataset.rows)
+    settings = {"strategy": strategy, "seed": 0, "budget": 40, "switch_after": 10}
+    points = replay(one, split(one.labels, None, seed=0), strategy=strategy, settings=settings, counts=(40,))
+    assert points[0].scores[0] > 0.8
+
+
+def test_an_annotator_of_several_labels_says_what_is_shown_and_never_a_joined_class():
+    dataset = several(40)
+    ids = np.arange(1, 41)
+    rows = dataset.rows
+    block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    answers = {task: dataset.answer(task - 1) for task in ids.tolist()}
+    replayed = Replay(block, answers, dataset.classes, {"seed": 0}, multi=True)
+    for _ in range(40):
+        replayed.annotate()
+    assert replayed.labels == answers and () in answers.values()
+    assert replayed.state.model.classes == ("ant", "bee", "cat") and replayed.state.model.multi
+
+
+def test_progress_is_told_at_each_point():
+    told = []
+    dataset = clusters(20)
+    part = split(dataset.labels, None, seed=0)
+    settings = {"strategy": "random", "seed": 0}
+    replay(dataset, part, strategy="random", settings=settings, counts=(5, 12), labeled=told.append)
+    assert told == [5, 7]

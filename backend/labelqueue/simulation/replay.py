@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -10,13 +10,17 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from poolselect.threads import single_threaded_blas
+
 from ..block import Block
 from ..labels import ANNOTATED, UNLABELED, Value, parse_label_config
 from ..learning import train
 from ..ordering import CampaignState, Labels, Order, Snapshot, Tasks, decide
 from ..settings import PROJECT
-from .curves import Point, accuracy, balanced_accuracy
-from .dataset import Dataset, Split
+from .curves import Point
+from .dataset import Dataset
+from .pools import Split
+from .scores import measure
 
 __all__ = ["Replay", "label_config", "replay"]
 
@@ -31,29 +35,37 @@ class Replay:
     ----------
     rows : Block
         The pool; ids ascend from 1.
-    answers : mapping of int to str
-        Class of each id.
+    answers : mapping of int to Value
+        What an annotator says of each id: its class, or the labels that it shows.
     classes : tuple of str
         All classes, as a label config would list them.
+    multi : bool
+        Whether an image may show several labels, or none.
     settings : mapping
         Project settings; missing ones have their defaults.
 
     Attributes
     ----------
-    labels : dict of int to str
+    labels : dict of int to Value
         What was annotated, in that order.
     order : Order or None
         What is served.
     """
 
     def __init__(
-        self, rows: Block, answers: Mapping[int, str], classes: tuple[str, ...], settings: Mapping[str, Any]
+        self,
+        rows: Block,
+        answers: Mapping[int, Value],
+        classes: tuple[str, ...],
+        settings: Mapping[str, Any],
+        *,
+        multi: bool = False,
     ) -> None:
         self._answers, self._states = answers, np.full(len(rows), ord(UNLABELED), dtype=np.uint8)
         self.labels: dict[int, Value] = {}
         self.order: Order | None = None
         self._before = Snapshot(
-            target=parse_label_config(label_config(classes)),
+            target=parse_label_config(label_config(classes, multi=multi)),
             settings={setting.name: setting.default for setting in PROJECT.values()} | dict(settings),
             tasks=Tasks(rows.ids, self._states, np.arange(len(rows), dtype=np.int64)),
             labels=Labels.of({}),
@@ -107,14 +119,22 @@ class Replay:
         self._before = replace(snapshot, state=state, learned=learned, live=order)
 
 
-def label_config(classes: tuple[str, ...]) -> str:
-    """Return a label config that asks for one of the classes."""
+def label_config(classes: tuple[str, ...], *, multi: bool = False) -> str:
+    """Return a label config that asks for one of the classes, or for all that are shown."""
+    several = ' choice="multiple"' if multi else ""
     choices = "".join(f"<Choice value={quoteattr(name)}/>" for name in classes)
-    return f'<View><Image name="image" value="$image"/><Choices name="choice" toName="image">{choices}</Choices></View>'
+    control = f'<Choices name="choice" toName="image"{several}>{choices}</Choices>'
+    return f'<View><Image name="image" value="$image"/>{control}</View>'
 
 
 def replay(
-    dataset: Dataset, part: Split, *, strategy: str, settings: Mapping[str, Any], counts: tuple[int, ...]
+    dataset: Dataset,
+    part: Split,
+    *,
+    strategy: str,
+    settings: Mapping[str, Any],
+    counts: tuple[int, ...],
+    labeled: Callable[[int], None] = lambda _: None,
 ) -> list[Point]:
     """Replay a campaign and measure it.
 
@@ -130,6 +150,8 @@ def replay(
     counts : tuple of int
         Numbers of labels, rising, at most the size of the pool. At each a model is trained from nothing on the labels
         so far and measured on the test set; it has no part in the campaign.
+    labeled : callable, optional
+        Called with the number of labels that came since it was called last.
 
     Returns
     -------
@@ -137,34 +159,31 @@ def replay(
         One per count.
     """
     seed = int(settings["seed"])
-    # The CSV may be sorted by class; ids must not tell.
+    # The label file may be sorted by class; ids must not tell.
     pool = np.random.default_rng([seed % 2**63, 1]).permutation(part.pool)
     rows = dataset.rows.take(pool)
     ids = np.arange(1, len(pool) + 1, dtype=np.int64)
-    answers = {task: dataset.classes[number] for task, number in zip(ids.tolist(), dataset.labels[pool], strict=True)}
+    answers = {task: dataset.answer(row) for task, row in zip(ids.tolist(), pool.tolist(), strict=True)}
     block = replace(rows, ids=ids)
-    # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine.
-    with threadpool_limits(1):
-        campaign = Replay(block, answers, dataset.classes, settings)
+    # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine. The
+    # library asks for that too, each time anew; inside of this it need not look again which libraries are loaded.
+    with threadpool_limits(1), single_threaded_blas():
+        campaign = Replay(block, answers, dataset.classes, settings, multi=dataset.multi)
         points = []
-        for count in counts:
+        for before, count in zip((0, *counts), counts, strict=False):
             while len(campaign.labels) < count:
                 campaign.annotate()
-            points.append(_exam(dataset, part, block, campaign.labels, strategy, seed))
+            points.append(Point(strategy, seed, count, _exam(dataset, part, block, campaign.labels, seed)))
+            labeled(count - before)
     return points
 
 
-def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], strategy: str, seed: int) -> Point:
+def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], seed: int) -> tuple[float, ...]:
     tasks = sorted(labels)  # ids are places from 1
     values = [labels[task] for task in tasks]
     vectors = rows.embeddings[np.array(tasks) - 1].astype(np.float32)
-    model = train(vectors, values, classes=dataset.classes, multi=False, seed=seed, fingerprint="exam")
-    actual = dataset.labels[part.test]
-    if model is None:  # one class so far: nothing else can be said
-        said = [values[0]] * len(actual)
-    else:
-        said = model.decide(model.predict(dataset.rows.embeddings[part.test].astype(np.float32)))
-    number = {name: place for place, name in enumerate(dataset.classes)}
-    predicted = np.array([number[str(value)] for value in said], dtype=np.int64)
-    scores = accuracy(actual, predicted), balanced_accuracy(actual, predicted)
-    return Point(strategy, seed, len(labels), *scores)
+    model = train(vectors, values, classes=dataset.classes, multi=dataset.multi, seed=seed, fingerprint="exam")
+    only = values[0] if isinstance(values[0], tuple) else (values[0],)  # without a model, nothing else was ever seen
+    fallback = np.array([name in only for name in dataset.classes], dtype=np.float32)
+    test = dataset.rows.embeddings[part.test].astype(np.float32)
+    return measure(model, test, dataset.labels[part.test], dataset.classes, fallback)
