@@ -153,6 +153,13 @@ SETTINGS: tuple[Setting, ...] = (
         "share of the queue drawn at random, on which the model's accuracy is measured",
     ),
     Setting(
+        "control_share_start",
+        None,
+        "project",
+        allowed.optional(allowed.number(float, 0, 0.5)),
+        "that share for the first hundred labels, where an interval is wanted sooner; auto: as control_share",
+    ),
+    Setting(
         "prelabel",
         "auto",
         "project",

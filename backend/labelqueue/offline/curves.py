@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..stopping import Mark
 
 __all__ = [
     "Interval",
@@ -45,6 +47,8 @@ class Point:
         Labels that the model was trained on.
     accuracy, balanced_accuracy : float
         Within [0, 1].
+    mark : Mark or None
+        What the campaign's own labels say of the model, and a forecast is made of; None with few labels.
     """
 
     strategy: str
@@ -52,6 +56,7 @@ class Point:
     labels: int
     accuracy: float
     balanced_accuracy: float
+    mark: Mark | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

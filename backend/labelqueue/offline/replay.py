@@ -17,6 +17,7 @@ from ..ordering import CampaignState, Labels, Order, Snapshot, Tasks, decide
 from ..settings import PROJECT
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
+from .forecasts import mark_at
 
 __all__ = ["Replay", "label_config", "replay"]
 
@@ -64,6 +65,7 @@ class Replay:
             arrivals=len(rows),
             annotators=ANNOTATORS,
             prelabels=False,  # they change no answer of this annotator
+            curve=False,  # it is measured where the model is
         )
 
     def annotate(self) -> int:
@@ -167,4 +169,5 @@ def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value
     number = {name: place for place, name in enumerate(dataset.classes)}
     predicted = np.array([number[str(value)] for value in said], dtype=np.int64)
     scores = accuracy(actual, predicted), balanced_accuracy(actual, predicted)
-    return Point(strategy, seed, len(labels), *scores)
+    mark = None if model is None else mark_at(rows, labels, model, dataset.classes, seed)
+    return Point(strategy, seed, len(labels), *scores, mark)

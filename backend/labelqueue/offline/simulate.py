@@ -15,12 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..exceptions import LabelQueueError
 from ..progress import Progress, write_line
 from .arguments import add_model_arguments, at_least, chosen_model, ratio
 from .curves import Point, Summary, plot, summarize, table, write_curves, write_summary
 from .dataset import Dataset, Split, check_classes, encode, half_of, locate, read_rows
 from .experiment import Experiment, label_counts, parse_set, parse_strategy, splits
+from .forecasts import Outcome, coverage, coverage_line, outcomes, write_forecasts
 from .select import embed_folder
 
 __all__ = ["add_arguments", "run", "simulate"]
@@ -41,9 +44,10 @@ strategies:
   labelqueue simulate --images photos/ --labels labels.csv --strategy bal auto typiclust+margin --set control_share=0 \\
       --budget 400 --seeds 10 --imbalance 0.6 --output out/
 
-Written to the output folder: curves.csv, summary.csv and, with matplotlib, curves.png. The area is the accuracy
-averaged over the label counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The same
-command writes the same CSV files, whatever --jobs. Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
+Written to the output folder: curves.csv, summary.csv, forecasts.csv and, with matplotlib, curves.png. The area is the
+accuracy averaged over the label counts of the curve, in points; intervals hold with 95 % confidence over the seeds. The
+same command writes the same CSV files, whatever --jobs.
+Exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted."""
 
 
 # What a worker process replays on: set once when it starts, so that the embeddings cross to it once.
@@ -214,7 +218,8 @@ def run(args: argparse.Namespace) -> int:
     """
     experiment = _experiment(args)
     dataset = _load(args, experiment, write_line)
-    first = splits(dataset.labels, dataset.test, experiment)[0]
+    parts = splits(dataset.labels, dataset.test, experiment)
+    first = parts[0]
     what = (
         f"pool of {first.pool.size:,} images, test set of {first.test.size:,}, {len(dataset.classes)} classes, "
         f"{experiment.seeds} {'seed' if experiment.seeds == 1 else 'seeds'}"
@@ -227,8 +232,12 @@ def run(args: argparse.Namespace) -> int:
     summaries = summarize(points, REFERENCE)
     write_curves(points, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
+    tests = {seed: np.bincount(dataset.labels[part.test]) for seed, part in enumerate(parts)}
+    forecasts = outcomes(points, tests)
+    write_forecasts(forecasts, args.output / "forecasts.csv")
     missing = _draw(points, args.output / "curves.png", what)
-    _print(args, experiment, what, summaries, ["curves.csv", "summary.csv", *([] if missing else ["curves.png"])])
+    files = ["curves.csv", "summary.csv", "forecasts.csv", *([] if missing else ["curves.png"])]
+    _print(args, experiment, what, summaries, forecasts, files)
     if missing:
         write_line(missing)
     return 0
@@ -248,7 +257,12 @@ def _draw(points: Sequence[Point], path: Path, title: str) -> str:
 
 
 def _print(
-    args: argparse.Namespace, experiment: Experiment, what: str, summaries: list[Summary], written: list[str]
+    args: argparse.Namespace,
+    experiment: Experiment,
+    what: str,
+    summaries: list[Summary],
+    forecasts: list[Outcome],
+    written: list[str],
 ) -> None:
     if args.json:
         facts = {
@@ -257,10 +271,13 @@ def _print(
             "reference": REFERENCE,
             "output": str(args.output),
         }
-        print(json.dumps({**facts, "strategies": [asdict(summary) for summary in summaries]}, indent=2))
+        facts |= {"strategies": [asdict(summary) for summary in summaries], "forecasts": coverage(forecasts)}
+        print(json.dumps(facts, indent=2))
         return
     print(table(summaries, REFERENCE))
     low, high = experiment.counts[0], experiment.counts[-1]
     interval = "± is the 95 % interval over the seeds" if experiment.seeds > 1 else "no interval from a single seed"
     print(f"\nMean over {low} to {high} labels, in points; {interval}: {what}.")
+    if held := coverage_line(forecasts):
+        print(held)
     print(f"Written: {', '.join(str(args.output / name) for name in written)}")

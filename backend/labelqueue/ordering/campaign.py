@@ -22,6 +22,7 @@ from ..learning import (
     Predictions,
     Trust,
     advance,
+    blank_share,
     is_blank,
     least_probability,
     measure_trust,
@@ -34,12 +35,12 @@ from .order import Place
 from .random_controls import served_in_turn
 from .recipe import Recipe, make_recipe, needs_model, next_cycle, paper_cycle, waits_for_model
 from .snapshot import Tasks
+from .watching import with_step
 
 __all__ = ["Campaign", "share_of"]
 
-WORK = (
-    200_000  # labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes
-)
+# Labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes.
+WORK = 200_000
 
 
 def share_of(labels: int) -> int:
@@ -167,7 +168,7 @@ class Campaign:
         said = state.predictions.decide(state.model, task)
         if said is not None:
             control = state.controls.get(task, "") if in_turn else ""
-            seed, share = self.settings["seed"], self.settings["control_share"]
+            seed, share = self.settings["seed"], blank_share(self.settings)
             blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
             guess = Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)
             self.state = state.with_guesses([guess])
@@ -298,7 +299,7 @@ class Campaign:
         )
         if model is not None and now.count:
             model = replace(model, accuracy=now.balanced_accuracy)
-        self.state = replace(
+        after = replace(
             self.state,
             model=model,
             trainings=self.state.trainings + 1,
@@ -310,6 +311,7 @@ class Campaign:
             origin=Origin.of(rows.take(at), generation, mark),
             predictions=None if model is None else Predictions(rows.ids, self.chances(model, rows).astype(np.float16)),
         )
+        self.state = with_step(self.state, after, tasks, now)
         return (old and old.fingerprint) != (model and model.fingerprint)
 
     def _advance(

@@ -12,6 +12,7 @@ from ..exceptions import CacheError
 from ..labels import Value
 from ..learning import Course, Geometry, Model, Predictions
 from ..records import known_fields
+from ..stopping import Mark, Step
 from .order import Place
 
 __all__ = ["CampaignState", "Cycle", "Guess"]
@@ -112,6 +113,10 @@ class CampaignState:
         Of the training.
     origin : Origin or None
         Which embeddings the model was trained on; None when that was not noted.
+    steps : tuple of Step
+        What the latest trainings changed, oldest first.
+    marks : tuple of Mark
+        The learning curve so far, by rising numbers of labels.
     """
 
     course: Course = field(default_factory=Course)
@@ -133,6 +138,8 @@ class CampaignState:
     filling: bool = False
     seed: int = 0
     origin: Origin | None = None
+    steps: tuple[Step, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def asking(self, question: str) -> CampaignState:
         """Return the state for this question: answers to another one are no labels, and no guesses, for it."""
@@ -205,6 +212,8 @@ class CampaignState:
             "filling": self.filling,
             "seed": self.seed,
             "origin": None if self.origin is None else asdict(self.origin),
+            "steps": [step.dump() for step in self.steps],
+            "marks": [mark.dump() for mark in self.marks],
         }
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:
@@ -241,6 +250,8 @@ class CampaignState:
                 "controls": dict(facts.get("controls", ())),
                 "heard": tuple(facts.get("heard", ())),
                 "origin": Origin(**known_fields(Origin, facts["origin"])) if facts.get("origin") else None,
+                "steps": tuple(map(Step.load, facts.get("steps", ()))),
+                "marks": tuple(map(Mark.load, facts.get("marks", ()))),
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
                 "predictions": Predictions.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,

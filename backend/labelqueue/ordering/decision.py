@@ -19,8 +19,10 @@ from .drafting import continued, drafted
 from .due import Due, due
 from .order import Order, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
+from .random_controls import places_for
 from .recipe import BAL
 from .snapshot import Snapshot
+from .watching import curve_of, with_mark
 
 __all__ = ["Decision", "decide"]
 
@@ -95,13 +97,17 @@ def decide(snapshot: Snapshot) -> Decision:
         places=live.places if live is not None else (),
         annotators=annotators,
     )
+    if snapshot.curve and not campaign.behind:
+        campaign.state = with_mark(campaign.state, snapshot, campaign.classes(labels))
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels, pool=len(tasks))
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        return {"learning": learning | told, "accuracy": _accuracy(campaign, labels, tasks.skipped_ids)}
+        curve = curve_of(campaign.state, labels, teaches=campaign.target.kind != "none")
+        accuracy = _accuracy(campaign, labels, tasks.skipped_ids)
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve}
 
     try:
         recipe = campaign.recipe()
@@ -218,4 +224,13 @@ def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collecti
             if task in skipped and task not in counted
         ]
     told = report(records, labels, skipped, classes=campaign.classes(labels))
-    return {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
+    share, start = campaign.settings["control_share"], campaign.settings["control_share_start"]
+    left = places_for(told.wanted, len(labels) + len(skipped), share, start) if told.wanted else 0
+    lines = [*told.lines(), _until(told.wanted, left)] if told.wanted else told.lines()
+    return {"controls": told.overall.count, **told.as_dict(), "labels_wanted": left, "lines": lines}
+
+
+def _until(controls: int, labels: int | None) -> str:
+    """Say how many more labels an interval of 10 points to either side takes."""
+    after = "none will come, since control_share is 0" if labels is None else f"about {labels:,} more labels"
+    return f"An interval of ±10 points takes {controls} more of them: {after}."

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import SettingError
-from ..learning import balancing_factor
+from ..learning import balancing_factor, blank_share
 from ..settings import COLD_START
 from .campaign_state import Cycle
 
@@ -51,6 +51,10 @@ class Recipe:
     prelabel : float or None
         Probability that a pre-label needs; None for no pre-labels.
     control_share : float
+    control_share_start : float or None
+        Of the first hundred positions; None for the same.
+    blank_share : float
+        See `learning.is_blank`.
     features : {'vit', 'rotation'}
         Which embeddings the strategy sees.
     """
@@ -62,6 +66,8 @@ class Recipe:
     model: str
     prelabel: float | None
     control_share: float
+    control_share_start: float | None
+    blank_share: float
     features: str
 
     @property
@@ -71,6 +77,8 @@ class Recipe:
         # A third party's may hold anything: of what JSON cannot hold, the type has to do.
         own: dict[str, Any] = json.loads(json.dumps(public, default=lambda value: type(value).__name__))
         shared = {"control_share": self.control_share, "prelabel": self.prelabel, "model": self.model}
+        if self.control_share_start is not None:
+            shared["control_share_start"] = self.control_share_start
         return own | shared | ({"features": self.features} if self.features != "vit" else {})
 
 
@@ -150,6 +158,8 @@ def make_recipe(
         model=model,
         prelabel=prelabel,
         control_share=settings["control_share"],
+        blank_share=blank_share(settings),
+        control_share_start=settings.get("control_share_start"),  # not on record of an order before there was one
         features=settings["bal_features"] if name in BAL else "vit",
     )
 
