@@ -51,12 +51,10 @@ class Recipe:
     prelabel : float or None
         Probability that a pre-label needs; None for no pre-labels.
     control_share : float
-    control_share_start : float or None
-        Of the first hundred positions; None for the same.
-    blank_share : float
-        See `learning.is_blank`.
     features : {'vit', 'rotation'}
         Which embeddings the strategy sees.
+    control_share_start : float or None
+        Control share of the first hundred positions; None for the same.
     """
 
     name: str
@@ -66,9 +64,13 @@ class Recipe:
     model: str
     prelabel: float | None
     control_share: float
-    control_share_start: float | None
-    blank_share: float
     features: str
+    control_share_start: float | None = None
+
+    @property
+    def blank_share(self) -> float:
+        """Share of tasks that never get a pre-label; see `learning.blank_share`."""
+        return blank_share(vars(self))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -158,7 +160,6 @@ def make_recipe(
         model=model,
         prelabel=prelabel,
         control_share=settings["control_share"],
-        blank_share=blank_share(settings),
         control_share_start=settings.get("control_share_start"),  # not on record of an order before there was one
         features=settings["bal_features"] if name in BAL else "vit",
     )

@@ -35,7 +35,7 @@ def with_step(before: CampaignState, after: CampaignState, tasks: Tasks, trust: 
     if after.generation != before.generation:  # other vectors, another curve
         before, after = replace(before, model=None), replace(after, steps=(), marks=())
     if after.model is None or after.predictions is None:
-        return after
+        return replace(after, steps=(), marks=())
     fresh = tasks.ids[~np.isin(tasks.ids, np.fromiter(after.trained_on, np.int64, len(after.trained_on)))]
     old = None if before.model is None or before.predictions is None else (before.model, before.predictions)
     taken = step(
@@ -46,7 +46,9 @@ def with_step(before: CampaignState, after: CampaignState, tasks: Tasks, trust: 
         guessed=trust.balanced_accuracy if trust.count else None,
         guesses=trust.count,
     )
-    return replace(after, steps=(*after.steps, taken)[-STEPS:])
+    # Marks of more labels belong to labels that are gone.
+    marks = tuple(mark for mark in after.marks if mark.labels <= taken.labels)
+    return replace(after, steps=(*after.steps, taken)[-STEPS:], marks=marks)
 
 
 def with_mark(state: CampaignState, snapshot: Snapshot, classes: Sequence[str]) -> CampaignState:
@@ -67,7 +69,7 @@ def with_mark(state: CampaignState, snapshot: Snapshot, classes: Sequence[str]) 
     if not due(state.marks, model.labels):
         return state
     mark = mark_of(state, snapshot, classes)
-    return state if mark is None else replace(state, marks=(*_shorter(state.marks, mark.labels), mark))
+    return state if mark is None else replace(state, marks=(*state.marks, mark))
 
 
 def mark_of(state: CampaignState, snapshot: Snapshot, classes: Sequence[str]) -> Mark | None:
@@ -124,8 +126,3 @@ def curve_of(state: CampaignState, labels: Mapping[int, Value], *, teaches: bool
         "hints": [hint.as_dict() for hint in hints(state.steps)] if state.model is not None else [],
         "controls": [{"labels": at, "right": sum(hits), "count": len(hits)} for at, hits in controls.items()],
     }
-
-
-def _shorter(marks: Sequence[Mark], labels: int) -> tuple[Mark, ...]:
-    """Return the marks of fewer labels: those of more belong to labels that are gone."""
-    return tuple(mark for mark in marks if mark.labels < labels)

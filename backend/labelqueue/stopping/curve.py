@@ -72,9 +72,7 @@ class Mark:
 
 def due(marks: Sequence[Mark], labels: int) -> bool:
     """Tell whether a mark is to be taken of a model that knows so many labels."""
-    if labels < LEAST:
-        return False
-    return not marks or not marks[-1].labels <= labels < GROWTH * marks[-1].labels
+    return labels >= max(LEAST, GROWTH * marks[-1].labels if marks else 0)
 
 
 def measure(

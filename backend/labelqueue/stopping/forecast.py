@@ -133,8 +133,9 @@ class Forecast:
 
     def horizons(self) -> list[Band]:
         """Return the bands that people are told of: now, and up to where every image is labeled."""
-        wanted = dict.fromkeys(min(nice(times * self.present.labels), self.present.tasks) for times in HORIZONS)
-        return [self.band(labels) for labels in (self.present.labels, *wanted) if labels >= self.present.labels]
+        present = self.present.labels
+        wanted = (max(min(nice(times * present), self.present.tasks), present) for times in HORIZONS)
+        return [self.band(labels) for labels in dict.fromkeys((present, *wanted))]
 
     def line(self, target: float, what: str) -> str:
         """Return the forecast as a sentence for people.
@@ -146,7 +147,7 @@ class Forecast:
         what : str
             What the share is of.
         """
-        now, *later = {band.labels: band for band in self.horizons()}.values()
+        now, *later = self.horizons()
         bands = ", ".join(f"at {band.labels:,} labels {band.low:.0%} to {band.high:.0%}" for band in later[:2])
         present = f"{what}: now {now.low:.0%} to {now.high:.0%}"
         return "; ".join(filter(None, (present, bands, self._told(self.need(target)))))

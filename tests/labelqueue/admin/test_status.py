@@ -96,6 +96,16 @@ def test_nothing_is_said_of_what_is_in_order():
             {"redis": [{"check": "writes", "state": "wrong", "told": "nothing is taken", "way_out": "make room"}]},
             "redis          writes: nothing is taken; make room",
         ),
+        (
+            {
+                "learning_curve": {
+                    "lines": ["right: 80%", "from 60 labels"],
+                    "hint_lines": ["1 of 3 signs", "no change: yes"],
+                }
+            },
+            "forecast       right: 80%\n                 from 60 labels\n  stop hints     1 of 3 signs\n"
+            "                 no change: yes",
+        ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": None}, "embedded       200, 0 waiting, 0 bad images\n  workers"),
     ],

@@ -147,7 +147,7 @@ def test_a_fresh_process_without_matplotlib(photos, tmp_path):
 def test_the_same_command_writes_the_same_bytes(run, embedded, tmp_path):
     arguments = ("--strategy", "auto", "--budget", 20, "--seeds", 2, "--set", "switch_after=8")
     assert run(*arguments) == run(*arguments, "--jobs", 2, output="again") == 0
-    for name in ("curves.csv", "summary.csv"):
+    for name in ("curves.csv", "summary.csv", "forecasts.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
