@@ -68,6 +68,7 @@ COVERED_BY = {
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.images.vision_transformer": "tests/labelqueue/images/test_embedder.py",
     "labelqueue.learning.lesson": "tests/labelqueue/ordering/test_inputs.py",
+    "labelqueue.stopping.watch": "tests/labelqueue/ordering/test_learning_curve.py",
     "labelqueue.state.task_row": "tests/labelqueue/state/test_project.py",
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",

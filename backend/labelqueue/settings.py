@@ -26,8 +26,6 @@ COLD_START = ("freesel", "clustering", "typiclust", "kcenter", "random")
 WARM = ("bal", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("margin", "least_confidence", "entropy")
-
-
 SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passwords, which no error shows
 
 

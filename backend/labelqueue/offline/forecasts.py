@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block
-from ..labels import Value
-from ..learning import Model
-from ..stopping import MEASURES, SAMPLE, Forecast, Mark, measure
+from ..stopping import MEASURES, Forecast, Mark
 from .curves import Point
 
-__all__ = ["Outcome", "coverage", "coverage_line", "mark_at", "outcomes", "write_forecasts"]
+__all__ = ["Outcome", "coverage", "coverage_line", "outcomes", "write_forecasts"]
 
 FARTHEST = 2.0  # times the labels that a forecast was made with
 _COLUMNS = ("strategy", "seed", "made_at", "labels", "measure", "low", "middle", "high", "came", "covered")
@@ -57,33 +54,6 @@ class Outcome:
     def covered(self) -> bool:
         """Whether what came lies in the band."""
         return self.low <= self.came <= self.high
-
-
-def mark_at(rows: Block, labels: Mapping[int, Value], model: Model, classes: Sequence[str], seed: int) -> Mark | None:
-    """Return the mark that a campaign's own labels give its model.
-
-    Parameters
-    ----------
-    rows : Block
-        The pool; ids are places from 1.
-    labels : mapping of int to Value
-    model : Model
-        Trained on them.
-    classes : sequence of str
-    seed : int
-    """
-    tasks = sorted(labels)
-    labeled = np.array(tasks) - 1
-    others = np.random.default_rng([seed % 2**63, 2]).permutation(np.setdiff1d(np.arange(len(rows)), labeled))[:SAMPLE]
-    return measure(
-        rows.embeddings[labeled].astype(np.float32),
-        [labels[task] for task in tasks],
-        rows.embeddings[others].astype(np.float32),
-        model=model,
-        classes=classes,
-        tasks=len(rows),
-        seed=seed,
-    )
 
 
 def outcomes(points: Iterable[Point], tests: Mapping[int, NDArray[np.int64]]) -> list[Outcome]:

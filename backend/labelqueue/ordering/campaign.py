@@ -35,7 +35,6 @@ from .order import Place
 from .random_controls import served_in_turn
 from .recipe import Recipe, make_recipe, needs_model, next_cycle, paper_cycle, waits_for_model
 from .snapshot import Tasks
-from .watching import with_step
 
 __all__ = ["Campaign", "share_of"]
 
@@ -299,7 +298,7 @@ class Campaign:
         )
         if model is not None and now.count:
             model = replace(model, accuracy=now.balanced_accuracy)
-        after = replace(
+        self.state = replace(
             self.state,
             model=model,
             trainings=self.state.trainings + 1,
@@ -310,8 +309,7 @@ class Campaign:
             seed=seed,
             origin=Origin.of(rows.take(at), generation, mark),
             predictions=None if model is None else Predictions(rows.ids, self.chances(model, rows).astype(np.float16)),
-        )
-        self.state = with_step(self.state, after, tasks, now)
+        ).watched(self.state, tasks.ids, now)
         return (old and old.fingerprint) != (model and model.fingerprint)
 
     def _advance(

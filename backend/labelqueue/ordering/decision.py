@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..exceptions import LabelQueueError
@@ -22,7 +22,6 @@ from .order_size import OrderSize, open_places, order_size, runs_low
 from .random_controls import places_for
 from .recipe import BAL
 from .snapshot import Snapshot
-from .watching import curve_of, with_mark
 
 __all__ = ["Decision", "decide"]
 
@@ -98,16 +97,15 @@ def decide(snapshot: Snapshot) -> Decision:
         annotators=annotators,
     )
     if snapshot.curve and not campaign.behind:
-        campaign.state = with_mark(campaign.state, snapshot, campaign.classes(labels))
+        campaign.state = _marked(campaign.state, snapshot)
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels, pool=len(tasks))
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        curve = curve_of(campaign.state, labels, teaches=campaign.target.kind != "none")
         accuracy = _accuracy(campaign, labels, tasks.skipped_ids)
-        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve}
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels)}
 
     try:
         recipe = campaign.recipe()
@@ -156,6 +154,25 @@ def _size(campaign: Campaign, snapshot: Snapshot) -> OrderSize:
     """Return how many tasks are published now."""
     cycle = campaign.step(len(snapshot.labels))
     return order_size(snapshot.settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
+
+
+def _marked(state: CampaignState, snapshot: Snapshot) -> CampaignState:
+    """Return the state with a mark of the learning curve, when one is due."""
+    if state.model is None or state.generation != snapshot.generation:
+        return state
+    watch = state.watch.measured(state.model, lambda: snapshot.rows, state.trained_on, state.classes, state.seed)
+    return replace(state, watch=watch)
+
+
+def _curve(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
+    """Return the learning curve, and the controls that stand beside it; the forecast follows from it."""
+    state, controls = campaign.state, dict[int, list[bool]]()
+    for guess in state.guesses:
+        if guess.control and guess.task in labels:
+            controls.setdefault(guess.labels, []).append(guess.predicted == labels[guess.task])
+    beside = [{"labels": known, "right": sum(hits), "count": len(hits)} for known, hits in controls.items()]
+    told = state.watch.told(len(labels), model=state.model, teaches=campaign.target.kind != "none")
+    return told | {"controls": beside}
 
 
 def _learning(campaign: Campaign, labels: Mapping[int, Value], *, pool: int) -> dict[str, Any]:

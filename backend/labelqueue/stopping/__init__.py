@@ -3,22 +3,9 @@
 Imports `learning` and `labels`; pure, so that a look and a simulation measure alike.
 """
 
-from .curve import LEAST, SAMPLE, Mark, due, measure
+from .curve import Mark
 from .forecast import MEASURES, Forecast
-from .hints import Step, hints, step
 from .telling import learning_curve, wanted_share
+from .watch import Said, Watch, mark_of
 
-__all__ = [
-    "LEAST",
-    "MEASURES",
-    "SAMPLE",
-    "Forecast",
-    "Mark",
-    "Step",
-    "due",
-    "hints",
-    "learning_curve",
-    "measure",
-    "step",
-    "wanted_share",
-]
+__all__ = ["MEASURES", "Forecast", "Mark", "Said", "Watch", "learning_curve", "mark_of", "wanted_share"]

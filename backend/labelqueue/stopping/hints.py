@@ -13,7 +13,7 @@ from ..block import find
 from ..learning import Model, Predictions
 from ..records import known_fields
 
-__all__ = ["Hint", "Step", "hints", "step"]
+__all__ = ["Hint", "Step", "step", "stop_hints"]
 
 AGREED, WINDOW = 0.99, 3  # kappa, and over how many trainings
 CERTAIN = 0.1  # mean uncertainty, of at most 1
@@ -115,7 +115,7 @@ def step(
     return Step(labels, guessed, guesses, doubt, agreement, changed)
 
 
-def hints(steps: Sequence[Step]) -> list[Hint]:
+def stop_hints(steps: Sequence[Step]) -> list[Hint]:
     """Return the signs that labeling may end, in the order of `RULES`.
 
     Parameters

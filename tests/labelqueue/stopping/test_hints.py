@@ -7,7 +7,7 @@ import pytest
 
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
-from labelqueue.stopping.hints import Step, hints, step
+from labelqueue.stopping.hints import Step, step, stop_hints
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -80,7 +80,7 @@ def of(agreement=0.9, changed=0.1, doubt=0.5):
 
 
 def met(steps):
-    return {hint.name: hint.met for hint in hints(steps)}
+    return {hint.name: hint.met for hint in stop_hints(steps)}
 
 
 def test_no_hint_is_met_while_much_moves_and_none_is_known_before_it_can_be():
@@ -100,6 +100,6 @@ def test_each_hint_is_met_by_its_own_rule():
 
 
 def test_hints_say_what_they_go_by():
-    told = [hint.told for hint in hints([of(0.9)] * 3)]
+    told = [hint.told for hint in stop_hints([of(0.9)] * 3)]
     assert "at least 0.99: 0.900" in told[0] and "0.50" in told[1] and "10.0%" in told[2]
-    assert "too few trainings yet" in hints([])[0].told
+    assert "too few trainings yet" in stop_hints([])[0].told

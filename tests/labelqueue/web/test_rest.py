@@ -23,7 +23,7 @@ from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
 from labelqueue.stopping.curve import Mark
-from labelqueue.stopping.hints import Step, hints
+from labelqueue.stopping.hints import Step, stop_hints
 from labelqueue.web.app import create_app
 
 DOCUMENT = json.loads((Path(labelqueue.__file__).parent / "web" / "openapi.json").read_text())
@@ -258,7 +258,7 @@ def test_what_a_look_worked_out_is_told_as_described(client, ordered):
     taken = Step(70, None, 0, 0.5, 0.9, 0.1)
     curve = {
         "waits_for": "", "several": False, "marks": [mark.dump()], "steps": [taken.dump()],
-        "hints": [hint.as_dict() for hint in hints([taken])], "controls": [{"labels": 10, "right": 3, "count": 4}],
+        "hints": [hint.as_dict() for hint in stop_hints([taken])], "controls": [{"labels": 10, "right": 3, "count": 4}],
     }  # fmt: skip
     accuracy |= {"labels_wanted": None}
     save_summary(ordered, {"learning": learning, "accuracy": accuracy, "learning_curve": curve})

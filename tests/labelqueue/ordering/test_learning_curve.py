@@ -11,8 +11,8 @@ from labelqueue.offline.replay import label_config
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.snapshot import Labels, Snapshot, Tasks
-from labelqueue.ordering.watching import STEPS
 from labelqueue.settings import PROJECT
+from labelqueue.stopping.watch import STEPS, Watch
 
 CLASSES = ("ant", "bee", "cat")
 N = 240
@@ -50,61 +50,67 @@ def told(decision):
 
 def test_each_training_leaves_a_step_and_marks_come_when_labels_grew_by_a_tenth():
     few = look(30)
-    assert [step.labels for step in few.state.steps] == [10, 20, 30] and few.state.marks == ()
-    assert few.state.steps[0].agreement is None and few.state.steps[-1].agreement is not None
-    assert few.state.steps[-1].guesses > 0
+    assert [step.labels for step in few.state.watch.steps] == [10, 20, 30] and few.state.watch.marks == ()
+    assert few.state.watch.steps[0].agreement is None and few.state.watch.steps[-1].agreement is not None
+    assert few.state.watch.steps[-1].guesses > 0
     more = look(120, few)
-    assert [mark.labels for mark in more.state.marks] == [120] and more.state.marks[0].tasks == N
+    assert [mark.labels for mark in more.state.watch.marks] == [120] and more.state.watch.marks[0].tasks == N
     again = look(120, more)
-    assert again.state.marks == more.state.marks
-    assert [mark.labels for mark in look(140, more).state.marks] == [120, 140]
+    assert again.state.watch.marks == more.state.watch.marks
+    assert [mark.labels for mark in look(140, more).state.watch.marks] == [120, 140]
 
 
 def test_it_comes_back():
     state = look(60).state
     again = CampaignState.load(state.dump())
-    assert again.dump() == state.dump() and again.marks[0].labels == 60 and len(again.steps) == len(state.steps) > 2
+    assert (
+        again.dump() == state.dump()
+        and again.watch.marks[0].labels == 60
+        and len(again.watch.steps) == len(state.watch.steps) > 2
+    )
 
 
 def test_it_changes_no_order():
     one, other = look(80), look(80, curve=False)
-    assert one.state.marks and not other.state.marks
+    assert one.state.watch.marks and not other.state.watch.marks
     assert [place.task for place in one.order.places] == [place.task for place in other.order.places]
     assert one.order.inputs == other.order.inputs
-    assert replace(one.state, marks=()).dump() == other.state.dump()
+    assert replace(one.state, watch=other.state.watch).dump() == other.state.dump()
 
 
 def test_the_same_labels_give_the_same_marks_however_they_came():
     at_once, in_turn = look(100), look(100, look(99, look(55, curve=False), curve=False))
-    assert at_once.state.marks == in_turn.state.marks
+    assert at_once.state.watch.marks == in_turn.state.watch.marks
 
 
 def test_marks_of_labels_that_are_gone_go_too():
     before = look(140, look(120))
     fewer = look({task: CLASSES[KINDS[task - 1]] for task in range(1, 101)}, before)
-    assert [mark.labels for mark in fewer.state.marks] == [100]
+    assert [mark.labels for mark in fewer.state.watch.marks] == [100]
     none = look({}, before)
-    assert (none.state.marks, none.state.steps) == ((), ()) and told(none)["waits_for"].endswith("there are 0")
+    assert (none.state.watch.marks, none.state.watch.steps) == ((), ()) and told(none)["waits_for"].endswith(
+        "there are 0"
+    )
 
 
 def test_other_embeddings_begin_another_curve():
     after = look(120, look(140), generation="another")
-    assert len(after.state.steps) == 1 and after.state.steps[0].agreement is None
-    assert [mark.labels for mark in after.state.marks] == [120]
+    assert len(after.state.watch.steps) == 1 and after.state.watch.steps[0].agreement is None
+    assert [mark.labels for mark in after.state.watch.marks] == [120]
 
 
 def test_another_question_forgets_the_curve():
     before = look(120)
     config = label_config(CLASSES).replace('name="choice"', 'name="other"')
     after = look({}, before, config=config)
-    assert (after.state.steps, after.state.marks) == ((), ())
+    assert (after.state.watch.steps, after.state.watch.marks) == ((), ())
 
 
 def test_only_the_latest_steps_are_kept():
     before = look(60)
-    crowd = replace(before.state, steps=before.state.steps * STEPS)
+    crowd = replace(before.state, watch=Watch(before.state.watch.steps * STEPS))
     after = look(75, replace(before, state=crowd))
-    assert len(after.state.steps) == STEPS and after.state.steps[-1].labels == 70
+    assert len(after.state.watch.steps) == STEPS and after.state.watch.steps[-1].labels == 70
 
 
 def test_people_are_told_why_there_is_no_forecast_yet():
@@ -127,4 +133,4 @@ def test_people_are_told_of_controls_beside_the_forecast():
     controls = told(after)["controls"]
     assert sum(one["count"] for one in controls) == sum(place.control for place in order.places[:25]) > 0
     assert all(one["labels"] >= 40 and 0 <= one["right"] <= one["count"] for one in controls)
-    assert told(after)["hints"] and len(told(after)["steps"]) == len(after.state.steps)
+    assert told(after)["hints"] and len(told(after)["steps"]) == len(after.state.watch.steps)
