@@ -128,7 +128,7 @@ class Forecast:
             band = self.band(labels)
             for name, share in (("low", band.high), ("middle", band.middle), ("high", band.low)):
                 if share >= target:
-                    found.setdefault(name, nice(labels) if power else self.present.labels)
+                    found.setdefault(name, max(nice(labels), self.present.labels) if power else self.present.labels)
         return Need(target, found.get("low"), found.get("middle"), found.get("high"))
 
     def horizons(self) -> list[Band]:
@@ -156,10 +156,12 @@ class Forecast:
         share, tasks = f"{100 * need.target:.4g}%", self.present.tasks
         if need.middle == self.present.labels:
             return f"{share} is reached, as far as this can tell"
-        if need.middle is None:
+        if need.low is None:
             return f"{share} is not reached within {FARTHEST} times the labels there are"
-        if need.middle > tasks:
+        if need.low > tasks or (need.middle or 0) > tasks:
             return f"{share} needs more than the {tasks:,} images there are"
+        if need.middle is None:
+            return f"{share} needs {need.low:,} at least"
         ends = f"{need.low:,} to {f'{need.high:,}' if need.high else f'more than {FARTHEST * self.present.labels:,}'}"
         return f"{share} needs about {need.middle:,} ({ends})"
 

@@ -81,6 +81,7 @@ def test_horizons_end_where_every_image_is_labeled():
     [
         ([mark()], 0.85, "85% needs about 7"),
         ([mark()], 0.8, "80% is reached, as far as this can tell"),
+        ([mark()], 0.9, "90% needs 640 at least"),
         ([mark()], 0.99, "99% is not reached within 10 times the labels there are"),
         ([mark(tasks=500)], 0.85, "85% needs more than the 500 images there are"),
         ([mark()], 0.855, "85.5% needs about"),
