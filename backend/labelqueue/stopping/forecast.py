@@ -162,8 +162,9 @@ class Forecast:
             return f"{share} needs more than the {tasks:,} images there are"
         if need.middle is None:
             return f"{share} needs {need.low:,} at least"
-        ends = f"{need.low:,} to {f'{need.high:,}' if need.high else f'more than {FARTHEST * self.present.labels:,}'}"
-        return f"{share} needs about {need.middle:,} ({ends})"
+        end = min(FARTHEST * self.present.labels, tasks)
+        last = f"{need.high:,}" if need.high and need.high <= end else f"more than {end:,}"
+        return f"{share} needs about {need.middle:,} ({need.low:,} to {last})"
 
 
 def next_target(share: float) -> float:
