@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..stopping import Mark
+from ..stopping import Measurement
 
 __all__ = [
     "Interval",
@@ -47,7 +47,7 @@ class Point:
         Labels that the model was trained on.
     accuracy, balanced_accuracy : float
         Within [0, 1].
-    mark : Mark or None
+    measurement : Measurement or None
         What the campaign's own labels say of the model, and a forecast is made of; None with few labels.
     """
 
@@ -56,7 +56,7 @@ class Point:
     labels: int
     accuracy: float
     balanced_accuracy: float
-    mark: Mark | None = field(default=None, compare=False, repr=False)
+    measurement: Measurement | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

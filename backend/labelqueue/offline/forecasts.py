@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stopping import MEASURES, Forecast, Mark
+from ..stopping import MEASURES, Forecast, Measurement
 from .curves import Point
 
 __all__ = ["Outcome", "coverage", "coverage_line", "outcomes", "write_forecasts"]
@@ -73,13 +73,13 @@ def outcomes(points: Iterable[Point], tests: Mapping[int, NDArray[np.int64]]) ->
     found = []
     for (strategy, seed), curve in campaigns.items():
         counts = tests[seed][tests[seed] > 0]
-        marks: list[Mark] = []
+        measurements: list[Measurement] = []
         for place, point in enumerate(curve):
-            if point.mark is None:
+            if point.measurement is None:
                 continue
-            marks.append(point.mark)
+            measurements.append(point.measurement)
             for name in MEASURES:
-                forecast = Forecast(marks, name)
+                forecast = Forecast(measurements, name)
                 for later in curve[place + 1 :]:
                     if later.labels > FARTHEST * point.labels:
                         break

@@ -15,7 +15,7 @@ from ..labels import ANNOTATED, UNLABELED, Value, parse_label_config
 from ..learning import train
 from ..ordering import CampaignState, Labels, Order, Snapshot, Tasks, decide
 from ..settings import PROJECT
-from ..stopping import mark_of
+from ..stopping import measurement_of
 from .curves import Point, accuracy, balanced_accuracy
 from .dataset import Dataset, Split
 
@@ -169,5 +169,5 @@ def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value
     number = {name: place for place, name in enumerate(dataset.classes)}
     predicted = np.array([number[str(value)] for value in said], dtype=np.int64)
     scores = accuracy(actual, predicted), balanced_accuracy(actual, predicted)
-    mark = None if model is None else mark_of(model, rows, labels, dataset.classes, seed)
-    return Point(strategy, seed, len(labels), *scores, mark)
+    measurement = None if model is None else measurement_of(model, rows, labels, dataset.classes, seed)
+    return Point(strategy, seed, len(labels), *scores, measurement)

@@ -97,7 +97,7 @@ def decide(snapshot: Snapshot) -> Decision:
         annotators=annotators,
     )
     if snapshot.curve and not campaign.behind:
-        campaign.state = _marked(campaign.state, snapshot)
+        campaign.state = _measured(campaign.state, snapshot)
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
@@ -156,8 +156,8 @@ def _size(campaign: Campaign, snapshot: Snapshot) -> OrderSize:
     return order_size(snapshot.settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
 
 
-def _marked(state: CampaignState, snapshot: Snapshot) -> CampaignState:
-    """Return the state with a mark of the learning curve, when one is due."""
+def _measured(state: CampaignState, snapshot: Snapshot) -> CampaignState:
+    """Return the state with a measurement of the learning curve, when one is due."""
     if state.model is None or state.generation != snapshot.generation:
         return state
     watch = state.watch.measured(state.model, lambda: snapshot.rows, state.trained_on, state.classes, state.seed)

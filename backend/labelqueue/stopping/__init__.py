@@ -3,9 +3,9 @@
 Imports `learning` and `labels`; pure, so that a look and a simulation measure alike.
 """
 
-from .curve import Mark
+from .curve import Measurement
 from .forecast import MEASURES, Forecast
 from .telling import learning_curve, wanted_share
-from .watch import Said, Watch, mark_of
+from .watch import Said, Watch, measurement_of
 
-__all__ = ["MEASURES", "Forecast", "Mark", "Said", "Watch", "learning_curve", "mark_of", "wanted_share"]
+__all__ = ["MEASURES", "Forecast", "Measurement", "Said", "Watch", "learning_curve", "measurement_of", "wanted_share"]

@@ -1,4 +1,4 @@
-"""The learning curve, one mark at a time: how good the present model is on all images, from its own labels alone."""
+"""The learning curve: how good the present model is on all images, measured on the campaign's own labels alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..labels import Value
 from ..learning import Model, Searched, train
 from ..records import known_fields
 
-__all__ = ["LEAST", "Mark", "due", "measure"]
+__all__ = ["LEAST", "Measurement", "due", "measure"]
 
 LEAST = 40  # labels: with fewer, what is held out says next to nothing
-GROWTH = 1.1  # a mark is taken when there are so many times the labels of the one before
+GROWTH = 1.1  # a measurement is taken when there are so many times the labels of the one before
 FOLDS = 5
 SAMPLE = 1000  # images without a label that stand for all of them
 TEMPERATURES = np.exp(np.linspace(-1.2, 1.2, 25))
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Mark:
+class Measurement:
     """How good the model was at one number of labels.
 
     Attributes
@@ -65,14 +65,14 @@ class Mark:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def load(cls, row: Mapping[str, Any]) -> Mark:
+    def load(cls, row: Mapping[str, Any]) -> Measurement:
         """Parse `dump`'s form."""
         return cls(**known_fields(cls, row))
 
 
-def due(marks: Sequence[Mark], labels: int) -> bool:
-    """Tell whether a mark is to be taken of a model that knows so many labels."""
-    return labels >= max(LEAST, GROWTH * marks[-1].labels if marks else 0)
+def due(measurements: Sequence[Measurement], labels: int) -> bool:
+    """Tell whether a measurement is to be taken of a model that knows so many labels."""
+    return labels >= max(LEAST, GROWTH * measurements[-1].labels if measurements else 0)
 
 
 def measure(
@@ -84,7 +84,7 @@ def measure(
     classes: Sequence[str],
     tasks: int,
     seed: int,
-) -> Mark | None:
+) -> Measurement | None:
     """Estimate how good a model is on all images of the project, labeled or not.
 
     Parameters
@@ -106,7 +106,7 @@ def measure(
 
     Returns
     -------
-    Mark or None
+    Measurement or None
         None where there is nothing to measure: too few labels, or no class that has two.
 
     Notes
@@ -130,7 +130,7 @@ def measure(
     chosen = _scores(_tallies(held, blocks, [block[:0] for block in blocks], 0.0, 1.0))
     unseen = 0.0 if model.multi else 1 - float(blocks[0].any(axis=0).mean())
     errors = _errors(tallies, blocks, accuracy)
-    return Mark(n, tasks, accuracy, balanced, *errors, *chosen, unseen)
+    return Measurement(n, tasks, accuracy, balanced, *errors, *chosen, unseen)
 
 
 def _truth(values: Sequence[Value], classes: Sequence[str], multi: bool) -> list[Array]:

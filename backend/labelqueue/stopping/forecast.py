@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-from .curve import Mark
+from .curve import Measurement
 
 __all__ = ["CONFIDENCE", "MEASURES", "Band", "Forecast", "Need", "next_target", "nice"]
 
@@ -21,7 +21,7 @@ CONFIDENCE = 0.9
 SLOPE, SLOPE_SPREAD = 0.22, 0.12  # of the error, as a power of the number of labels, before a campaign shows its own
 INFLATION = 1.2  # of the standard error: labels that were chosen are fewer than they look
 BIAS = 0.03  # what the correction for active choice is off by, however many labels there are
-APART = 2.0  # marks that tell of the slope have so many times the labels of each other: nearer ones share their errors
+APART = 2.0  # times the labels: measurements nearer to each other share their errors, and tell nothing of the slope
 
 FARTHEST = 10  # times the present labels: nothing is said of more
 STEP = 1.02  # between numbers of labels that are tried
@@ -67,11 +67,11 @@ class Need:
 
 
 class Forecast:
-    """What the marks of a campaign say of more labels.
+    """What the measurements of a campaign say of more labels.
 
     Parameters
     ----------
-    marks : sequence of Mark
+    measurements : sequence of Measurement
         Oldest first, at least one. The last one is the present.
     measure : {'accuracy', 'balanced_accuracy'}
         Which of the two is forecast.
@@ -79,21 +79,21 @@ class Forecast:
     Notes
     -----
     Errors fall as a power of the number of labels, so the logarithm of the error is a straight line over that of the
-    labels. Its level comes from the marks, its slope too as far as they tell it: a normal prior on the slope, from
-    other campaigns, counts beside them (Bayesian linear regression). A curve that ends at a plateau is flatter: its
-    marks say so once there are hundreds of labels. To what the regression does not know comes what the correction for
-    active choice may be off by.
+    labels. Its level comes from the measurements, its slope too as far as they tell it: a normal prior on the slope,
+    from other campaigns, counts beside them (Bayesian linear regression). A curve that ends at a plateau is flatter:
+    its measurements say so once there are hundreds of labels. To what the regression does not know comes what the
+    correction for active choice may be off by.
     """
 
-    def __init__(self, marks: Sequence[Mark], measure: Measure = "accuracy") -> None:
-        self.present = marks[-1]
+    def __init__(self, measurements: Sequence[Measurement], measure: Measure = "accuracy") -> None:
+        self.present = measurements[-1]
         self._unseen = self.present.unseen if measure == "balanced_accuracy" else 0.0
         a = b = 0.0  # of the precision matrix of level and slope, [[a, b], [b, d]], and what stands beside it
         d, at_level, at_slope = SLOPE_SPREAD**-2, 0.0, SLOPE * SLOPE_SPREAD**-2
-        for mark in _apart(marks):
-            error = _error(getattr(mark, measure))
-            spread = INFLATION * max(getattr(mark, ERRORS[measure]), 0.5 / mark.labels) / error
-            weight, back = spread**-2, math.log(self.present.labels / mark.labels)
+        for measurement in _apart(measurements):
+            error = _error(getattr(measurement, measure))
+            spread = INFLATION * max(getattr(measurement, ERRORS[measure]), 0.5 / measurement.labels) / error
+            weight, back = spread**-2, math.log(self.present.labels / measurement.labels)
             a, b, d = a + weight, b + weight * back, d + weight * back**2
             at_level, at_slope = at_level + weight * math.log(error), at_slope + weight * back * math.log(error)
         determinant = a * d - b * b
@@ -189,10 +189,10 @@ def _error(share: float) -> float:
     return max(1 - share, 0.005)
 
 
-def _apart(marks: Sequence[Mark]) -> list[Mark]:
-    """Return the last mark, and those before it that are far enough from each other."""
-    chosen: list[Mark] = []
-    for mark in reversed(marks):
-        if not chosen or mark.labels * APART <= chosen[-1].labels:
-            chosen.append(mark)
+def _apart(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Return the last measurement, and those before it that are far enough from each other."""
+    chosen: list[Measurement] = []
+    for measurement in reversed(measurements):
+        if not chosen or measurement.labels * APART <= chosen[-1].labels:
+            chosen.append(measurement)
     return chosen

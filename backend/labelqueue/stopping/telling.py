@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..exceptions import SettingError
-from .curve import Mark
+from .curve import Measurement
 from .forecast import CONFIDENCE, MEASURES, Forecast, next_target
 
 __all__ = ["learning_curve", "wanted_share"]
@@ -47,11 +47,11 @@ def learning_curve(measured: Mapping[str, Any] | None, target: float | None = No
     """
     if measured is None:
         return None
-    marks = [Mark.load(row) for row in measured["marks"]]
+    measurements = [Measurement.load(row) for row in measured["measurements"]]
     forecast = None
-    if marks:
-        target = target or next_target(marks[-1].accuracy)
-        forecasts = {name: Forecast(marks, name) for name in MEASURES}
+    if measurements:
+        target = target or next_target(measurements[-1].accuracy)
+        forecasts = {name: Forecast(measurements, name) for name in MEASURES}
         forecast = {"confidence": CONFIDENCE, "target": target} | {
             name: {
                 "bands": [band.as_dict() for band in one.horizons()],
@@ -70,11 +70,11 @@ def _lines(curve: Mapping[str, Any]) -> Iterator[str]:
         return
     for name in MEASURES:
         yield curve["forecast"][name]["line"]
-    mark, guessed = curve["marks"][-1], [one["guessed"] for one in curve["steps"] if one["guessed"] is not None]
+    now, guessed = curve["measurements"][-1], [one["guessed"] for one in curve["steps"] if one["guessed"] is not None]
     before = f"; the latest guesses before their label was learned {guessed[-1]:.0%}" if guessed else ""
     yield (
-        f"{CONFIDENCE:.0%} bands, from {mark['labels']:,} labels and corrected for their choice; cross-validated on "
-        f"these labels alone {mark['chosen_accuracy']:.0%} (every class alike {mark['chosen_balanced']:.0%}){before}"
+        f"{CONFIDENCE:.0%} bands, from {now['labels']:,} labels and corrected for their choice; cross-validated on "
+        f"these labels alone {now['chosen_accuracy']:.0%} (every class alike {now['chosen_balanced']:.0%}){before}"
     )
 
 

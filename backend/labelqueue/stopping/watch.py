@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..block import Block, draws, find
 from ..labels import Value
 from ..learning import Model, Predictions, Trust
-from .curve import LEAST, SAMPLE, Mark, due, measure
+from .curve import LEAST, SAMPLE, Measurement, due, measure
 from .hints import Step, step, stop_hints
 
-__all__ = ["Said", "Watch", "mark_of"]
+__all__ = ["Said", "Watch", "measurement_of"]
 
 STEPS = 300  # that are kept
 
@@ -30,12 +30,12 @@ class Watch:
     ----------
     steps : tuple of Step
         What the latest trainings changed, oldest first.
-    marks : tuple of Mark
+    measurements : tuple of Measurement
         The learning curve so far, by rising numbers of labels.
     """
 
     steps: tuple[Step, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
 
     def trained(self, before: Said | None, now: Said | None, unlabeled: NDArray[np.int64], trust: Trust) -> Watch:
         """Return the watch after a training.
@@ -58,28 +58,28 @@ class Watch:
         if before is None:
             return Watch((taken,))
         # Marks of more labels belong to labels that are gone.
-        marks = tuple(mark for mark in self.marks if mark.labels <= labels)
-        return Watch((*self.steps, taken)[-STEPS:], marks)
+        measurements = tuple(measurement for measurement in self.measurements if measurement.labels <= labels)
+        return Watch((*self.steps, taken)[-STEPS:], measurements)
 
     def measured(
         self, model: Model, rows: Callable[[], Block], labels: Mapping[int, Value], classes: Sequence[str], seed: int
     ) -> Watch:
-        """Return the watch with a mark of the present model, when one is due.
+        """Return the watch with a measurement of the present model, when one is due.
 
         Parameters
         ----------
         model : Model
         rows : callable
-            Returns the embedded tasks; called only when a mark is due.
+            Returns the embedded tasks; called only when a measurement is due.
         labels : mapping of int to Value
             That the model was trained on.
         classes : sequence of str
         seed : int
         """
-        if not due(self.marks, model.labels):
+        if not due(self.measurements, model.labels):
             return self
-        mark = mark_of(model, rows(), labels, classes, seed)
-        return self if mark is None else replace(self, marks=(*self.marks, mark))
+        measurement = measurement_of(model, rows(), labels, classes, seed)
+        return self if measurement is None else replace(self, measurements=(*self.measurements, measurement))
 
     def told(self, labels: int, *, model: Model | None, teaches: bool) -> dict[str, Any]:
         """Return what people are told, but for the forecast, ready for JSON.
@@ -93,7 +93,7 @@ class Watch:
             Whether the label config has a control to learn from.
         """
         waits = ""
-        if not self.marks:
+        if not self.measurements:
             if not teaches:
                 waits = "the label config has no control to learn from"
             elif labels < LEAST:
@@ -109,16 +109,23 @@ class Watch:
 
     def dump(self) -> dict[str, Any]:
         """Return the form that goes into JSON."""
-        return {"marks": [mark.dump() for mark in self.marks], "steps": [taken.dump() for taken in self.steps]}
+        return {
+            "measurements": [measurement.dump() for measurement in self.measurements],
+            "steps": [taken.dump() for taken in self.steps],
+        }
 
     @classmethod
     def load(cls, row: Mapping[str, Any]) -> Watch:
         """Parse `dump`'s form; what is missing was not noted."""
-        return cls(tuple(map(Step.load, row.get("steps", ()))), tuple(map(Mark.load, row.get("marks", ()))))
+        return cls(
+            tuple(map(Step.load, row.get("steps", ()))), tuple(map(Measurement.load, row.get("measurements", ())))
+        )
 
 
-def mark_of(model: Model, rows: Block, labels: Mapping[int, Value], classes: Sequence[str], seed: int) -> Mark | None:
-    """Return the mark of a model; see `measure`.
+def measurement_of(
+    model: Model, rows: Block, labels: Mapping[int, Value], classes: Sequence[str], seed: int
+) -> Measurement | None:
+    """Return the measurement of a model; see `measure`.
 
     Parameters
     ----------

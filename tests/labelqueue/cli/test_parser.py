@@ -14,7 +14,7 @@ from labelqueue.settings import Deployment
 from labelqueue.state.campaigns import save_summary
 from labelqueue.state.orders import Orders
 from labelqueue.state.task_row import TaskRow
-from labelqueue.stopping.curve import Mark
+from labelqueue.stopping.curve import Measurement
 
 
 @pytest.fixture
@@ -57,8 +57,15 @@ def test_set_changes_resets_and_shows_where_settings_come_from(run, project):
 
 
 def test_status_says_how_many_labels_a_share_takes(run, project):
-    mark = Mark(200, 5000, 0.8, 0.7, 0.03, 0.04, 0.66, 0.61, 0.0)
-    curve = {"waits_for": "", "several": False, "marks": [mark.dump()], "steps": [], "hints": [], "controls": []}
+    measured = Measurement(200, 5000, 0.8, 0.7, 0.03, 0.04, 0.66, 0.61, 0.0)
+    curve = {
+        "waits_for": "",
+        "several": False,
+        "measurements": [measured.dump()],
+        "steps": [],
+        "hints": [],
+        "controls": [],
+    }
     save_summary(project, {"learning_curve": curve})
     assert "; 90% " in run("status", "7")[1] and "85% needs about" in run("status", "7", "--target", "0.85")[1]
     code, out, err = run("status", "7", "--target", "85")

@@ -10,7 +10,7 @@ from labelqueue.offline.curves import Point
 from labelqueue.offline.dataset import Dataset, split
 from labelqueue.offline.forecasts import coverage, coverage_line, outcomes, write_forecasts
 from labelqueue.offline.replay import replay
-from labelqueue.stopping.curve import Mark
+from labelqueue.stopping.curve import Measurement
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -25,12 +25,12 @@ def clusters(per_class, *, spread, seed):
     )
 
 
-def mark(labels, accuracy):
-    return Mark(labels, 1000, accuracy, accuracy, 0.04, 0.04, accuracy, accuracy, 0.0)
+def measurement(labels, accuracy):
+    return Measurement(labels, 1000, accuracy, accuracy, 0.04, 0.04, accuracy, accuracy, 0.0)
 
 
-def point(labels, share, marked=True, seed=0):
-    return Point("mine", seed, labels, share, share, mark(labels, share) if marked else None)
+def point(labels, share, measured=True, seed=0):
+    return Point("mine", seed, labels, share, share, measurement(labels, share) if measured else None)
 
 
 TESTS = {seed: np.array([50, 50, 0]) for seed in range(2)}
@@ -80,7 +80,7 @@ def test_bands_of_replayed_campaigns_hold(strategy):
         tests[seed] = np.bincount(dataset.labels[part.test])
         settings = {"strategy": strategy, "seed": seed, "trials": 1}
         points += replay(dataset, part, strategy=strategy, settings=settings, counts=(20, 50, 70, 100, 140))
-    assert all((one.mark is None) == (one.labels < 40) for one in points)
+    assert all((one.measurement is None) == (one.labels < 40) for one in points)
     found = outcomes(points, tests)
     assert len(found) == 5 * 2 * 5  # five pairs of counts up to twice as many
     assert np.mean([one.covered for one in found]) >= 0.8

@@ -1,4 +1,4 @@
-"""Watching a campaign: steps and marks are kept, forgotten where they belong to something else, and change no order."""
+"""What is noted of a campaign is kept, forgotten where it belongs to something else, and changes no order."""
 
 from dataclasses import replace
 
@@ -50,14 +50,16 @@ def told(decision):
 
 def test_each_training_leaves_a_step_and_marks_come_when_labels_grew_by_a_tenth():
     few = look(30)
-    assert [step.labels for step in few.state.watch.steps] == [10, 20, 30] and few.state.watch.marks == ()
+    assert [step.labels for step in few.state.watch.steps] == [10, 20, 30] and few.state.watch.measurements == ()
     assert few.state.watch.steps[0].agreement is None and few.state.watch.steps[-1].agreement is not None
     assert few.state.watch.steps[-1].guesses > 0
     more = look(120, few)
-    assert [mark.labels for mark in more.state.watch.marks] == [120] and more.state.watch.marks[0].tasks == N
+    assert [measurement.labels for measurement in more.state.watch.measurements] == [
+        120
+    ] and more.state.watch.measurements[0].tasks == N
     again = look(120, more)
-    assert again.state.watch.marks == more.state.watch.marks
-    assert [mark.labels for mark in look(140, more).state.watch.marks] == [120, 140]
+    assert again.state.watch.measurements == more.state.watch.measurements
+    assert [measurement.labels for measurement in look(140, more).state.watch.measurements] == [120, 140]
 
 
 def test_it_comes_back():
@@ -65,14 +67,14 @@ def test_it_comes_back():
     again = CampaignState.load(state.dump())
     assert (
         again.dump() == state.dump()
-        and again.watch.marks[0].labels == 60
+        and again.watch.measurements[0].labels == 60
         and len(again.watch.steps) == len(state.watch.steps) > 2
     )
 
 
 def test_it_changes_no_order():
     one, other = look(80), look(80, curve=False)
-    assert one.state.watch.marks and not other.state.watch.marks
+    assert one.state.watch.measurements and not other.state.watch.measurements
     assert [place.task for place in one.order.places] == [place.task for place in other.order.places]
     assert one.order.inputs == other.order.inputs
     assert replace(one.state, watch=other.state.watch).dump() == other.state.dump()
@@ -80,15 +82,15 @@ def test_it_changes_no_order():
 
 def test_the_same_labels_give_the_same_marks_however_they_came():
     at_once, in_turn = look(100), look(100, look(99, look(55, curve=False), curve=False))
-    assert at_once.state.watch.marks == in_turn.state.watch.marks
+    assert at_once.state.watch.measurements == in_turn.state.watch.measurements
 
 
 def test_marks_of_labels_that_are_gone_go_too():
     before = look(140, look(120))
     fewer = look({task: CLASSES[KINDS[task - 1]] for task in range(1, 101)}, before)
-    assert [mark.labels for mark in fewer.state.watch.marks] == [100]
+    assert [measurement.labels for measurement in fewer.state.watch.measurements] == [100]
     none = look({}, before)
-    assert (none.state.watch.marks, none.state.watch.steps) == ((), ()) and told(none)["waits_for"].endswith(
+    assert (none.state.watch.measurements, none.state.watch.steps) == ((), ()) and told(none)["waits_for"].endswith(
         "there are 0"
     )
 
@@ -96,14 +98,14 @@ def test_marks_of_labels_that_are_gone_go_too():
 def test_other_embeddings_begin_another_curve():
     after = look(120, look(140), generation="another")
     assert len(after.state.watch.steps) == 1 and after.state.watch.steps[0].agreement is None
-    assert [mark.labels for mark in after.state.watch.marks] == [120]
+    assert [measurement.labels for measurement in after.state.watch.measurements] == [120]
 
 
 def test_another_question_forgets_the_curve():
     before = look(120)
     config = label_config(CLASSES).replace('name="choice"', 'name="other"')
     after = look({}, before, config=config)
-    assert (after.state.watch.steps, after.state.watch.marks) == ((), ())
+    assert (after.state.watch.steps, after.state.watch.measurements) == ((), ())
 
 
 def test_only_the_latest_steps_are_kept():

@@ -1,4 +1,4 @@
-"""A mark of the learning curve: what a campaign's own labels say of all images comes near what holds for them."""
+"""The learning curve: what a campaign's own labels say of all images comes near what holds for them."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelqueue.learning.learner import train
-from labelqueue.stopping.curve import GROWTH, LEAST, Mark, due, measure
+from labelqueue.stopping.curve import GROWTH, LEAST, Measurement, due, measure
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -38,7 +38,7 @@ def label(kind, multi):
     return CLASSES[kind] if not multi else tuple(CLASSES[: int(kind)])
 
 
-def mark_of(x, kinds, rows, multi=False, **change):
+def measurement_of(x, kinds, rows, multi=False, **change):
     others = np.setdiff1d(np.arange(len(x)), rows)
     options = {"model": taught(x, kinds, rows, multi), "classes": CLASSES, "tasks": len(x), "seed": 0, **change}
     return measure(x[rows], [label(kinds[row], multi) for row in rows], x[others], **options)
@@ -61,9 +61,9 @@ def test_it_comes_near_the_truth_however_labels_were_chosen(choose):
         rows = chosen_by_margin(x, kinds, 120, seed)
         if choose == "random":
             rows = np.sort(np.random.default_rng(seed).permutation(len(x))[:120])
-        mark, (accuracy, balanced) = mark_of(x, kinds, rows), truth(x, kinds, rows)
-        found.append((mark.accuracy - accuracy, mark.balanced_accuracy - balanced))
-        naive.append((mark.chosen_accuracy - accuracy, mark.chosen_balanced - balanced))
+        measurement, (accuracy, balanced) = measurement_of(x, kinds, rows), truth(x, kinds, rows)
+        found.append((measurement.accuracy - accuracy, measurement.balanced_accuracy - balanced))
+        naive.append((measurement.chosen_accuracy - accuracy, measurement.chosen_balanced - balanced))
     assert np.abs(np.mean(found, axis=0)).max() < 0.04
     assert np.abs(found).max() < 0.12
     if choose == "margin":  # people label what the model fails on: there it looks far worse than it is
@@ -72,7 +72,7 @@ def test_it_comes_near_the_truth_however_labels_were_chosen(choose):
 
 def test_its_error_shrinks_with_the_labels():
     x, kinds = cloud()
-    few, many = (mark_of(x, kinds, list(range(count))) for count in (60, 600))
+    few, many = (measurement_of(x, kinds, list(range(count))) for count in (60, 600))
     assert few.accuracy_error > 2 * many.accuracy_error > 0
     assert few.balanced_error > 2 * many.balanced_error > few.balanced_error / 5
     assert (few.labels, few.tasks, many.labels) == (60, 900, 600)
@@ -80,52 +80,55 @@ def test_its_error_shrinks_with_the_labels():
 
 def test_the_same_labels_give_the_same_mark_and_it_comes_back():
     x, kinds = cloud()
-    one, other = mark_of(x, kinds, list(range(80))), mark_of(x, kinds, list(range(80)))
+    one, other = measurement_of(x, kinds, list(range(80))), measurement_of(x, kinds, list(range(80)))
     assert one == other
-    again = Mark.load({**json.loads(json.dumps(one.dump())), "of a later version": 1})
+    again = Measurement.load({**json.loads(json.dumps(one.dump())), "of a later version": 1})
     assert again.labels == 80 and again.accuracy == pytest.approx(one.accuracy, abs=1e-4)
 
 
 def test_several_labels_are_measured_label_by_label():
     x, kinds = cloud(shares=(0.3, 0.4, 0.3))
     rows = list(range(150))
-    mark, model = mark_of(x, kinds, rows, multi=True), taught(x, kinds, rows, multi=True)
+    measurement, model = measurement_of(x, kinds, rows, multi=True), taught(x, kinds, rows, multi=True)
     fresh, of_fresh = cloud(6000, seed=99, shares=(0.3, 0.4, 0.3))
     said = model.predict(fresh) > 0.5
     there = np.array([[name in label(kind, True) for name in CLASSES] for kind in of_fresh])
-    assert mark.accuracy == pytest.approx((said == there).mean(), abs=0.05)
+    assert measurement.accuracy == pytest.approx((said == there).mean(), abs=0.05)
     varied = [k for k in range(3) if there[:, k].any() and not there[:, k].all()]
     both = [np.mean([(said[there[:, k] == v, k] == v).mean() for v in (False, True)]) for k in varied]
     assert len(varied) == 2  # `cat` never holds: it has nothing to be told apart from
-    assert mark.balanced_accuracy == pytest.approx(np.mean(both), abs=0.06)
-    assert mark.unseen == 0.0
+    assert measurement.balanced_accuracy == pytest.approx(np.mean(both), abs=0.06)
+    assert measurement.unseen == 0.0
 
 
 def test_a_class_without_a_label_is_named_and_one_with_a_single_label_counts():
     x, kinds = cloud(shares=(0.5, 0.5, 0.0))
     kinds[:1] = 1
-    mark = mark_of(x, kinds, list(range(60)))
-    assert mark.unseen == pytest.approx(1 / 3)
+    measurement = measurement_of(x, kinds, list(range(60)))
+    assert measurement.unseen == pytest.approx(1 / 3)
     kinds[0] = 2
-    lonely = mark_of(x, kinds, list(range(60)))
-    assert lonely.unseen == 0.0 and lonely.balanced_accuracy < mark.balanced_accuracy
+    lonely = measurement_of(x, kinds, list(range(60)))
+    assert lonely.unseen == 0.0 and lonely.balanced_accuracy < measurement.balanced_accuracy
 
 
 def test_when_everything_is_labeled_the_labels_are_all_there_is():
     x, kinds = cloud(200)
-    mark = mark_of(x, kinds, list(range(200)))
-    assert (mark.accuracy, mark.balanced_accuracy) == (mark.chosen_accuracy, mark.chosen_balanced)
+    measurement = measurement_of(x, kinds, list(range(200)))
+    assert (measurement.accuracy, measurement.balanced_accuracy) == (
+        measurement.chosen_accuracy,
+        measurement.chosen_balanced,
+    )
 
 
 def test_too_few_labels_and_nothing_to_tell_apart():
     x, kinds = cloud()
-    assert mark_of(x, kinds, list(range(LEAST - 1))) is None
+    assert measurement_of(x, kinds, list(range(LEAST - 1))) is None
     model = taught(x, kinds, list(range(60)))
     alike = measure(x[:60], ["ant"] * 60, x[60:], model=model, classes=CLASSES, tasks=900, seed=0)
     assert alike is None
 
 
 def test_a_mark_is_due_when_there_are_a_tenth_more_labels():
-    mark = mark_of(*cloud(), list(range(100)))
+    measurement = measurement_of(*cloud(), list(range(100)))
     assert not due([], LEAST - 1) and due([], LEAST)
-    assert not due([mark], 100) and not due([mark], 109) and due([mark], round(100 * GROWTH) + 1)
+    assert not due([measurement], 100) and not due([measurement], 109) and due([measurement], round(100 * GROWTH) + 1)

@@ -3,16 +3,23 @@
 import pytest
 
 from labelqueue.exceptions import SettingError
-from labelqueue.stopping.curve import Mark
+from labelqueue.stopping.curve import Measurement
 from labelqueue.stopping.telling import learning_curve, wanted_share
 
 HINT = {"name": "no change", "met": True, "told": "at most 0.1%: 0.0%"}
-MARK = Mark(200, 5000, 0.8, 0.7, 0.03, 0.04, 0.66, 0.61, 0.0)
+MARK = Measurement(200, 5000, 0.8, 0.7, 0.03, 0.04, 0.66, 0.61, 0.0)
 STEP = {"labels": 200, "guessed": 0.55, "guesses": 20, "doubt": 0.4, "agreement": 0.98, "changed": 0.01}
 
 
 def measured(**change):
-    told = {"waits_for": "", "several": False, "marks": [MARK.dump()], "steps": [STEP], "hints": [HINT], "controls": []}
+    told = {
+        "waits_for": "",
+        "several": False,
+        "measurements": [MARK.dump()],
+        "steps": [STEP],
+        "hints": [HINT],
+        "controls": [],
+    }
     return told | change
 
 
@@ -21,7 +28,7 @@ def test_before_the_first_look_there_is_nothing():
 
 
 def test_without_a_mark_it_says_why():
-    told = learning_curve(measured(marks=[], hints=[], waits_for="it takes 40 labels, there are 12"))
+    told = learning_curve(measured(measurements=[], hints=[], waits_for="it takes 40 labels, there are 12"))
     assert told["forecast"] is None and told["hint_lines"] == []
     assert told["lines"] == ["none yet: it takes 40 labels, there are 12"]
 

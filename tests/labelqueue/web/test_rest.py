@@ -22,7 +22,7 @@ from labelqueue.state.campaigns import save_summary
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
-from labelqueue.stopping.curve import Mark
+from labelqueue.stopping.curve import Measurement
 from labelqueue.stopping.hints import Step, stop_hints
 from labelqueue.web.app import create_app
 
@@ -254,10 +254,10 @@ def test_what_a_look_worked_out_is_told_as_described(client, ordered):
         "prelabels": True, "dropped_labels": {}, "without_label": {},
     }  # fmt: skip
     accuracy = {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
-    mark = Mark(70, 200, 0.8, 0.75, 0.05, 0.06, 0.7, 0.7, 0.0)
+    measured = Measurement(70, 200, 0.8, 0.75, 0.05, 0.06, 0.7, 0.7, 0.0)
     taken = Step(70, None, 0, 0.5, 0.9, 0.1)
     curve = {
-        "waits_for": "", "several": False, "marks": [mark.dump()], "steps": [taken.dump()],
+        "waits_for": "", "several": False, "measurements": [measured.dump()], "steps": [taken.dump()],
         "hints": [hint.as_dict() for hint in stop_hints([taken])], "controls": [{"labels": 10, "right": 3, "count": 4}],
     }  # fmt: skip
     accuracy |= {"labels_wanted": None}
@@ -266,7 +266,7 @@ def test_what_a_look_worked_out_is_told_as_described(client, ordered):
     assert forecast["target"] == 0.9 and forecast["accuracy"]["bands"][0]["labels"] == 70
     wish = checked(client, "get", f"{HERE}?target=0.7")["learning_curve"]
     assert wish["forecast"]["target"] == 0.7 and "70% is reached" in wish["lines"][0]
-    save_summary(ordered, {"learning": learning, "accuracy": accuracy, "learning_curve": {**curve, "marks": []}})
+    save_summary(ordered, {"learning": learning, "accuracy": accuracy, "learning_curve": {**curve, "measurements": []}})
     assert checked(client, "get", HERE)["learning_curve"]["forecast"] is None
     now = checked(client, "get", HERE)["accuracy"]
     assert now["overall"]["interval"] and now["classes"] and now["models"]
