@@ -37,10 +37,10 @@ def pool(seed: int) -> tuple[Block, dict[int, str], NDArray[np.int64]]:
     return rows, answers, ids[np.argsort((noise**2).sum(axis=1))]
 
 
-def campaign(seed: int, outside: float) -> tuple[int, int, float]:
-    """Replay one campaign; return right and counted controls, and the truth."""
+def campaign(seed: int, outside: float, **change: float | None) -> tuple[int, int, float]:
+    """Replay one campaign, with some settings changed; return right and counted controls, and the truth."""
     rows, answers, easiest = pool(seed)
-    replay, rng = Replay(rows, answers, CLASSES, {**SETTINGS, "seed": seed}), np.random.default_rng([seed, 1])
+    replay, rng = Replay(rows, answers, CLASSES, {**SETTINGS, "seed": seed, **change}), np.random.default_rng([seed, 1])
     truth: list[float] = []
     counted = right = 0
     for _ in range(LABELS):
@@ -74,10 +74,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaigns", type=int, default=100)
     parser.add_argument("--outside", type=float, nargs="+", default=[0.0, 0.3, 0.5])
+    parser.add_argument("--share", type=float, default=SETTINGS["control_share"], help="control_share")
+    parser.add_argument("--start", type=float, help="control_share_start")
     arguments = parser.parse_args()
+    shares = {"control_share": arguments.share, "control_share_start": arguments.start}
     print("outside the queue | controls a campaign | reported | truth | 95 % interval covers the truth")
     for outside in arguments.outside:
-        began, rows = time.monotonic(), [campaign(seed, outside) for seed in range(arguments.campaigns)]
+        began, rows = time.monotonic(), [campaign(seed, outside, **shares) for seed in range(arguments.campaigns)]
         covers = sum(low <= truth <= high for right, n, truth in rows for low, high in [wilson(right, n)])
         reported, truth = np.mean([[right / n, truth] for right, n, truth in rows], axis=0)
         number, took = np.mean([n for _, n, _ in rows]), time.monotonic() - began

@@ -74,6 +74,7 @@ COVERED_BY = {
     "labelqueue.images.weights": "tests/labelqueue/images/test_embedder.py",
     "labelqueue.jobs.embedders": "tests/labelqueue/worker/test_models.py",
     "labelqueue.learning.lesson": "tests/labelqueue/ordering/test_inputs.py",
+    "labelqueue.stopping.watch": "tests/labelqueue/ordering/test_learning_curve.py",
     "labelqueue.state.task_row": "tests/labelqueue/state/test_project.py",
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",

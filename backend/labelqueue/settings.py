@@ -110,6 +110,13 @@ SETTINGS: tuple[Setting, ...] = (
         "duplicates", "last", "project", allowed.choice("last", "serve"), "near-duplicates go last, or serve all alike"
     ),
     Setting(
+        "control_share_start",
+        None,
+        "project",
+        allowed.optional(allowed.number(float, 0, 0.5)),
+        "that share for the first hundred labels, where an interval is wanted sooner; auto: as control_share",
+    ),
+    Setting(
         "prelabel",
         "auto",
         "project",

@@ -215,6 +215,15 @@ def test_the_control_share_measures_the_model(backend, campaign):
     assert "control" in backend.command("status", str(campaign.project)).lower()
 
 
+def test_it_is_told_how_good_the_model_will_be(backend, campaign):
+    curve = backend.get(f"/projects/{campaign.project}")["learning_curve"]
+    assert len(curve["steps"]) > 2 and curve["measurements"][0]["labels"] >= 40
+    now, *later = curve["forecast"]["accuracy"]["bands"]
+    assert 0 < now["low"] < now["middle"] < now["high"] <= 1 and later
+    told = backend.command("status", str(campaign.project), "--target", "0.99")
+    assert "forecast " in told and "99% " in told and "signs that more labels change little" in told
+
+
 def test_deleting_annotations_untrains(api, backend, campaign):
     for task in campaign.labeled:
         for annotation in api.annotations(task):

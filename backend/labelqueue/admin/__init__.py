@@ -1,6 +1,7 @@
 """What people ask of a project and wish from it, by command line or REST: status, orders, settings, switches, doctor.
 
-Imports `jobs`, `state`, `labelstudio`, `ordering` and `labels`; a wish is written down here and fulfilled by a worker.
+Imports `jobs`, `state`, `labelstudio`, `ordering`, `stopping` and `labels`; a wish is written down here and fulfilled
+by a worker.
 """
 
 from .doctor import diagnosis_lines, examine, exit_status

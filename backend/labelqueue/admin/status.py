@@ -15,6 +15,7 @@ import numpy as np
 from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
 from ..labels import ANNOTATED, SKIPPED, UNLABELED
 from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, summary_of
+from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
 
@@ -24,8 +25,15 @@ FEW = 5  # of a kind that are named
 REMADE_TOLD = 7 * 24 * 3600.0  # seconds
 
 
-def project_status(project: Project) -> dict[str, Any]:
-    """Return the facts of `labelqueue status`, ready for JSON."""
+def project_status(project: Project, target: float | None = None) -> dict[str, Any]:
+    """Return the facts of `labelqueue status`, ready for JSON.
+
+    Parameters
+    ----------
+    project : Project
+    target : float, optional
+        Share for which the forecast says how many labels it takes; see `learning_curve`.
+    """
     info, live = project.info(), Orders(project).live()
     _, states = read_states(project)
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
@@ -60,6 +68,7 @@ def project_status(project: Project) -> dict[str, Any]:
         },
         "learning": summary.get("learning"),
         "accuracy": summary.get("accuracy"),
+        "learning_curve": learning_curve(summary.get("learning_curve"), target),
         "journal": len(Journal(project)),
         "annotators": People(project).at_work(),
         "workers": len(alive(project.store)),
@@ -127,6 +136,10 @@ def status_lines(status: Record) -> Iterator[str]:
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)
+    curve = status.get("learning_curve") or {}
+    for name, lines in (("forecast", "lines"), ("stop hints", "hint_lines")):
+        for number, line in enumerate(curve.get(lines, ())):
+            yield fact(name if number == 0 else "", line)
     yield from _worker_lines(status)
     for server, slow in status["slow_servers"].items():
         yield fact("slow server", f"{server} is left alone until {clock(slow['until'])}: {slow['why']}")

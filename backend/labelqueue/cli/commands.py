@@ -55,11 +55,13 @@ def worker(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Show where a project stands, or list the projects there are."""
     from .. import admin
+    from ..stopping import wanted_share
 
     if arguments.project is None:
         deployment, store = _deployment()
         return _show(arguments, admin.project_list(store, deployment.label_studio_url), admin.list_lines)
-    return _show(arguments, admin.project_status(_project(arguments)), admin.status_lines)
+    target = None if arguments.target is None else wanted_share(arguments.target)
+    return _show(arguments, admin.project_status(_project(arguments), target), admin.status_lines)
 
 
 def doctor(arguments: argparse.Namespace) -> int:

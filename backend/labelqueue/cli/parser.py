@@ -84,6 +84,9 @@ def build_parser() -> argparse.ArgumentParser:
     stand.add_argument(
         "project", nargs="?", type=int, metavar="PROJECT", help="project id, as in Label Studio's address bar"
     )
+    stand.add_argument(
+        "--target", metavar="SHARE", help="say how many labels this accuracy needs, such as 0.95 (default: 0.9)"
+    )
     json_output(stand)
     check = command(
         "doctor", commands.doctor, "look at everything that has to be well, and say what is not and the way out"

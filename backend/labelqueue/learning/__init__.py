@@ -10,7 +10,7 @@ from .lesson import Lesson, Recall
 from .model import Model
 from .phase import Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
-from .prelabels import confidence, fits, is_blank, least_probability, prelabel
+from .prelabels import blank_share, confidence, fits, is_blank, least_probability, prelabel
 from .trust import Trust, measure_trust
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Trust",
     "advance",
     "balancing_factor",
+    "blank_share",
     "confidence",
     "digest_of",
     "fits",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 from ..labels import Value
 
-__all__ = ["ControlRecord", "ControlReport", "Share", "report", "wilson"]
+__all__ = ["ControlRecord", "ControlReport", "Present", "Share", "report", "wilson"]
 
 ENOUGH = 30  # controls from which on an interval is given
-RECENT = 100  # controls that tell of the present
+RECENT = 100  # controls whose halves are compared
+REACH = 0.1  # to either side: an interval that people can decide by
 SHOWN = 5  # models that people are told of: a campaign trains dozens
 HALF = 50  # controls that either side of a comparison in time needs
 
@@ -91,6 +94,36 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Present:
+    """The share once more, with recent controls counting more: nearer to the present model, and less sure.
+
+    Attributes
+    ----------
+    accuracy : float
+    effective : float
+        How many equally weighed controls tell as much (Kish 1965).
+    """
+
+    accuracy: float
+    effective: float
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 95 % interval, once as many as 30 equal controls tell as much."""
+        return wilson(self.accuracy * self.effective, self.effective) if self.effective >= ENOUGH else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**asdict(self), "interval": self.interval}
+
+    def __str__(self) -> str:
+        told = f"{self.accuracy:.0%}, as sure as of {self.effective:.0f} equal ones"
+        return (
+            told if self.interval is None else f"{told}, 95% interval {self.interval[0]:.0%} to {self.interval[1]:.0%}"
+        )
+
+
+@dataclass(frozen=True)
 class ControlReport:
     """What the controls say of the model.
 
@@ -98,11 +131,17 @@ class ControlReport:
     ----------
     overall : Share
         Of all labeled controls. It estimates the model's accuracy on the tasks that were unlabeled when a control was
-        served, averaged over the controls: the model learned meanwhile, and the pool shrank. It is no estimate for the
-        labeled tasks, nor for images that were not in the project. The interval holds for any sequence of models and
-        strategies; where the controls are a large part of a small pool, it is wider than need be.
+        served, averaged over the controls: the model learned meanwhile, and the pool shrank, so it lags behind the
+        present model. It is no estimate for the labeled tasks, nor for images that were not in the project. The
+        interval holds for any sequence of models and strategies; where the controls are a large part of a small pool,
+        it is wider than need be.
     recent : Share
         Of the last 100 labeled controls, by their place in the records.
+    present : Present or None
+        Of all labeled controls, each weighed by the labels that its model knew: of one that knew half as many as the
+        latest, half. None without any.
+    wanted : int
+        Labeled controls more until the interval reaches no more than 10 points to either side; 0 when it does.
     classes : tuple of Share
         Single choice: of the controls that people gave this class. Several labels: of all controls, whether the label
         was rightly called present or absent. In the order of the label config; classes without controls are left out.
@@ -120,6 +159,8 @@ class ControlReport:
 
     overall: Share
     recent: Share
+    present: Present | None
+    wanted: int
     classes: tuple[Share, ...]
     models: tuple[Share, ...]
     skipped: int
@@ -129,10 +170,11 @@ class ControlReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        told = {name: getattr(self, name) for name in ("skipped", "waiting", "unpredicted", "stalled")}
+        told = {name: getattr(self, name) for name in ("wanted", "skipped", "waiting", "unpredicted", "stalled")}
         return {
             "overall": self.overall.as_dict(),
             "recent": self.recent.as_dict(),
+            "present": None if self.present is None else self.present.as_dict(),
             "classes": [share.as_dict() for share in self.classes],
             "models": [share.as_dict() for share in self.models],
             **told,
@@ -146,6 +188,11 @@ class ControlReport:
             lines = [f"On random controls, drawn from what was unlabeled, the model was right on {self.overall}."]
             if self.overall.interval is None:
                 lines.append(f"That is too few to say how sure this is; an interval follows from {ENOUGH} on.")
+            lines.append(
+                "It is the mean of the models that served, on what was unlabeled then: it lags behind the present one."
+            )
+            if self.present is not None and len(self.models) > 1:
+                lines.append(f"With the latest models counting more: {self.present}.")
             if self.recent.count < self.overall.count:
                 lines.append(f"Of the last {self.recent.count} it was right on {self.recent}.")
             lines += ["Class by class:", *(f"  {share.name}: {share}" for share in self.classes)]
@@ -167,13 +214,13 @@ class ControlReport:
         return lines
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a share (Wilson 1927).
 
     Parameters
     ----------
-    successes, n : int
-        ``0 <= successes <= n``.
+    successes, n : float
+        ``0 <= successes <= n``; whole numbers, but for what was weighed.
     confidence : float
         Within (0, 1).
 
@@ -182,15 +229,34 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     tuple of float
         Lower and upper end, within [0, 1]; (0, 1) for n = 0.
     """
-    from scipy.stats import binomtest  # a second to load, and only who has 30 controls needs it
-
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is no share: successes must be from 0 to n")
     if n == 0:
         return 0.0, 1.0
-    low, high = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    # Rounding must not push an end past the share itself.
-    return min(float(low), successes / n), max(float(high), successes / n)
+    z, share = NormalDist().inv_cdf((1 + confidence) / 2), successes / n
+    middle, reach = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low, high = (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
+    # Rounding must push an end neither past the share itself nor out of what a share can be.
+    return max(min(low, share), 0.0), min(max(high, share), 1.0)
+
+
+def _missing(share: Share) -> int:
+    """Return how many more of its kind an interval of 10 points to either side takes, if the share stays as it is."""
+    likely, n = (share.right + 1) / (share.count + 2), max(share.count, ENOUGH)  # of few, nearer to the middle
+    while True:
+        low, high = wilson(likely * n, n)
+        if high - low <= 2 * REACH:
+            return n - share.count
+        n += 1
+
+
+def _present(labeled: Sequence[ControlRecord], right: Sequence[bool]) -> Present | None:
+    """Return the share with each control weighed by the labels that its model knew."""
+    total = sum(record.labels for record in labeled)
+    if not total:
+        return None
+    hits = sum(record.labels for record, hit in zip(labeled, right, strict=True) if hit)
+    return Present(hits / total, total**2 / sum(record.labels**2 for record in labeled))
 
 
 def report(
@@ -242,9 +308,12 @@ def report(
     trained_on = {record.model: record.labels for record in labeled}
     half = min(len(right) // 2, RECENT)
     newer, older = right[len(right) - half :], right[len(right) - 2 * half : len(right) - half]
+    overall = _share("all", right)
     return ControlReport(
-        overall=_share("all", right),
+        overall=overall,
         recent=_share("recent", right[-RECENT:]),
+        present=_present(labeled, right),
+        wanted=_missing(overall),
         classes=tuple(
             _share(name, hits)
             for name in classes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +12,7 @@ from ..block import draws
 from ..labels import Target, Value
 from .model import Model
 
-__all__ = ["TRUSTED", "confidence", "fits", "is_blank", "least_probability", "prelabel"]
+__all__ = ["TRUSTED", "blank_share", "confidence", "fits", "is_blank", "least_probability", "prelabel"]
 
 TRUSTED = 0.5  # trust from which `prelabel = auto` fills answers in
 
@@ -54,6 +57,17 @@ def prelabel(model: Model, probabilities: NDArray[np.float32], least: float) -> 
         Single choice: least probability of the class. Several labels: each must be this sure, present or absent.
     """
     return model.decide(probabilities[None])[0] if confidence(model, probabilities) >= least else None
+
+
+def blank_share(settings: Mapping[str, Any]) -> float:
+    """Return the share of tasks that never get a pre-label: as many as there are controls, when there are most.
+
+    Parameters
+    ----------
+    settings : mapping
+        The project's.
+    """
+    return float(max(settings["control_share"], settings.get("control_share_start") or 0.0))
 
 
 def is_blank(seed: int, tasks: NDArray[np.int64], share: float) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from ..learning import (
     Predictions,
     Trust,
     advance,
+    blank_share,
     is_blank,
     least_probability,
     measure_trust,
@@ -36,9 +37,8 @@ from .snapshot import Tasks
 
 __all__ = ["Campaign", "share_of"]
 
-WORK = (
-    200_000  # labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes
-)
+# Labels that one look's trainings may add up to: seconds, and minutes where there are hundreds of classes.
+WORK = 200_000
 
 
 def share_of(labels: int) -> int:
@@ -166,7 +166,7 @@ class Campaign:
         said = state.predictions.decide(state.model, task)
         if said is not None:
             control = state.controls.get(task, "") if in_turn else ""
-            seed, share = self.settings["seed"], self.settings["control_share"]
+            seed, share = self.settings["seed"], blank_share(self.settings)
             blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
             guess = Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)
             self.state = state.with_guesses([guess])
@@ -307,7 +307,7 @@ class Campaign:
             seed=seed,
             origin=Origin.of(rows.take(at), generation, mark),
             predictions=None if model is None else Predictions(rows.ids, self.chances(model, rows).astype(np.float16)),
-        )
+        ).watched(self.state, tasks.ids, now)
         return (old and old.fingerprint) != (model and model.fingerprint)
 
     def _advance(

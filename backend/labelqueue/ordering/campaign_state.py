@@ -7,11 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..block import Origin
 from ..exceptions import CacheError
 from ..labels import Value
-from ..learning import Course, Geometry, Model, Predictions
+from ..learning import Course, Geometry, Model, Predictions, Trust
 from ..records import known_fields
+from ..stopping import Said, Watch
 from .order import Place
 
 __all__ = ["CampaignState", "Cycle", "Guess"]
@@ -112,6 +116,8 @@ class CampaignState:
         Of the training.
     origin : Origin or None
         Which embeddings the model was trained on; None when that was not noted.
+    watch : Watch
+        What was noted of the trainings; no order depends on it.
     """
 
     course: Course = field(default_factory=Course)
@@ -133,6 +139,28 @@ class CampaignState:
     filling: bool = False
     seed: int = 0
     origin: Origin | None = None
+    watch: Watch = field(default_factory=Watch)
+
+    @property
+    def said(self) -> Said | None:
+        """The model and what it says, or None without one."""
+        return None if self.model is None or self.predictions is None else (self.model, self.predictions)
+
+    def watched(self, before: CampaignState, tasks: NDArray[np.int64], trust: Trust) -> CampaignState:
+        """Return the state after a training with what the training changed.
+
+        Parameters
+        ----------
+        before : CampaignState
+            As it was before the training.
+        tasks : ndarray of shape (n,), int64
+            Every known task, ascending.
+        trust : Trust
+            From the guesses that were made before it.
+        """
+        fresh = tasks[~np.isin(tasks, np.fromiter(self.trained_on, dtype=np.int64, count=len(self.trained_on)))]
+        old = before.said if before.generation == self.generation else None
+        return replace(self, watch=self.watch.trained(old, self.said, fresh, trust))
 
     def asking(self, question: str) -> CampaignState:
         """Return the state for this question: answers to another one are no labels, and no guesses, for it."""
@@ -205,6 +233,7 @@ class CampaignState:
             "filling": self.filling,
             "seed": self.seed,
             "origin": None if self.origin is None else asdict(self.origin),
+            "watch": self.watch.dump(),
         }
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:
@@ -241,6 +270,7 @@ class CampaignState:
                 "controls": dict(facts.get("controls", ())),
                 "heard": tuple(facts.get("heard", ())),
                 "origin": Origin(**known_fields(Origin, facts["origin"])) if facts.get("origin") else None,
+                "watch": Watch.load(facts.get("watch", {})),
                 "model": Model.from_bytes(parts["model"]) if "model" in parts else None,
                 "predictions": Predictions.from_bytes(parts["outlook"]) if "outlook" in parts else None,
                 "geometry": Geometry.from_bytes(parts["geometry"]) if "geometry" in parts else None,

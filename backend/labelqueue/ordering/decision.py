@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..exceptions import LabelQueueError
@@ -19,6 +19,7 @@ from .drafting import continued, drafted
 from .due import Due, due
 from .order import Order, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
+from .random_controls import places_for
 from .recipe import BAL, sub_pool
 from .snapshot import Snapshot
 
@@ -95,13 +96,16 @@ def decide(snapshot: Snapshot) -> Decision:
         places=live.places if live is not None else (),
         annotators=annotators,
     )
+    if snapshot.curve and not campaign.behind:
+        campaign.state = _measured(campaign.state, snapshot)
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        return {"learning": learning | told, "accuracy": _accuracy(campaign, labels, tasks.skipped_ids)}
+        accuracy = _accuracy(campaign, labels, tasks.skipped_ids)
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels)}
 
     try:
         recipe = campaign.recipe()
@@ -150,6 +154,25 @@ def _size(campaign: Campaign, snapshot: Snapshot) -> OrderSize:
     """Return how many tasks are published now."""
     cycle = campaign.step(len(snapshot.labels))
     return order_size(snapshot.settings["horizon"], annotators=snapshot.annotators, pace=snapshot.pace, cycle=cycle)
+
+
+def _measured(state: CampaignState, snapshot: Snapshot) -> CampaignState:
+    """Return the state with a measurement of the learning curve, when one is due."""
+    if state.model is None or state.generation != snapshot.generation:
+        return state
+    watch = state.watch.measured(state.model, lambda: snapshot.rows, state.trained_on, state.classes, state.seed)
+    return replace(state, watch=watch)
+
+
+def _curve(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
+    """Return the learning curve, and the controls that stand beside it; the forecast follows from it."""
+    state, controls = campaign.state, dict[int, list[bool]]()
+    for guess in state.guesses:
+        if guess.control and guess.task in labels:
+            controls.setdefault(guess.labels, []).append(guess.predicted == labels[guess.task])
+    beside = [{"labels": known, "right": sum(hits), "count": len(hits)} for known, hits in controls.items()]
+    told = state.watch.told(len(labels), model=state.model, teaches=campaign.target.kind != "none")
+    return told | {"controls": beside}
 
 
 def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
@@ -222,4 +245,13 @@ def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collecti
             if task in skipped and task not in counted
         ]
     told = report(records, labels, skipped, classes=campaign.classes(labels))
-    return {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
+    share, start = campaign.settings["control_share"], campaign.settings["control_share_start"]
+    left = places_for(told.wanted, len(labels) + len(skipped), share, start) if told.wanted else 0
+    lines = [*told.lines(), _until(told.wanted, left)] if told.wanted else told.lines()
+    return {"controls": told.overall.count, **told.as_dict(), "labels_wanted": left, "lines": lines}
+
+
+def _until(controls: int, labels: int | None) -> str:
+    """Say how many more labels an interval of 10 points to either side takes."""
+    after = "none will come, since control_share is 0" if labels is None else f"about {labels:,} more labels"
+    return f"An interval of ±10 points takes {controls} more of them: {after}."

@@ -30,8 +30,8 @@ PLAIN = ("start", "first", "name", "phase", "prelabel", "classes", "multi")  # f
 SPAN = 1000
 # Settings that can change an order besides what is written down by itself.
 SHAPING = (
-    "seed", "trials", "metric", "uncertainty", "balancing_factor", "control_share", "bal_features", "budget",
-    "batch_size", "duplicates",
+    "seed", "trials", "metric", "uncertainty", "balancing_factor", "control_share", "control_share_start",
+    "bal_features", "budget", "batch_size", "duplicates",
 )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ Some positions of the queue are controls: their task is drawn at random from all
 without a pre-label, and nobody is told. Whether the model was right on a control is an unbiased sample of its accuracy
 on what was unlabeled then, whatever the strategy does with the other positions. The argument, step by step:
 
-- whether a position is a control depends on its number only, never on a task (`is_control`);
+- whether a position is a control depends on its number only, never on a task (`is_control`); nor does the share, which
+  may be another one for the first hundred (`shares`);
 - the task is the first of a random permutation that does not stand before it in the order. The permutation is a hash of
   ids, which neither the strategy nor the model sees (`control_order`), so of the tasks left when the position is
   reached each is as likely as any other;
@@ -24,6 +25,7 @@ often (`learning.is_blank`): of the empty forms half are controls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -31,10 +33,49 @@ from numpy.typing import NDArray
 
 from ..block import draws
 
-__all__ = ["control_order", "is_control", "served_in_turn"]
+__all__ = ["START", "control_order", "is_control", "places_for", "served_in_turn", "shares"]
+
+START = 100  # positions from the project's first label on that may have a share of their own
 
 
-def is_control(seed: int, first: int, count: int, share: float) -> NDArray[np.bool_]:
+def shares(first: int, count: int, share: float, start: float | None) -> NDArray[np.float64]:
+    """Return the chance of each position to be a control.
+
+    Parameters
+    ----------
+    first, count : int
+        See `is_control`.
+    share : float
+        From 0 to 1.
+    start : float or None
+        Of the first hundred positions; None for the same.
+
+    Returns
+    -------
+    ndarray of shape (count,), float64
+    """
+    at = np.arange(first, first + count)
+    return np.where(at < START, share if start is None else start, share)
+
+
+def places_for(controls: int, first: int, share: float, start: float | None) -> int | None:
+    """Return after how many positions so many controls are to be expected; None when there will never be so many.
+
+    Parameters
+    ----------
+    controls : int
+        Above 0.
+    first, share, start
+        See `shares`.
+    """
+    early = max(START - first, 0)
+    soon = early * (share if start is None else start)
+    if soon >= controls and early:
+        return math.ceil(controls * early / soon)
+    return early + math.ceil((controls - soon) / share) if share else None
+
+
+def is_control(seed: int, first: int, count: int, share: float | NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which positions of the queue are controls: a pure function of the seed and the position.
 
     Parameters
@@ -45,15 +86,15 @@ def is_control(seed: int, first: int, count: int, share: float) -> NDArray[np.bo
         Absolute position of the first one, counted from the project's first label.
     count : int
         How many positions.
-    share : float
-        Chance of each, from 0 to 1.
+    share : float or ndarray of shape (count,)
+        Chance of each, from 0 to 1; see `shares`.
 
     Returns
     -------
     ndarray of shape (count,), bool
     """
     drawn = draws(f"control position {seed}", np.arange(first, first + count, dtype=np.int64))
-    return (drawn >> np.uint64(11)) * 2.0**-53 < share
+    return np.asarray((drawn >> np.uint64(11)) * 2.0**-53 < share)
 
 
 def served_in_turn(

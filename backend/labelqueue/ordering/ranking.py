@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..block import Block
 from ..learning import Model, is_blank, prelabel
 from .order import Place
-from .random_controls import control_order, is_control
+from .random_controls import control_order, is_control, shares
 from .recipe import Recipe
 from .snapshot import Tasks
 
@@ -157,7 +157,7 @@ def fill_in(
     """
     assert recipe.prelabel is not None
     ids = np.array([place.task for place in places], dtype=np.int64)
-    rows, blank = tasks.rows_of(ids), is_blank(recipe.strategy.random_state, ids, recipe.control_share)
+    rows, blank = tasks.rows_of(ids), is_blank(recipe.strategy.random_state, ids, recipe.blank_share)
     return [
         place
         if place.control or empty or row < 0
@@ -182,7 +182,8 @@ def _with_controls(
     still unlabeled when it is served, each is as likely as any other.
     """
     seed, left = recipe.strategy.random_state, set(ranked)
-    controls = is_control(seed, first, len(candidates), recipe.control_share)
+    chances = shares(first, len(candidates), recipe.control_share, recipe.control_share_start)
+    controls = is_control(seed, first, len(candidates), chances)
     picks = iter(zip(selection.indices.tolist(), selection.reasons, strict=True))
     drawn = iter(candidates[control_order(ids[candidates], seed, first)].tolist() if controls.any() else ())
     placed: set[int] = set()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import SettingError
-from ..learning import balancing_factor
+from ..learning import balancing_factor, blank_share
 from ..settings import COLD_START
 from .campaign_state import Cycle
 
@@ -57,6 +57,8 @@ class Recipe:
         Which embeddings the strategy sees.
     duplicates : {'last', 'serve'}
         What becomes of near-duplicates.
+    control_share_start : float or None
+        Control share of the first hundred positions; None for the same.
     """
 
     name: str
@@ -68,6 +70,12 @@ class Recipe:
     control_share: float
     features: str
     duplicates: str = "last"
+    control_share_start: float | None = None
+
+    @property
+    def blank_share(self) -> float:
+        """Share of tasks that never get a pre-label; see `learning.blank_share`."""
+        return blank_share(vars(self))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -76,7 +84,11 @@ class Recipe:
         # A third party's may hold anything: of what JSON cannot hold, the type has to do.
         own: dict[str, Any] = json.loads(json.dumps(public, default=lambda value: type(value).__name__))
         shared = {"control_share": self.control_share, "prelabel": self.prelabel, "model": self.model}
-        seldom = {"features": (self.features, "vit"), "duplicates": (self.duplicates, "last")}
+        seldom = {
+            "features": (self.features, "vit"),
+            "duplicates": (self.duplicates, "last"),
+            "control_share_start": (self.control_share_start, None),
+        }
         return own | shared | {name: value for name, (value, usual) in seldom.items() if value != usual}
 
 
@@ -176,6 +188,7 @@ def make_recipe(
         model=model,
         prelabel=prelabel,
         control_share=settings["control_share"],
+        control_share_start=settings.get("control_share_start"),  # not on record of an order before there was one
         features=settings["bal_features"] if name in BAL else "vit",
         duplicates=settings.get("duplicates", "last"),  # of an order from before there was a choice
     )

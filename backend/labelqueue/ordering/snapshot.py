@@ -242,6 +242,8 @@ class Snapshot:
         Returns what is stored of the inputs of the live order.
     recall : callable, optional
         Returns rows as they were: see `inputs.Recall`.
+    curve : bool
+        Whether the learning curve is measured, which changes no order and takes as long as a few trainings.
     """
 
     target: Target
@@ -270,6 +272,7 @@ class Snapshot:
     answers: NDArray[np.int64] | None = None
     load_inputs: Callable[[], bytes] | None = None
     recall: Callable[[NDArray[np.int64], Origin], Block] | None = None
+    curve: bool = True
 
     @cached_property
     def rows(self) -> Block:

@@ -17,15 +17,15 @@ from ..exceptions import LabelQueueError
 from ..offline import add_model_arguments, at_least, chosen_model, chosen_size, embed_folder, load_embedder
 from ..progress import write_line
 from .coco import read_coco
-from .curves import Point, write_curves
 from .dataset import Dataset, encode, half_of, locate
 from .experiment import Experiment, label_counts, parse_set, parse_strategy, splits
+from .forecasts import Outcome, coverage, coverage_line, outcomes, write_forecasts
 from .labels_file import LabelFile, check_classes, listed, read_csv
 from .picture import plot
 from .pools import Split
 from .scores import Score, judged, scores_of
 from .simulate import simulate
-from .summary import Summary, summarize, table, write_summary
+from .summary import Point, Summary, summarize, table, write_curves, write_summary
 
 __all__ = ["add_arguments", "run"]
 
@@ -51,7 +51,8 @@ labels, one of:
       --set control_share=0 --budget 400 --seeds 10 --imbalance 10:1 --output out/
   labelqueue simulate --images coco/ --labels coco/instances.json --strategy auto --budget 100 --output out/
 
-Written to the output folder: curves.csv, summary.csv and, with matplotlib, curves.png. The area is the score averaged
+Written to the output folder: curves.csv, summary.csv, forecasts.csv (each forecast beside what came; not where an image
+may have several labels) and, with matplotlib, curves.png. The area is the score averaged
 over the label counts of the curve, in points: balanced accuracy; where an image may have several labels, mean average
 precision, over the labels that some test images show and some do not. Labels saved tell of the end of the curves: what
 the reference needs for the best score that both reach, minus what the strategy needs. Intervals hold with 95 %
@@ -153,6 +154,14 @@ class Scene:
         seeds = "1 seed" if experiment.seeds == 1 else f"{experiment.seeds} seeds"
         return f"pool of {pool:,} images, test set of {test:,}{drawn}, {len(self.dataset.classes)} {kind}, {seeds}"
 
+    def forecasts(self, points: Sequence[Point]) -> list[Outcome] | None:
+        """Return every forecast beside what came; None where an image may have several labels."""
+        if self.dataset.multi:
+            return None
+        labels, sizes = self.dataset.labels, len(self.dataset.classes)
+        tests = {seed: np.bincount(labels[part.test], minlength=sizes) for seed, part in enumerate(self.parts)}
+        return outcomes(points, tests)
+
 
 def _experiment(args: argparse.Namespace) -> Experiment:
     if args.start > args.budget:
@@ -248,12 +257,19 @@ def run(args: argparse.Namespace) -> int:
     summaries = summarize(points, experiment.reference, scene.scores)
     write_curves(points, scene.scores, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
+    forecasts = scene.forecasts(points)
+    if forecasts is not None:
+        write_forecasts(forecasts, args.output / "forecasts.csv")
     missing = _draw(points, args.output / "curves.png", experiment.reference, scene.scores[0].name, what)
-    written = [args.output / name for name in ("curves.csv", "summary.csv", *(() if missing else ("curves.png",)))]
+    names = ["curves.csv", "summary.csv", *([] if forecasts is None else ["forecasts.csv"])]
+    written = [args.output / name for name in (*names, *([] if missing else ["curves.png"]))]
     if args.json:
-        print(json.dumps(_facts(args, experiment, scene, summaries), indent=2))
+        facts = _facts(args, experiment, scene, summaries) | {"forecasts": coverage(forecasts or ())}
+        print(json.dumps(facts, indent=2))
     else:
         print(_told(experiment, scene, summaries, what))
+        if held := coverage_line(forecasts or ()):
+            print(held)
         print(f"Written: {', '.join(map(str, written))}")
     if missing:
         write_line(missing)

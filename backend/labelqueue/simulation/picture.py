@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .curves import Point
-from .summary import t_interval
+from .summary import Point, t_interval
 
 __all__ = ["plot", "ticks"]
 

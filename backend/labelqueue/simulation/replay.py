@@ -17,10 +17,11 @@ from ..labels import ANNOTATED, UNLABELED, Value, parse_label_config
 from ..learning import train
 from ..ordering import CampaignState, Labels, Order, Snapshot, Tasks, decide
 from ..settings import PROJECT
-from .curves import Point
+from ..stopping import Measurement, measurement_of
 from .dataset import Dataset
 from .pools import Split
 from .scores import measure
+from .summary import Point
 
 __all__ = ["Replay", "label_config", "replay"]
 
@@ -76,6 +77,7 @@ class Replay:
             arrivals=len(rows),
             annotators=ANNOTATORS,
             prelabels=False,  # they change no answer of this annotator
+            curve=False,  # it is measured where the model is
         )
 
     def annotate(self) -> int:
@@ -173,12 +175,15 @@ def replay(
         for before, count in zip((0, *counts), counts, strict=False):
             while len(campaign.labels) < count:
                 campaign.annotate()
-            points.append(Point(strategy, seed, count, _exam(dataset, part, block, campaign.labels, seed)))
+            points.append(Point(strategy, seed, count, *_exam(dataset, part, block, campaign.labels, seed)))
             labeled(count - before)
     return points
 
 
-def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], seed: int) -> tuple[float, ...]:
+def _exam(
+    dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value], seed: int
+) -> tuple[tuple[float, ...], Measurement | None]:
+    """Return what a model of these labels scores on the test set, and what the labels themselves say of it."""
     tasks = sorted(labels)  # ids are places from 1
     values = [labels[task] for task in tasks]
     vectors = rows.embeddings[np.array(tasks) - 1].astype(np.float32)
@@ -186,4 +191,8 @@ def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value
     only = values[0] if isinstance(values[0], tuple) else (values[0],)  # without a model, nothing else was ever seen
     fallback = np.array([name in only for name in dataset.classes], dtype=np.float32)
     test = dataset.rows.embeddings[part.test].astype(np.float32)
-    return measure(model, test, dataset.labels[part.test], dataset.classes, fallback)
+    scores = measure(model, test, dataset.labels[part.test], dataset.classes, fallback)
+    # Where several labels may hold, the score of the curve is another one than what is forecast.
+    if model is None or dataset.multi:
+        return scores, None
+    return scores, measurement_of(model, rows, labels, dataset.classes, seed)

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..exceptions import LabelQueueError
 from ..progress import Progress
-from .curves import Point
 from .dataset import Dataset
 from .experiment import Experiment
 from .pools import Split
+from .summary import Point
 
 __all__ = ["simulate"]
 

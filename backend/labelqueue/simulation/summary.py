@@ -1,23 +1,56 @@
-"""Learning curves summed up: areas, gains over the reference and labels saved, with intervals, as CSV and table."""
+"""Learning curves, and what they come to: areas, gains over the reference, labels saved, as CSV and as a table."""
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .curves import Point
+from ..stopping import Measurement
 from .scores import Score
 
-__all__ = ["Interval", "Summary", "labels_saved", "summarize", "t_interval", "table", "write_summary"]
+__all__ = [
+    "Interval",
+    "Point",
+    "Summary",
+    "labels_saved",
+    "summarize",
+    "t_interval",
+    "table",
+    "write_curves",
+    "write_summary",
+]
 
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One model on the test set.
+
+    Attributes
+    ----------
+    strategy : str
+    seed : int
+    labels : int
+        Labels that the model was trained on.
+    scores : tuple of float
+        Within [0, 1]; which ones, `scores_of` says.
+    measurement : Measurement or None
+        What the campaign's own labels say of the model, and a forecast is made of; None with few labels.
+    """
+
+    strategy: str
+    seed: int
+    labels: int
+    scores: tuple[float, ...]
+    measurement: Measurement | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -235,3 +268,14 @@ def _saved(interval: Interval | None) -> str:
         return _cell(interval, digits=0).removeprefix("-")  # -0
     reach = "" if interval.high is None else f" ± {interval.high - interval.mean:.0f}"
     return f"{-interval.mean:.0f}{reach} more"
+
+
+def write_curves(points: Iterable[Point], scores: Sequence[Score], path: Path) -> None:
+    """Write one line per point: strategy, seed, labels and each score (fractions of 1), by the name of its column."""
+    columns = sorted((score.column, place) for place, score in enumerate(scores))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("strategy", "seed", "labels", *(name for name, _ in columns)))
+        for point in points:
+            cells = [f"{point.scores[place]:.6f}" for _, place in columns]
+            writer.writerow((point.strategy, point.seed, point.labels, *cells))

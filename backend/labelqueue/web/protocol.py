@@ -12,7 +12,7 @@ from werkzeug.exceptions import BadRequest
 
 from ..jobs import request_tend
 from ..labels import result_of
-from ..learning import confidence, fits, is_blank
+from ..learning import blank_share, confidence, fits, is_blank
 from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, is_id, predictions_of
 from ..telemetry import note
 from .context import context, json_object
@@ -80,7 +80,7 @@ def predict() -> Response:
         answer = UNKNOWN
         number = task.get("id") if isinstance(task, dict) else None
         chances = known[1].lookup(number) if known and is_id(number) else None
-        if chances is not None and is_blank(settings["seed"], np.array([number]), settings["control_share"])[0]:
+        if chances is not None and is_blank(settings["seed"], np.array([number]), blank_share(settings))[0]:
             chances = None
         if known and target and chances is not None:
             value = known[0].decide(chances[None])[0]

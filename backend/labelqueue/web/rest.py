@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest
 from .. import admin
 from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError, StoreError
 from ..state import Project
+from ..stopping import wanted_share
 from .context import context, json_object
 
 __all__ = ["PREFIX", "api"]
@@ -60,7 +61,9 @@ def projects() -> Answer:
 @api.get("/projects/<id:number>")
 def status(number: int) -> Answer:
     """Tell where a project stands."""
-    return jsonify(admin.project_status(context().project(number)))
+    raw = request.args.get("target")
+    target = None if raw is None else wanted_share(raw)
+    return jsonify(admin.project_status(context().project(number), target))
 
 
 @api.get("/projects/<id:number>/doctor")

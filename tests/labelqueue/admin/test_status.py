@@ -99,6 +99,16 @@ def test_nothing_is_said_of_what_is_in_order():
             {"redis": [{"check": "writes", "state": "wrong", "told": "nothing is taken", "way_out": "make room"}]},
             "redis          writes: nothing is taken; make room",
         ),
+        (
+            {
+                "learning_curve": {
+                    "lines": ["right: 80%", "from 60 labels"],
+                    "hint_lines": ["1 of 3 signs", "no change: yes"],
+                }
+            },
+            "forecast       right: 80%\n                 from 60 labels\n  stop hints     1 of 3 signs\n"
+            "                 no change: yes",
+        ),
         ({"rollback_error": "order 3 is gone"}, "rollback_error order 3 is gone"),
         ({"learning": LEARNING | {"sub_pool": 0.75}}, "doubt counts in 75% of the pool; more trust widens that\n"),
         ({"learning": LEARNING | {"sub_pool": 1.0}}, "doubt counts everywhere\n"),

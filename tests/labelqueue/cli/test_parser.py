@@ -11,8 +11,10 @@ from labelqueue.cli import parser as cli
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.ordering.order import Order, Place
 from labelqueue.settings import Deployment
+from labelqueue.state.campaigns import save_summary
 from labelqueue.state.orders import Orders
 from labelqueue.state.task_row import TaskRow
+from labelqueue.stopping.curve import Measurement
 
 
 @pytest.fixture
@@ -52,6 +54,22 @@ def test_set_changes_resets_and_shows_where_settings_come_from(run, project):
     assert (rows["seed"]["value"], rows["seed"]["source"]) == (0, "default")
     assert run("set", "7")[1].startswith("project 7:\n  strategy"), "without changes it only shows"
     assert "setting        horizon = 20 (from extra params, 20" in run("status", "7")[1]
+
+
+def test_status_says_how_many_labels_a_share_takes(run, project):
+    measured = Measurement(200, 5000, 0.8, 0.7, 0.03, 0.04, 0.66, 0.61, 0.0)
+    curve = {
+        "waits_for": "",
+        "several": False,
+        "measurements": [measured.dump()],
+        "steps": [],
+        "hints": [],
+        "controls": [],
+    }
+    save_summary(project, {"learning_curve": curve})
+    assert "; 90% " in run("status", "7")[1] and "85% needs about" in run("status", "7", "--target", "0.85")[1]
+    code, out, err = run("status", "7", "--target", "85")
+    assert (code, out) == (1, "") and "target is '85'; expected a share above 0 and below 1" in err
 
 
 @pytest.mark.parametrize(

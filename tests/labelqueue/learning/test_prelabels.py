@@ -5,7 +5,7 @@ import pytest
 
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.learning.model import Model
-from labelqueue.learning.prelabels import confidence, is_blank, least_probability, prelabel
+from labelqueue.learning.prelabels import blank_share, confidence, is_blank, least_probability, prelabel
 
 BOXES = '<RectangleLabels name="c" toName="i"><Label value="cat"/></RectangleLabels>'
 
@@ -78,3 +78,13 @@ def test_which_tasks_never_get_one_depends_on_their_ids_alone():
     assert is_blank(3, tasks[::-7], 0.05).tolist() == blank[::-7].tolist()
     assert not is_blank(3, tasks, 0).any() and (is_blank(4, tasks, 0.05) != blank).any()
     assert (is_blank(3, tasks, 0.2) >= blank).all(), "a larger share only adds"
+
+
+@pytest.mark.parametrize(
+    ("share", "start", "blank"), [(0.05, None, 0.05), (0.05, 0.2, 0.2), (0.3, 0.1, 0.3), (0, 0, 0)]
+)
+def test_as_many_tasks_stay_empty_as_there_are_controls_when_there_are_most(share, start, blank):
+    assert blank_share({"control_share": share, "control_share_start": start}) == blank
+    assert blank_share({"control_share": share}) == share, (
+        "the record of an order before there was a share to start with"
+    )

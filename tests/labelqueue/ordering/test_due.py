@@ -49,6 +49,7 @@ THREE = dict.fromkeys((1, 2, 3), UNLABELED)
         ({"recipe": recipe(Random())}, "new"),
         ({"recipe": recipe(FreeSel(trials=2))}, "new"),
         ({"recipe": recipe(control_share=0.1)}, "new"),
+        ({"recipe": recipe(control_share_start=0.1)}, "new"),
         ({"recipe": recipe(prelabel=0.5)}, "new"),
         ({"recipe": recipe(model="another")}, "new"),
         ({"recipe": recipe(Random()), "hold": True}, "none"),

@@ -106,6 +106,31 @@ def test_fewer_places_are_the_beginning_of_more_across_spans(monkeypatch):
         assert ranked(kept, Material(rows), count) == whole[:count]
 
 
+def test_the_first_hundred_places_have_their_own_share_of_controls():
+    numbers = list(range(1, 241))
+    rows, states = block_of(numbers), dict.fromkeys(numbers, UNLABELED)
+    drawn = []
+    for start in (None, 0.0, 0.5):
+        settings = SETTINGS | {"control_share": 0.2, "control_share_start": start}
+        kept = inputs_of(Tasks.of(states, numbers), rows, settings=settings, first=40)
+        (again,) = load_inputs(dump_inputs([kept]))
+        places = ranked(again, Material(rows), 240)
+        assert places == ranked(kept, Material(rows), 240)
+        drawn.append([place.control for place in places])
+    plain, none, many = drawn
+    assert sum(none[:60]) == 0 and sum(many[:60]) > 20 > sum(plain[:60]) > 4
+    assert plain[60:] == none[60:] == many[60:], "from the hundredth position on nothing is otherwise"
+
+
+def test_the_record_of_an_order_from_before_is_ranked_as_it_was():
+    numbers = list(range(1, 41))
+    rows, tasks = block_of(numbers), Tasks.of(dict.fromkeys(range(1, 41), UNLABELED), numbers)
+    before = {name: value for name, value in SETTINGS.items() if name != "control_share_start"}
+    old, new = (inputs_of(tasks, rows, settings=settings) for settings in (before, SETTINGS))
+    assert ranked(old, Material(rows), 40) == ranked(new, Material(rows), 40)
+    assert old.recipe(None).parameters == new.recipe(None).parameters
+
+
 def test_a_large_project_needs_tens_of_kilobytes():
     """100,000 tasks of a project with gaps in its ids, 5,000 labels of 10 classes, BAL's clusters: all of it."""
     n, rng = 100_000, np.random.default_rng(0)

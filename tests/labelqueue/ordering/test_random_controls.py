@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.ordering.random_controls import control_order, is_control
+from labelqueue.ordering.random_controls import START, control_order, is_control, places_for, shares
 
 ids = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40, unique=True)
 seeds = st.integers(-(2**80), 2**80)
@@ -62,3 +62,41 @@ def test_tasks_that_arrive_later_are_drawn_no_more_often():
         pool = np.concatenate([left, new])
         from_new += int((pool[control_order(pool, seed, 100)[:10]] >= 200).sum())
     assert abs(from_new / 3000 - 2 / 3) < 0.035  # four standard deviations; one permutation for all would give nearly 1
+
+
+# -- the first hundred
+
+
+def test_the_first_hundred_positions_may_have_a_share_of_their_own():
+    assert shares(98, 4, 0.05, 0.3).tolist() == [0.3, 0.3, 0.05, 0.05]
+    assert shares(98, 4, 0.05, None).tolist() == [0.05] * 4
+    assert shares(0, 2, 0.05, 0.0).tolist() == [0.0, 0.0]
+
+
+@given(seeds, st.integers(0, 300), st.integers(0, 300))
+def test_later_positions_do_not_depend_on_the_share_of_the_first_ones(seed, first, count):
+    early = is_control(seed, first, count, shares(first, count, 0.1, 0.4))
+    plain = is_control(seed, first, count, 0.1)
+    at = np.arange(first, first + count)
+    assert (early[at >= START] == plain[at >= START]).all() and (early | ~plain).all()
+
+
+@pytest.mark.parametrize(
+    ("controls", "first", "share", "start", "expected"),
+    [
+        (10, 0, 0.1, None, 100),
+        (10, 500, 0.05, 0.5, 200),
+        (10, 0, 0.05, 0.2, 50),
+        (30, 0, 0.05, 0.2, 300),
+        (30, 60, 0.05, 0.2, 480),
+        (5, 0, 0.0, 0.1, 50),
+        (30, 0, 0.0, 0.1, None),
+        (1, 200, 0.0, 0.1, None),
+    ],
+)
+def test_after_how_many_places_so_many_controls_are_expected(controls, first, share, start, expected):
+    found = places_for(controls, first, share, start)
+    assert found == expected
+    if found:
+        chance = shares(first, found, share, start).sum()
+        assert controls <= chance + 1e-9 < controls + 1

@@ -100,7 +100,7 @@ def test_results_are_written_and_printed(run, embedded, tmp_path, capsys):
 def test_without_matplotlib_only_the_picture_is_missing(run, embedded, tmp_path, capsys, monkeypatch, output):
     arguments = ("--strategy", "random", "--budget", 8, "--seeds", 1, *output)
     assert run(*arguments) == 0
-    expected = {name: (tmp_path / "out" / name).read_bytes() for name in ("curves.csv", "summary.csv")}
+    expected = {name: (tmp_path / "out" / name).read_bytes() for name in ("curves.csv", "summary.csv", "forecasts.csv")}
     said = capsys.readouterr().out.replace(f", {tmp_path / 'out' / 'curves.png'}", "")
     assert (tmp_path / "out" / "curves.png").exists()
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
@@ -130,13 +130,13 @@ def test_a_fresh_process_without_matplotlib(photos, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "balanced accuracy" in done.stdout and "curves.png" not in done.stdout
     assert "pip install 'labelqueue[offline]'" in done.stderr.splitlines()[-1]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.csv", "summary.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.csv", "forecasts.csv", "summary.csv"]
 
 
 def test_the_same_command_writes_the_same_bytes(run, embedded, tmp_path):
     arguments = ("--strategy", "auto", "--budget", 20, "--seeds", 2, "--set", "switch_after=8")
     assert run(*arguments) == run(*arguments, "--jobs", 2, output="again") == 0
-    for name in ("curves.csv", "summary.csv"):
+    for name in ("curves.csv", "summary.csv", "forecasts.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from labelqueue.simulation.curves import Point
 from labelqueue.simulation.picture import plot, ticks
+from labelqueue.simulation.summary import Point
 
 
 def curve(strategy, seed, *scores):

@@ -1,15 +1,17 @@
 """Learning curves summed up: statistics against values worked out by hand, and what is written."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelqueue.simulation.curves import Point
 from labelqueue.simulation.scores import MULTI, SINGLE
-from labelqueue.simulation.summary import labels_saved, summarize, t_interval, table, write_summary
+from labelqueue.simulation.summary import Point, labels_saved, summarize, t_interval, table, write_curves, write_summary
 
 
 def curve(strategy, seed, *scores, plain=None):
@@ -161,3 +163,29 @@ def test_where_several_labels_hold_the_scores_are_others(points, tmp_path):
     assert "mean average precision" in table(summaries, "random", MULTI).splitlines()[0]
     write_summary(summaries, tmp_path / "summary.csv")
     assert (tmp_path / "summary.csv").read_text().startswith("strategy,seeds,precision_area,precision_area_low")
+
+
+POINTS = [Point("auto", 0, 10, (0.5, 0.75)), Point("auto", 0, 20, (0.7, 0.7))]
+
+
+def test_curves_as_csv(tmp_path):
+    write_curves(POINTS, SINGLE, tmp_path / "curves.csv")
+    assert (tmp_path / "curves.csv").read_bytes() == (
+        b"strategy,seed,labels,accuracy,balanced_accuracy\nauto,0,10,0.750000,0.500000\nauto,0,20,0.700000,0.700000\n"
+    )
+
+
+def test_the_columns_are_called_by_their_scores(tmp_path):
+    write_curves(POINTS[:1], MULTI, tmp_path / "curves.csv")
+    assert (tmp_path / "curves.csv").read_text() == (
+        "strategy,seed,labels,average_precision,balanced_accuracy\nauto,0,10,0.500000,0.750000\n"
+    )
+
+
+def test_nothing_of_it_is_loaded_before_it_is_needed():
+    code = (
+        "import sys, labelqueue.simulation.summary, labelqueue.simulation.command;"
+        "sys.exit(any(name in sys.modules for name in ('matplotlib', 'sklearn', 'scipy', 'torch', 'poolselect')))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=60).returncode == 0

@@ -22,6 +22,8 @@ from labelqueue.state.campaigns import save_summary
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import NOT_CONNECTED, SECRET_HEADER, Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
+from labelqueue.stopping.curve import Measurement
+from labelqueue.stopping.hints import Step, stop_hints
 from labelqueue.web.app import create_app
 
 DOCUMENT = json.loads((Path(labelqueue.__file__).parent / "web" / "openapi.json").read_text())
@@ -252,10 +254,28 @@ def test_what_a_look_worked_out_is_told_as_described(client, ordered):
         "regularization": 1.0, "prelabels": True, "dropped_labels": {}, "without_label": {},
     }  # fmt: skip
     accuracy = {"controls": told.overall.count, **told.as_dict(), "lines": told.lines()}
-    save_summary(ordered, {"learning": learning, "accuracy": accuracy})
+    measured = Measurement(70, 200, 0.8, 0.75, 0.05, 0.06, 0.7, 0.7, 0.0)
+    taken = Step(70, None, 0, 0.5, 0.9, 0.1)
+    curve = {
+        "waits_for": "", "several": False, "measurements": [measured.dump()], "steps": [taken.dump()],
+        "hints": [hint.as_dict() for hint in stop_hints([taken])], "controls": [{"labels": 10, "right": 3, "count": 4}],
+    }  # fmt: skip
+    accuracy |= {"labels_wanted": None}
+    save_summary(ordered, {"learning": learning, "accuracy": accuracy, "learning_curve": curve})
+    forecast = checked(client, "get", HERE)["learning_curve"]["forecast"]
+    assert forecast["target"] == 0.9 and forecast["accuracy"]["bands"][0]["labels"] == 70
+    wish = checked(client, "get", f"{HERE}?target=0.7")["learning_curve"]
+    assert wish["forecast"]["target"] == 0.7 and "70% is reached" in wish["lines"][0]
+    save_summary(ordered, {"learning": learning, "accuracy": accuracy, "learning_curve": {**curve, "measurements": []}})
+    assert checked(client, "get", HERE)["learning_curve"]["forecast"] is None
     now = checked(client, "get", HERE)["accuracy"]
     assert now["overall"]["interval"] and now["classes"] and now["models"]
     assert told.as_dict()["recent"]["name"] == now["recent"]["name"]
+
+
+@pytest.mark.parametrize("target", ["90", "0", "x", "", "nan"])
+def test_a_wrong_target_is_named(client, ordered, target):
+    assert "above 0 and below 1" in checked(client, "get", f"{HERE}?target={target}", 400)["error"]
 
 
 # -- switches
