@@ -1,21 +1,23 @@
-"""Failures of Label Studio: each of the table hits every call for some seconds, while people label and an order is due."""
+"""Failures of Label Studio: each of the table hits every call for seconds, while people label and an order is due."""
 
 from __future__ import annotations
 
 import time
+from itertools import cycle
 
 from chaos.faults import FAULTS
 from chaos.judge import PATIENCE, Judge, Verdict
 from chaos.people import People
+from chaos.proxy import Answer, Call
 from chaos.scene import Scene
 
-PAGES_TOO = ("half of the predictions stored",)
+HABITS = {"label": 2, "correct": 2, "import": 1}  # as many images come as are labeled
 
 
 def failures(scene: Scene, *, seconds: float = 4.0, only: str = "") -> Verdict:
     """Let each failure last, and see after it that a new order is published and every label is known."""
-    project = scene.project("failures", 60)
-    people = People(scene, project, habits={"label": 3, "correct": 1})
+    project = scene.project("failures")
+    people = People(scene, project, habits=HABITS)
     slowest: dict[str, float] = {}
     with Judge(scene, project, "failures of Label Studio", [people]) as judge:
         chosen = [name for name in FAULTS if only in name]
@@ -36,6 +38,27 @@ def failures(scene: Scene, *, seconds: float = 4.0, only: str = "") -> Verdict:
     worst = max(slowest, key=lambda name: slowest[name])
     judge.verdict.figures["order_after_s"] = slowest[worst]
     judge.verdict.did += f"; the slowest recovery was from {worst!r}"
+    return judge.verdict
+
+
+def mixed(scene: Scene, *, seconds: float = 20.0) -> Verdict:
+    """Let each call meet the next failure of the table."""
+    project = scene.project("failures in turn")
+    people = People(scene, project, habits=HABITS)
+    turns, told = cycle(FAULTS.values()), [0]
+
+    def fault(call: Call) -> Answer | None:
+        told[0] += 1
+        return next(turns)(call)
+
+    with Judge(scene, project, "failures of Label Studio in turn", [people]) as judge:
+        scene.studio.begin(fault)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            people.act()
+            time.sleep(0.5)
+        scene.studio.end()
+        judge.verdict.did = f"another failure for each of {told[0]} calls in {seconds:g} s"
     return judge.verdict
 
 

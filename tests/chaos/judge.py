@@ -30,7 +30,6 @@ LIMITS = {
     "stall_s": 60,
     "web_mb": 150,
     "p99_ms": 50,
-    "longest_ms": 1000,
 }
 
 Label = tuple[int, str, bool]  # task, class, whether it is a skip
@@ -102,6 +101,8 @@ class Judge:
         finally:
             self._over.set()
             self._thread.join()
+            for people in self._people:
+                people.close()
         figures = self.verdict.figures
         figures |= {"500": self._scene.answers[500] - self._before, "stall_s": self._stall, "web_mb": self._memory}
         if self._seen:
@@ -110,7 +111,7 @@ class Judge:
     # -- while it rages
 
     def _watch(self) -> None:
-        """Sample the size of the web process, labels that become known, and the time that work waits and nothing moves."""
+        """Sample the web process, the labels that become known, and the time that work waits and nothing moves."""
         last, since = None, time.monotonic()
         while not self._over.wait(BEAT):
             for one in self._scene.processes("web"):
@@ -200,10 +201,11 @@ class Judge:
             found = [f"{name}: {info[name]}" for name in ("paused", "hold", "error") if info.get(name)]
             if remote["sampling"] != UNCERTAINTY:
                 found.append(f"sampling is {remote['sampling']}")
-            if live is None or remote["model_version"] != live.version:
+            served = remote["model_version"]
+            if live is None or served != live.version:
                 return [
                     *found,
-                    f"Label Studio serves {remote['model_version']!r} and {live and live.version!r} is live",
+                    f"Label Studio serves {served!r} and {live and live.version!r} is live",
                 ]
             self._predictions()
             open_tasks = {task["id"] for task in self._tasks()} - {task for task, *_ in truth.values()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import time
 from collections import Counter
 from contextlib import suppress
@@ -15,7 +14,7 @@ from chaos.people import People
 from chaos.scene import Scene
 from processes import until
 
-# How often each is killed, of 15 times.
+# What is killed, and how often.
 TARGETS = {"tending": 4, "embedding": 4, "web": 3, "redis": 2, "supervisor": 1, "label studio": 1}
 BACK_AFTER = 60.0  # seconds at most until the next of its kind runs
 
@@ -23,20 +22,19 @@ BACK_AFTER = 60.0  # seconds at most until the next of its kind runs
 def kills(scene: Scene, *, count: int = 60, workers: int = 1) -> Verdict:
     """Kill a process every few seconds, without a warning, beside people who work."""
     dice = random.Random(workers)
-    deck = [target for target, often in TARGETS.items() for _ in range(often)]
-    plan = (deck * (count // len(deck)) + dice.sample(deck, len(deck)))[:count] if count >= len(deck) else [*TARGETS]
-    dice.shuffle(plan)
+    more = dice.choices([*TARGETS], [*TARGETS.values()], k=max(0, count - len(TARGETS)))
+    plan = dice.sample([*TARGETS, *more], count)
     scene.backend.stop()
     scene.serve(workers)
-    project = scene.project(f"kills {workers}", 60)
+    project = scene.project(f"kills {workers}")
     away: list[float] = []
     people = People(scene, project, seed=workers)
     with Judge(scene, project, f"kills, {workers} embedding worker{'s' * (workers > 1)}", [people]) as judge:
         with people:
-            for target in plan[:count]:
+            for target in plan:
                 time.sleep(dice.uniform(0.5, 2.5))
                 away.append(_kill(scene, target, dice))
-        killed = ", ".join(f"{target} {often}" for target, often in Counter(plan[:count]).items())
+        killed = ", ".join(f"{target} {often}" for target, often in Counter(plan).most_common())
         judge.verdict.did = f"{len(away)} kills ({killed})"
     judge.verdict.figures["back_after_s"] = max(away)
     judge.verdict.faults += [f"one was away for {seconds:.0f} s" for seconds in away if seconds > BACK_AFTER]
@@ -49,13 +47,12 @@ def _kill(scene: Scene, target: str, dice: random.Random) -> float:
         began = time.monotonic()
         scene.kill_label_studio()
         return time.monotonic() - began
-    wanted = scene.backend.environment["LABELQUEUE_WORKERS"] if target == "embedding" else "1"
-    living = until(lambda: scene.processes(target), BACK_AFTER, f"{target} to be killed")
+    wanted = int(scene.backend.environment["LABELQUEUE_WORKERS"]) if target == "embedding" else 1
+    victim = dice.choice(until(lambda: scene.processes(target), BACK_AFTER, f"{target} to be killed"))
     began = time.monotonic()
     with suppress(psutil.Error):
-        dice.choice(living).send_signal(signal.SIGKILL)
+        victim.kill()
     if target == "supervisor":
         scene.serve_again()
-    dead = {one.pid for one in living if not one.is_running()}
-    until(lambda: len({one.pid for one in scene.processes(target)} - dead) == int(wanted), 2 * BACK_AFTER, target)
+    until(lambda: sum(one != victim for one in scene.processes(target)) == wanted, 2 * BACK_AFTER, target)
     return time.monotonic() - began

@@ -23,7 +23,7 @@ TEAM = 4  # who share it here: Label Studio takes one write at a time
 
 def acknowledged(scene: Scene, *, seconds: float = 30.0) -> Verdict:
     """Webhooks at `RATE` a second beside training and embedding, and nobody else on the machine."""
-    project = scene.project("acknowledged", 60)
+    project = scene.project("acknowledged")
     people = People(scene, project)
     for _ in range(20):
         people.act("label")
@@ -37,7 +37,7 @@ def acknowledged(scene: Scene, *, seconds: float = 30.0) -> Verdict:
 
 def slow(scene: Scene, *, seconds: float = 30.0) -> Verdict:
     """Webhooks beside 450 callers that drip their headers or bodies, or keep their lines."""
-    project = scene.project("slow callers", 30)
+    project = scene.project("slow callers")
     people = People(scene, project)
     with Judge(scene, project, "slow callers", [people]) as judge:
         with scene.child("chaos.slow_callers", scene.backend.port), people:
@@ -50,7 +50,7 @@ def slow(scene: Scene, *, seconds: float = 30.0) -> Verdict:
 
 def day(scene: Scene, *, minutes: float = 4.0) -> Verdict:
     """Some minutes of an hour in which a team does what it does in a day, beside webhooks at `RATE` a second."""
-    project = scene.project("a day", 150)
+    project = scene.project("a day")
     pace = 3600 * TEAM / sum(DAY.values())
     team = [People(scene, project, pace=pace, seed=number, habits=DAY) for number in range(TEAM)]
     with Judge(scene, project, "a day's events in an hour", team) as judge:
@@ -103,7 +103,7 @@ def _webhooks(scene: Scene, project: int, seconds: float) -> Iterator[list[tuple
     arguments = (scene.backend.url, RATE, seconds, project, created_at, *tasks)
     with scene.child("chaos.caller", *arguments) as process:
         yield found
-        output, _ = process.communicate(timeout=seconds + 60)
+        output, _ = process.communicate(timeout=seconds + 120)
         found += [(took, status) for took, status in json.loads(output)]
     for _, status in found:
         scene.answers[status] += 1

@@ -1,4 +1,4 @@
-"""Odd images: every format in every mode, turned, deep, tiny, long, cut, damaged, or no image at all, beside good ones."""
+"""Odd images: every format in every mode, turned, deep, tiny, long, cut, damaged, or no image, beside good ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def images(scene: Scene, *, count: int = 200) -> Verdict:
     """Import odd images amid drawn ones; every one is embedded, or put aside with a reason."""
     odd = odd_images(count)
     content = {f"/{number:04d}-{name}": data for number, (name, data, _) in enumerate(odd)}
-    project = scene.project("odd images", 24)
+    project = scene.project("odd images")
     before = {one.pid for one in scene.processes("embedding")}
 
     def give(method: str, path: str, headers: object, body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -56,14 +56,16 @@ def images(scene: Scene, *, count: int = 200) -> Verdict:
 
         def decided() -> bool:
             now = scene.facts(project)
-            return bool(now and now["tasks"] == 24 + count and not now["pending"] and not now["journal"])
+            return bool(now and now["tasks"] == scene.pool + count and not now["pending"] and not now["journal"])
 
         with suppress(AssertionError):
             until(decided, PATIENCE, "every image is embedded or put aside")
         now, aside = scene.facts(project), ours.quarantined()
         faults = judge.verdict.faults
-        if now["embedded"] + len(aside) != 24 + count or now["pending"]:
-            faults.append(f"{now['embedded']} embedded, {len(aside)} put aside, {now['pending']} wait of {24 + count}")
+        if now["embedded"] + len(aside) != scene.pool + count or now["pending"]:
+            faults.append(
+                f"{now['embedded']} embedded, {len(aside)} put aside, {now['pending']} wait of {scene.pool + count}"
+            )
         for task, (name, _, wanted) in zip(tasks, odd, strict=True):
             if wanted is not None and wanted == (task in aside):
                 faults.append(f"{name}: {aside[task][1] if task in aside else 'is embedded'}")

@@ -51,7 +51,7 @@ class People(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(self._pace * self._random.uniform(0.5, 1.5)):
             self.act()
-        self._api.close()
+        self.close()
 
     def __enter__(self) -> People:
         self.start()
@@ -60,6 +60,9 @@ class People(threading.Thread):
     def __exit__(self, *error: object) -> None:
         self.leave()
         self.join()
+
+    def close(self) -> None:
+        self._api.close()
 
     def leave(self) -> None:
         """Stop after what they are at."""

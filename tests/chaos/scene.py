@@ -53,14 +53,16 @@ class Scene:
         The owner of that Label Studio, past the proxies.
     backend : Backend
         The service.
+    pool : int
+        Images that a storm's project begins with.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pool: int) -> None:
         if not EXECUTABLE.exists():
             raise SystemExit(f"there is no Label Studio at {EXECUTABLE}: `make chaos` installs it")
         data = folder / "label-studio"
         self.label_studio = LabelStudioServer(EXECUTABLE, data, free_port(), account=ACCOUNT, template=TEMPLATE)
-        self.home = folder / "home"
+        self.home, self.pool = folder / "home", pool
         self._port, self._workers = free_port(), 1
         self.studio = Proxy(self.label_studio.url)
         self.hooks = Proxy(f"http://127.0.0.1:{self._port}")
@@ -128,8 +130,14 @@ class Scene:
         """End everything."""
         with suppress(AttributeError):
             self.backend.stop()
+        for one in psutil.Process().children(recursive=True):  # of a start that failed
+            with suppress(psutil.Error):
+                if one.environ().get("LABELQUEUE_HOME") == str(self.home):
+                    one.kill()
         self.label_studio.stop()
         self.api.close()
+        if "store" in self.__dict__:
+            self.store.close()
         self.studio.close()
         self.hooks.close()
 
@@ -142,14 +150,12 @@ class Scene:
         """Draw images that nobody saw before."""
         return [(image.name, image.data) for image, _ in zip(self._drawn, range(count), strict=False)]
 
-    def project(self, title: str, images: int = 0, **settings: Any) -> int:
+    def project(self, title: str) -> int:
         """Make a connected project, and wait for its first order of all its images."""
         number = self.api.create_project(title, CONFIG)
-        if images:
-            self.api.import_images(number, self.images(images))
-        self.api.connect(number, self.hooks.url, extra_params=settings or None)
-        if images:
-            until(lambda: (now := self.facts(number)) and now["covers"] == images and not now["pending"], 180, title)
+        self.api.import_images(number, self.images(self.pool))
+        self.api.connect(number, self.hooks.url)
+        until(lambda: (now := self.facts(number)) and now["covers"] == self.pool and not now["pending"], 300, title)
         return number
 
     # -- the service
@@ -181,10 +187,10 @@ def _is(process: psutil.Process, kind: str) -> bool:
 
 
 @contextmanager
-def raised() -> Iterator[Scene]:
+def raised(pool: int = 60) -> Iterator[Scene]:
     """Put up the scene, and take it down."""
     folder = Path(tempfile.mkdtemp(prefix="lq-"))  # short: a unix socket's path is limited
-    scene = Scene(folder)
+    scene = Scene(folder, pool)
     try:
         scene.start()
         yield scene

@@ -1,4 +1,4 @@
-"""Callers that hold a line each: 200 drip headers, 50 drip a body, 200 keep a line. `python -m chaos.slow_callers PORT`"""
+"""Callers that hold a line each: 200 drip headers, 50 drip a body, 200 keep it. `python -m chaos.slow_callers PORT`"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ TAKEN = Answer(201, {"Content-Type": "application/json"}, b'{"status": "accepted
 
 def webhooks(scene: Scene, *, rounds: int = 30) -> Verdict:
     """Let so many rounds of each kind happen; in a round people do two things."""
-    project = scene.project("webhooks", 60)
+    project = scene.project("webhooks")
     people = People(scene, project)
     dice, late = random.Random(0), []
     told: Counter[str] = Counter()
