@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from itertools import cycle
 
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, silent_for_good
 from chaos.judge import PATIENCE, Judge, Verdict
 from chaos.people import People
 from chaos.proxy import Answer, Call
@@ -45,7 +45,7 @@ def mixed(scene: Scene, *, seconds: float = 20.0) -> Verdict:
     """Let each call meet the next failure of the table."""
     project = scene.project("failures in turn")
     people = People(scene, project, habits=HABITS)
-    turns, told = cycle(FAULTS.values()), [0]
+    turns, told = cycle(fault for fault in FAULTS.values() if fault is not silent_for_good), [0]
 
     def fault(call: Call) -> Answer | None:
         told[0] += 1

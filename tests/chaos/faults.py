@@ -38,6 +38,11 @@ def silent(call: Call) -> None:
     call.over.wait(60)
 
 
+def silent_for_good(call: Call) -> None:
+    """Stay silent when the fault is long over, as a connection does whose other end is gone."""
+    time.sleep(150)
+
+
 def after_the_write(fault: Callable[[Call], None]) -> Fault:
     """Let Label Studio do what it is asked, and lose its answer."""
 
@@ -92,6 +97,7 @@ FAULTS: dict[str, Fault] = {
     "connection reset after the write": after_the_write(reset),
     "no answer": silent,
     "no answer after the write": after_the_write(silent),
+    "no answer, when it is over neither": silent_for_good,
     "a second late": late,
     "401": says(401, {"detail": "Invalid token."}),
     "403": says(403, {"detail": "You do not have permission to perform this action."}),

@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Iterator
 from contextlib import suppress
+from urllib.parse import quote, unquote
 
 import numpy as np
 from PIL import Image
@@ -43,14 +44,14 @@ def images(scene: Scene, *, count: int = 200) -> Verdict:
     before = {one.pid for one in scene.processes("embedding")}
 
     def give(method: str, path: str, headers: object, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if path.endswith("-redirects in circles"):
+        if path.endswith("-redirects%20in%20circles"):
             return 302, {"Location": path}, b""
-        return (404, {}, b"nothing here") if path.endswith("-gone") else (200, {}, content[path])
+        return (404, {}, b"nothing here") if path.endswith("-gone") else (200, {}, content[unquote(path)])
 
     people = People(scene, project, pace=2.0, habits={"label": 1})
     with serving(give) as (url, _), Judge(scene, project, "odd images", [people]) as judge, people:
         known = set(scene.api.task_ids(project))
-        scene.api.import_tasks(project, [{"image": url + path.replace(" ", "%20")} for path in content])
+        scene.api.import_tasks(project, [{"image": url + quote(path)} for path in content])
         tasks = [task for task in scene.api.task_ids(project) if task not in known]
         ours = scene.known(project)
 

@@ -49,6 +49,7 @@ class People(threading.Thread):
         self.did: Counter[str] = Counter()
 
     def run(self) -> None:
+        self.act("label")
         while not self._over.wait(self._pace * self._random.uniform(0.5, 1.5)):
             self.act()
         self.close()

@@ -31,7 +31,7 @@ from .records import (
     records,
     task_records,
 )
-from .session import LabelStudioSession
+from .session import TIMEOUT, LabelStudioSession
 
 __all__ = ["SAMPLING", "LabelStudio"]
 
@@ -41,6 +41,7 @@ PAGE = 1000
 PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
 NAME_KEPT = 600.0  # seconds
+IMPORT_SECONDS, ROW_SECONDS = 40.0, 0.02  # that an import may take: it recounts the whole project
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
@@ -353,7 +354,8 @@ class LabelStudio:
 
         Label Studio silently drops rows it does not like and recounts the whole project, whatever their number.
         """
-        answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=list(predictions))
+        path, timeout = f"/api/projects/{project}/import/predictions", IMPORT_SECONDS + ROW_SECONDS * len(predictions)
+        answer = self._json("POST", path, json=list(predictions), timeout=(TIMEOUT[0], timeout))
         return int(one_object(answer, "import", created=int)["created"])
 
     def create_prediction(self, prediction: Json) -> None:
