@@ -57,6 +57,7 @@ def mixed(scene: Scene, *, seconds: float = 20.0) -> Verdict:
         while time.monotonic() < end:
             people.act()
             time.sleep(0.5)
+            scene.studio.hang_up()
         scene.studio.end()
         judge.verdict.did = f"another failure for each of {told[0]} calls in {seconds:g} s"
     return judge.verdict

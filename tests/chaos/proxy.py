@@ -108,6 +108,11 @@ class Proxy:
         self.fault = None
         self.over.set()
 
+    def hang_up(self) -> None:
+        """Close the lines that are held; the next ones are held as well."""
+        self.over.set()
+        self.over.clear()
+
     def answer(self, call: Call) -> Answer | None:
         try:
             return call.forward() if self.fault is None else self.fault(call)
