@@ -40,8 +40,7 @@ SAMPLING = "Uncertainty sampling"  # of a project that serves low prediction sco
 PAGE = 1000
 PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
-NAME_KEPT = 600.0  # seconds
-IMPORT_SECONDS, ROW_SECONDS = 40.0, 0.02  # that an import may take: it recounts the whole project
+NAME_KEPT, ROW_SECONDS = 600.0, 0.02  # that its name counts, and that an import may take for each prediction
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
@@ -350,12 +349,9 @@ class LabelStudio:
         return one_object(self._json("PATCH", f"/api/projects/{project}", json=values), "project")
 
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
-        """Import predictions in one transaction; return how many were created.
-
-        Label Studio silently drops rows it does not like and recounts the whole project, whatever their number.
-        """
-        path, timeout = f"/api/projects/{project}/import/predictions", IMPORT_SECONDS + ROW_SECONDS * len(predictions)
-        answer = self._json("POST", path, json=list(predictions), timeout=(TIMEOUT[0], timeout))
+        """Import predictions at once, which recounts the project; return how many Label Studio did not silently drop."""
+        timeout = TIMEOUT[0], TIMEOUT[1] + ROW_SECONDS * len(predictions)
+        answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=[*predictions], timeout=timeout)
         return int(one_object(answer, "import", created=int)["created"])
 
     def create_prediction(self, prediction: Json) -> None:
