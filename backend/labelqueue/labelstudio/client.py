@@ -349,7 +349,7 @@ class LabelStudio:
         return one_object(self._json("PATCH", f"/api/projects/{project}", json=values), "project")
 
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
-        """Import predictions at once, which recounts the project; return how many Label Studio did not silently drop."""
+        """Import predictions at once, which recounts the project; return how many it did not silently drop."""
         timeout = TIMEOUT[0], TIMEOUT[1] + ROW_SECONDS * len(predictions)
         answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=[*predictions], timeout=timeout)
         return int(one_object(answer, "import", created=int)["created"])
