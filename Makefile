@@ -6,6 +6,7 @@ LABEL_STUDIO_VERSION := 1.23.2
 PORT ?= 9090
 LABEL_STUDIO_PORT ?= 8080
 INSTALLER ?= uv
+ROUNDS ?= 30
 
 BIN := .venv/bin
 BOOTSTRAP = $(PYTHON) scripts/bootstrap.py --label-studio $(LABEL_STUDIO_VERSION) --installer $(INSTALLER)
@@ -13,7 +14,7 @@ DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
 	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-pythons lint audit clean
+.PHONY: help demo test test-fast test-pythons chaos lint audit clean
 
 help: ## show this list
 	@echo "make demo        a Label Studio with images and an ordered queue, up until Ctrl-C"
@@ -25,6 +26,9 @@ help: ## show this list
 	@echo "make test-fast   the tests that need neither"
 	@echo "make test-pythons   test-fast on every other supported Python of this machine"
 	@echo "                   PYTHONS=\"...\"            programs to use besides those on the PATH"
+	@echo "make chaos       storms against a real installation: kills, failures, fuzz and so on, in about 25 minutes"
+	@echo "                   ONLY=kills,fuzz          some of them"
+	@echo "                   ROUNDS=30                fewer is shorter, and less of everything"
 	@echo "make lint        ruff and mypy"
 	@echo "make audit       known vulnerabilities of the installed versions, with pip-audit; asks the package index"
 	@echo "make clean       remove environments, caches and the demo's data"
@@ -46,6 +50,10 @@ test-fast:
 
 test-pythons:
 	@$(PYTHON) scripts/pythons.py $(foreach python,$(PYTHONS),--python $(python)) -- -m "not e2e" $(ARGS)
+
+chaos:
+	@$(BOOTSTRAP) test
+	@PYTHONPATH=tests$(if $(PYTHONPATH),:$(PYTHONPATH)) $(BIN)/python -m chaos --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lint:
 	@$(BOOTSTRAP) fast

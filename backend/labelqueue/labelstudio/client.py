@@ -31,7 +31,7 @@ from .records import (
     records,
     task_records,
 )
-from .session import LabelStudioSession
+from .session import TIMEOUT, LabelStudioSession
 
 __all__ = ["SAMPLING", "LabelStudio"]
 
@@ -40,7 +40,7 @@ SAMPLING = "Uncertainty sampling"  # of a project that serves low prediction sco
 PAGE = 1000
 PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
-NAME_KEPT = 600.0  # seconds
+NAME_KEPT, ROW_SECONDS = 600.0, 0.02  # that its name counts, and that an import may take for each prediction
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
 ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
 
@@ -349,11 +349,9 @@ class LabelStudio:
         return one_object(self._json("PATCH", f"/api/projects/{project}", json=values), "project")
 
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
-        """Import predictions in one transaction; return how many were created.
-
-        Label Studio silently drops rows it does not like and recounts the whole project, whatever their number.
-        """
-        answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=list(predictions))
+        """Import predictions at once, which recounts the project; return how many it did not silently drop."""
+        timeout = TIMEOUT[0], TIMEOUT[1] + ROW_SECONDS * len(predictions)
+        answer = self._json("POST", f"/api/projects/{project}/import/predictions", json=[*predictions], timeout=timeout)
         return int(one_object(answer, "import", created=int)["created"])
 
     def create_prediction(self, prediction: Json) -> None:

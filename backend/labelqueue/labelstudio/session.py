@@ -16,7 +16,7 @@ from typing import Any, Self
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import InvalidHeader, MaxRetryError, ResponseError
+from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.util.retry import Retry
 
 from ..exceptions import CredentialError, LabelStudioError, NotFoundError
@@ -26,7 +26,9 @@ from .records import parsed
 
 __all__ = ["LabelStudioSession", "said"]
 
-TIMEOUT = (5.0, 120.0)  # seconds to connect and to read: importing predictions recounts a whole project
+TIMEOUT = (5.0, 40.0)  # seconds to connect and to read; a call whose answer was lost holds everybody up for as long
+SLOWEST = 10_000.0  # bytes per second; each byte that drips in begins the time to read anew
+PIECE = 1 << 16  # bytes
 SEEN, SAID = 20_000, 200  # bytes of a refusal that are looked at, characters of it that are told
 # Servers repeat what they were sent. What stands behind a name that says so:
 NAMED_SECRET = re.compile(
@@ -320,9 +322,12 @@ class LabelStudioSession:
         options.setdefault("timeout", self._timeout)
         options["verify"] = self._trusted()
         session = self._patient if again else self._once
+        streamed = options.pop("stream", False)
         try:
             with timed("label_studio_call_seconds"):
-                answer = session.request(method, self.origin + path, allow_redirects=False, **options)
+                answer = session.request(method, self.origin + path, allow_redirects=False, stream=True, **options)
+                if not streamed:
+                    _take_in(answer)
             count("label_studio_calls_total", method=method, outcome=f"{answer.status_code // 100}xx")
             return answer
         except requests.RequestException as error:
@@ -338,6 +343,24 @@ class LabelStudioSession:
 
     def _trusted(self) -> str | bool:
         return authorities(self._ca_bundle) if self.origin.lower().startswith("https:") else True
+
+
+def _take_in(answer: requests.Response) -> None:
+    """Read the body, which `requests` would wait for as long as a byte comes now and then."""
+    began, pieces, size = time.monotonic(), [], 0
+    try:
+        while piece := answer.raw.read1(PIECE, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if time.monotonic() - began > TIMEOUT[1] + size / SLOWEST:
+                raise requests.ReadTimeout(f"{size:,} bytes in {time.monotonic() - began:.0f} s are too slow")
+    except ReadTimeoutError as error:
+        raise requests.ReadTimeout(error) from error
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
+    finally:
+        answer.close()  # a line whose answer was read whole is kept all the same
+    answer._content = b"".join(pieces)
 
 
 def _is_own(content: bytes) -> bool:

@@ -294,3 +294,19 @@ def test_one_prediction_is_deleted_at_a_time():
     with serving(lambda *call: (204, {}, b"")) as (url, calls):
         LabelStudio(url, LEGACY).delete_prediction(12)
     assert [(method, path) for method, path, *_ in calls] == [("DELETE", "/api/predictions/12/")]
+
+
+def test_an_import_may_take_the_longer_the_more_it_is(monkeypatch):
+    """A call whose answer was lost is given up within a minute; an import of an order for a large project is not."""
+    asked = []
+    with serving(lambda *call: (200, {}, {"created": len(json.loads(call[3]))})) as (url, _):
+        client = LabelStudio(url, LEGACY)
+        send = client._session._once.request
+        monkeypatch.setattr(
+            client._session._once, "request", lambda *a, **o: asked.append(o["timeout"]) or send(*a, **o)
+        )
+        client.create_prediction({})
+        for rows in (60, 10_000):
+            assert client.import_predictions(1, [{}] * rows) == rows
+    (_, single), (_, few), (_, many) = asked
+    assert max(single, few) < 45 and many > 200

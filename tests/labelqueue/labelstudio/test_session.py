@@ -12,6 +12,7 @@ from http_stub import serving
 from labelqueue.exceptions import CredentialError, LabelStudioError, NotFoundError, PublishError
 from labelqueue.labelstudio import session as module
 from labelqueue.labelstudio.session import LabelStudioSession, said
+from studio import slow_server
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PAT = "header.payload.signature"
@@ -152,6 +153,18 @@ def test_a_server_that_takes_too_long_is_told_from_one_that_is_away():
         with pytest.raises(LabelStudioError) as error:
             session.request("GET", "/data/a.jpg", again=False, timeout=0.05)
         assert error.value.timed_out
+
+
+def test_a_server_that_drips_is_given_up_and_one_that_is_slow_is_not(monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT", (1.0, 0.5))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"
+    with slow_server(head + b" " * 900, at_once=len(head)) as url, pytest.raises(LabelStudioError) as error:
+        LabelStudioSession(url, LEGACY, retries=0).json("GET", "/api/projects/1")
+    assert error.value.timed_out and "too slow" in str(error.value)
+    monkeypatch.setattr(module, "SLOWEST", 1.0)
+    with slow_server(head + b" " * 900, at_once=len(head) + 897) as url, pytest.raises(LabelStudioError) as error:
+        LabelStudioSession(url, LEGACY, retries=0).json("GET", "/api/projects/1")
+    assert "without JSON" in str(error.value)
 
 
 def test_an_answer_that_is_not_label_studios():

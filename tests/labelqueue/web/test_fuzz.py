@@ -1,43 +1,17 @@
 """Whatever is called with whatever: an answer in JSON, never a 500."""
 
-import copy
 import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import CONFIG
+from calls import ODD, calls, changed, places
 from labelqueue.ordering.order import Order, Place
-from labelqueue.settings import PROJECT
 from labelqueue.state.orders import Orders
 from labelqueue.web.app import create_app
 
-CREATED_AT = "2026-11-21T00:44:53.544491Z"
-REMOTE = {"id": 1, "created_at": CREATED_AT, "label_config": CONFIG, "title": "animals"}
-TASK = {"id": 4, "data": {"image": "/4.jpg"}, "annotations": [], "predictions": [], "project": 1}
-ANNOTATION = {"id": 9, "result": [{"from_name": "choice", "value": {"choices": ["cat"]}}], "completed_by": 1, "task": 4}
-EVENTS = [
-    {"action": "TASKS_CREATED", "tasks": [TASK], "project": REMOTE},
-    {"action": "TASKS_DELETED", "tasks": [{"id": 4}], "project": REMOTE},
-    {"action": "ANNOTATION_CREATED", "annotation": ANNOTATION, "task": TASK, "project": REMOTE},
-    {"action": "ANNOTATIONS_CREATED", "annotation": [ANNOTATION], "task": [TASK], "project": REMOTE},
-    {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 9}], "project": REMOTE},
-    {"action": "PROJECT_UPDATED", "project": REMOTE},
-    {"action": "START_TRAINING", "project": REMOTE},
-]
-CALLS = [
-    *(("POST", "/webhook", event) for event in EVENTS),
-    ("POST", "/setup", {"project": "1.1795221893", "schema": CONFIG, "hostname": "h", "extra_params": {"seed": 1}}),
-    ("POST", "/setup", {"project": "1.1795221893", "schema": CONFIG, "extra_params": '{"label_map": {"a": "cat"}}'}),
-    ("POST", "/predict", {"tasks": [TASK], "project": "1.1795221893", "label_config": CONFIG, "params": {}}),
-    ("POST", "/api/v1/projects/7/rollback", {"order": 1}),
-    *(("PATCH", "/api/v1/projects/7/settings", {name: setting.default}) for name, setting in PROJECT.items()),
-]
-ODD = [
-    None, True, 0, -1, 2**63, 10**400, 1.5, -0.0, 1e308, float("inf"), float("nan"), "", "²", "\ud800", "1" * 5000,
-    "null", "[" * 5000, "\x00", "x" * 100_000, [], {}, [[]], {"": None}, [None] * 3, "9999-12-31T23:59:59Z", "r" * 30,
-]  # fmt: skip
+CALLS = calls()
 VALUES = st.sampled_from(ODD) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -56,25 +30,6 @@ def client(store, deployment, project):
         Orders(project).save(order)
         Orders(project).go_live(order)
     return create_app(deployment).test_client()
-
-
-def places(value, path=()):
-    """Yield the way to every value in a body."""
-    yield path
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in entries:
-        yield from places(entry, (*path, key))
-
-
-def changed(body, path, value):
-    if not path:
-        return value
-    body = copy.deepcopy(body)
-    inner = body
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    return body
 
 
 def check(answer):
