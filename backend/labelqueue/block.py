@@ -43,7 +43,7 @@ class Block:
     offsets : ndarray of shape (n + 1,), int64
         Row `i` owns ``patterns[offsets[i]:offsets[i + 1]]``, at least one.
     hashes : ndarray of shape (n,), uint64, optional
-        `images.perceptual_hash` of each image; 0 where it is not known, as in all blocks of the version before.
+        `poolselect.perceptual_hash` of each image; 0 where it is not known, as in all blocks of the version before.
 
     Raises
     ------

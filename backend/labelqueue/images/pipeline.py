@@ -12,10 +12,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from poolselect.perceptual_hash import perceptual_hash
+
 from ..block import Block, concatenate, source_hash
 from ..exceptions import ImageError, LabelQueueError, TransientImageError
 from .decoding import decode
-from .perceptual_hash import perceptual_hash
 
 Layer = Literal["penultimate", "last"]
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from labelqueue.images.decoding import decode
-from labelqueue.images.perceptual_hash import perceptual_hash
 from poolselect.duplicates import BITS
+from poolselect.perceptual_hash import perceptual_hash
 
 SIDE = 160
 

@@ -21,7 +21,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> np.uint64:
     Parameters
     ----------
     pixels : ndarray of shape (side, side, 3), uint8
-        RGB, as `decode` gives it: squashed to a square, turned as its EXIF says.
+        RGB, as a decoder gives it: squashed to a square, turned as its EXIF says.
 
     Notes
     -----
