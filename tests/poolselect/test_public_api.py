@@ -57,15 +57,20 @@ def test_importing_does_not_load_scikit_learn():
 def test_every_strategy_of_ours_has_its_name():
     names = {name: kind.__name__ for name, kind in poolselect.strategies().items()}
     assert names == {
+        "badge": "BADGE",
         "bal": "BAL",
         "clustering": "FoundationClustering",
+        "dropquery": "DropQuery",
         "entropy": "Entropy",
         "freesel": "FreeSel",
         "kcenter": "KCenterGreedy",
         "least_confidence": "LeastConfidence",
         "margin": "Margin",
+        "maxherding": "MaxHerding",
+        "probcover": "ProbCover",
         "random": "Random",
         "typiclust": "TypiClust",
+        "uherding": "UHerding",
     }
     assert all(
         getattr(poolselect, name) is kind
