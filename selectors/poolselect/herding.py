@@ -21,6 +21,8 @@ _SHORTEST = 1e-30
 _ROWS = 2048
 # Kernel values at once: what the cache of one core holds.
 _VALUES = 2**19
+# So few bounds of one age are made anew: gathering what changed since then would take longer.
+_FEW = 40
 # Bounds brought up to date before they are compared again, and gains computed in float64 at first.
 _FIRST_LOOK, _LAST_LOOK, _FINALISTS = 64, 4096, 8
 # Gains closer together than this share of the larger one, or less than this much of the sample, are a tie.
@@ -222,7 +224,7 @@ class Herd:
         for start in range(0, already.size, self._block):
             self._cover(already[start : start + self._block])
         self._rows = np.flatnonzero(pool.candidates if free is None else free)
-        self._upper = self._first_bounds()
+        self._upper = self._bounds(self._rows)
         # Picks that each bound knows of; for each pick, the sampled rows that it raised and what their m was before.
         self._knows = np.zeros(self._rows.size, dtype=np.int64)
         self._raised: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
@@ -268,38 +270,39 @@ class Herd:
             waiting = _largest(upper, np.flatnonzero(rivals), _LAST_LOOK)
         return winner, best
 
-    def _first_bounds(self) -> NDArray[np.float64]:
-        bounds = np.empty(self._rows.size)
+    def _bounds(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return upper bounds of the present gains of some rows of the pool, from nothing."""
+        bounds = np.empty(rows.size)
         reached = self._reached.astype(np.float32) * (1 - self._nudge)
-        for start in range(0, bounds.size, self._block):
+        lengths = self._lengths - np.float32(self._directions.noise)
+        for start in range(0, rows.size, self._block):
             block = slice(start, start + self._block)
-            similar = self._roughly(self._rows[block], slice(None), -self._directions.noise)
+            similar = self._kernel.of(self._directions.rough_squares(rows[block], self._halves, lengths))
             similar -= reached
             bounds[block] = np.maximum(similar, np.float32(0), out=similar) @ self._narrow_weights
         return bounds * ((1.0 + self._rough) / self._total)
 
     def _update(self, places: NDArray[np.int64]) -> None:
-        """Bring bounds up to date: take off at most what the gain lost."""
-        for known in np.unique(self._knows[places]).tolist():
-            group = places[self._knows[places] == known]
-            indices, values = (np.concatenate(parts) for parts in zip(*self._raised[known:], strict=True))
+        """Bring bounds up to date: take off at most what the gain lost, or begin anew where that is as cheap."""
+        known, which, counts = np.unique(self._knows[places], return_inverse=True, return_counts=True)
+        few = places[counts[which] < _FEW]
+        self._upper[few] = np.minimum(self._upper[few], self._bounds(self._rows[few]))
+        for place in np.flatnonzero(counts >= _FEW).tolist():
+            group = places[which == place]
+            indices, values = (np.concatenate(parts) for parts in zip(*self._raised[known[place] :], strict=True))
             columns, first = np.unique(indices, return_index=True)
             below = values[first].astype(np.float32) * (1 + self._nudge)
             above = self._reached[columns].astype(np.float32) * (1 - self._nudge)
-            weights = self._narrow_weights[columns]
-            for start in range(0, group.size, 512):
-                block = group[start : start + 512]
-                similar = self._roughly(self._rows[block], columns, self._directions.noise)
+            halves, weights = self._halves[columns], self._narrow_weights[columns]
+            lengths = self._lengths[columns] + np.float32(self._directions.noise)
+            for start in range(0, group.size, self._block):
+                block = group[start : start + self._block]
+                similar = self._kernel.of(self._directions.rough_squares(self._rows[block], halves, lengths))
                 np.minimum(similar, above, out=similar)
                 similar -= below
                 lost = np.maximum(similar, np.float32(0), out=similar) @ weights
                 self._upper[block] -= lost * ((1.0 - self._rough) / self._total)
         self._knows[places] = len(self._raised)
-
-    def _roughly(self, rows: NDArray[np.int64], columns: slice | NDArray[np.int64], more: float) -> Floats:
-        """Return similarities to some of the sample in float32 (b, c), as if squared distances were larger."""
-        squares = self._directions.rough_squares(rows, self._halves[columns], self._lengths[columns] + np.float32(more))
-        return self._kernel.of(squares)
 
     def _gains(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         gains = np.empty(places.size)
