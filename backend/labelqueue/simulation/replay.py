@@ -183,7 +183,5 @@ def _exam(dataset: Dataset, part: Split, rows: Block, labels: Mapping[int, Value
     values = [labels[task] for task in tasks]
     vectors = rows.embeddings[np.array(tasks) - 1].astype(np.float32)
     model = train(vectors, values, classes=dataset.classes, multi=dataset.multi, seed=seed, fingerprint="exam")
-    only = values[0] if isinstance(values[0], tuple) else (values[0],)  # without a model, nothing else was ever seen
-    fallback = np.array([name in only for name in dataset.classes], dtype=np.float32)
     test = dataset.rows.embeddings[part.test].astype(np.float32)
-    return measure(model, test, dataset.labels[part.test], dataset.classes, fallback)
+    return measure(model, test, dataset.labels[part.test], dataset.classes, values[0])
