@@ -188,10 +188,8 @@ def _exam(
     values = [labels[task] for task in tasks]
     vectors = rows.embeddings[np.array(tasks) - 1].astype(np.float32)
     model = train(vectors, values, classes=dataset.classes, multi=dataset.multi, seed=seed, fingerprint="exam")
-    only = values[0] if isinstance(values[0], tuple) else (values[0],)  # without a model, nothing else was ever seen
-    fallback = np.array([name in only for name in dataset.classes], dtype=np.float32)
     test = dataset.rows.embeddings[part.test].astype(np.float32)
-    scores = measure(model, test, dataset.labels[part.test], dataset.classes, fallback)
+    scores = measure(model, test, dataset.labels[part.test], dataset.classes, values[0])
     # Where several labels may hold, the score of the curve is another one than what is forecast.
     if model is None or dataset.multi:
         return scores, None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..labels import Value
 from ..learning import Model
 
 __all__ = [
@@ -39,13 +40,13 @@ class Score:
     name : str
         For people.
     of : callable
-        Takes what is true and what the model says; see `measure`.
+        Takes what is true, what the model decides, both as `Dataset.labels`, and its chances of shape (n, c).
     """
 
     column: str
     key: str
     name: str
-    of: Callable[[Any, Chances], float]
+    of: Callable[[Any, Any, Chances], float]
 
 
 def accuracy(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
@@ -53,7 +54,7 @@ def accuracy(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
     return float(np.mean(actual == predicted))
 
 
-def balanced_accuracy(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+def balanced_accuracy(actual: NDArray[Any], predicted: NDArray[Any]) -> float:
     """Return the mean over the classes of `actual` of the share found; both of shape (n,), n > 0."""
     return float(np.mean([np.mean(predicted[actual == number] == number) for number in np.unique(actual)]))
 
@@ -80,29 +81,30 @@ def judged(actual: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(actual.any(axis=0) & ~actual.all(axis=0))
 
 
-def _single(score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]) -> Callable[[Any, Chances], float]:
-    return lambda actual, chances: score(actual, chances.argmax(axis=1))
-
-
-def _mean(score: Callable[[NDArray[np.bool_], Any], float]) -> Callable[[Any, Chances], float]:
-    """Return the mean over the labels that can be scored."""
-    return lambda actual, chances: float(
-        np.mean([score(actual[:, label], chances[:, label]) for label in np.flatnonzero(judged(actual))])
-    )
+def _mean(actual: NDArray[np.bool_], score: Callable[[int], float]) -> float:
+    """Return the mean of a score over the labels that can be scored."""
+    return float(np.mean([score(label) for label in np.flatnonzero(judged(actual)).tolist()]))
 
 
 # The first one decides which strategy is better.
 SINGLE = (
-    Score("balanced_accuracy", "balanced", "balanced accuracy", _single(balanced_accuracy)),
-    Score("accuracy", "accuracy", "accuracy", _single(accuracy)),
+    Score(
+        "balanced_accuracy", "balanced", "balanced accuracy", lambda actual, said, _: balanced_accuracy(actual, said)
+    ),
+    Score("accuracy", "accuracy", "accuracy", lambda actual, said, _: accuracy(actual, said)),
 )
 MULTI = (
-    Score("average_precision", "precision", "mean average precision", _mean(average_precision)),
+    Score(
+        "average_precision",
+        "precision",
+        "mean average precision",
+        lambda actual, _, chances: _mean(actual, lambda k: average_precision(actual[:, k], chances[:, k])),
+    ),
     Score(
         "balanced_accuracy",
         "balanced",
         "balanced accuracy",
-        _mean(lambda actual, chances: balanced_accuracy(actual.astype(np.int64), (chances > 0.5).astype(np.int64))),
+        lambda actual, said, _: _mean(actual, lambda k: balanced_accuracy(actual[:, k], said[:, k])),
     ),
 )
 
@@ -117,7 +119,7 @@ def measure(
     embeddings: NDArray[np.float32],
     actual: NDArray[np.int64] | NDArray[np.bool_],
     classes: tuple[str, ...],
-    fallback: NDArray[np.float32],
+    only: Value,
 ) -> tuple[float, ...]:
     """Examine a model.
 
@@ -130,7 +132,7 @@ def measure(
     actual : ndarray of shape (n,), int64, or (n, c), bool
         See `Dataset.labels`.
     classes : tuple of str, length c
-    fallback : ndarray of shape (c,), float32
+    only : Value
         What is said of every image without a model.
 
     Returns
@@ -138,9 +140,19 @@ def measure(
     tuple of float
         In the order of `scores_of`.
     """
-    said = np.zeros((len(embeddings), len(classes)), dtype=np.float32)
+    number = {name: place for place, name in enumerate(classes)}
+    chances = np.zeros((len(embeddings), len(classes)), dtype=np.float32)
     if model is None:
-        said[:] = fallback
+        said = [only] * len(embeddings)
+        chances[:, [number[name] for name in ((only,) if isinstance(only, str) else only)]] = 1
     else:
-        said[:, [classes.index(name) for name in model.classes]] = model.predict(embeddings)
-    return tuple(score.of(actual, said) for score in scores_of(actual.ndim == 2))
+        predicted = model.predict(embeddings)
+        said = model.decide(predicted)
+        chances[:, [number[name] for name in model.classes]] = predicted
+    multi, decided = actual.ndim == 2, np.zeros_like(actual)
+    for row, value in enumerate(said):
+        if isinstance(value, str):
+            decided[row] = number[value]
+        else:
+            decided[row, [number[name] for name in value]] = True
+    return tuple(score.of(actual, decided, chances) for score in scores_of(multi))

@@ -1,5 +1,7 @@
 """Scores against values worked out by hand, and scikit-learn's."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -45,7 +47,7 @@ def test_labels_that_tell_nothing_are_left_out_of_the_mean():
     actual = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1]], bool)
     assert judged(actual).tolist() == [True, False, False]
     chances = np.array([[0.4, 0.9, 0.9], [0.6, 0.9, 0.9], [0.1, 0.9, 0.9]], np.float32)
-    precision, balanced = (score.of(actual, chances) for score in MULTI)
+    precision, balanced = (score.of(actual, chances > 0.5, chances) for score in MULTI)
     assert precision == 0.5 and balanced == pytest.approx((0 + 1 / 2) / 2)
 
 
@@ -57,6 +59,18 @@ def test_which_scores_there_are():
 def test_without_a_model_what_was_seen_is_said_of_all():
     vectors = np.zeros((3, 2), np.float32)
     actual = np.array([1, 1, 0])
-    assert measure(None, vectors, actual, ("a", "b"), np.array([0, 1], np.float32)) == (0.5, 2 / 3)
+    assert measure(None, vectors, actual, ("a", "b"), "b") == (0.5, 2 / 3)
     shown = np.array([[1, 0], [0, 0], [1, 0]], bool)
-    assert measure(None, vectors, shown, ("a", "b"), np.array([1, 0], np.float32)) == (pytest.approx(2 / 3), 0.5)
+    assert measure(None, vectors, shown, ("a", "b"), ("a",)) == (pytest.approx(2 / 3), 0.5)
+
+
+def test_what_the_model_decides_counts_not_what_is_likeliest():
+    model = SimpleNamespace(
+        classes=("b",),
+        predict=lambda vectors: np.array([[0.9], [0.4], [0.3]], np.float32),
+        decide=lambda chances: [("b",), ("b",), ()],  # by a rule of its own
+    )
+    shown = np.array([[0, 1], [1, 1], [1, 0]], bool)
+    precision, balanced = measure(model, np.zeros((3, 2), np.float32), shown, ("a", "b"), ())
+    # of b both are found; a, of which the model knows nothing, is said of none
+    assert balanced == (0.5 + 1) / 2 and precision == pytest.approx((2 / 3 + 1) / 2)
