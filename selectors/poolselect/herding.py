@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _FIRST_LOOK, _LAST_LOOK, _FINALISTS = 64, 4096, 8
 _TIE, _NOTHING = 1e-9, 1e-12
 _DONE = -1.0
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class Kernel(Protocol):
@@ -123,7 +123,7 @@ class Directions:
     ) -> NDArray[np.float32]:
         """Return the same in float32, up to the noise, from points times -2 (p, d) and their squared lengths (p,)."""
         squares: NDArray[np.float32] = (self._embeddings[rows] * self._narrow_scale[rows, None]) @ halves.T
-        squares += lengths + np.float32(1.0)
+        np.add(squares, lengths + np.float32(1.0), out=squares)
         if not (there := self._narrow_scale[rows] > 0).all():
             squares[~there] -= np.float32(1.0)
         return squares
@@ -328,7 +328,8 @@ def _largest(values: NDArray[np.float64], places: NDArray[np.int64], count: int)
     edge = np.partition(at, at.size - count)[at.size - count]
     above = np.flatnonzero(at > edge)
     level = np.flatnonzero(at == edge)[: count - above.size]
-    return places[np.sort(np.concatenate([above, level]))]
+    found: NDArray[np.int64] = places[np.sort(np.concatenate([above, level]))]
+    return found
 
 
 def check_size(name: str, value: object) -> None:
