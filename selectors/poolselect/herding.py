@@ -6,7 +6,7 @@ import math
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,15 @@ _SHORTEST = 1e-30
 _ROWS = 2048
 # Kernel values at once: what the cache of one core holds.
 _VALUES = 2**19
-# So few bounds of one age are made anew: gathering what changed since then would take longer.
-_FEW = 40
+# Picks whose effect on an older bound is remembered.
+_MEMORY = 256
 # Bounds brought up to date before they are compared again, and gains computed in float64 at first.
 _FIRST_LOOK, _LAST_LOOK, _FINALISTS = 64, 4096, 8
 # Gains closer together than this share of the larger one, or less than this much of the sample, are a tie.
 _TIE, _NOTHING = 1e-9, 1e-12
 _DONE = -1.0
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class Kernel(Protocol):
@@ -122,8 +122,9 @@ class Directions:
         self, rows: NDArray[np.int64], halves: NDArray[np.float32], lengths: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Return the same in float32, up to the noise, from points times -2 (p, d) and their squared lengths (p,)."""
-        squares: NDArray[np.float32] = (self._embeddings[rows] * self._narrow_scale[rows, None]) @ halves.T
-        squares += lengths + np.float32(1.0)
+        vectors: NDArray[np.float32] = self._embeddings[rows] * self._narrow_scale[rows, None]
+        squares: NDArray[np.float32] = vectors @ halves.T
+        np.add(squares, lengths + np.float32(1.0), out=squares)
         if not (there := self._narrow_scale[rows] > 0).all():
             squares[~there] -= np.float32(1.0)
         return squares
@@ -225,9 +226,12 @@ class Herd:
             self._cover(already[start : start + self._block])
         self._rows = np.flatnonzero(pool.candidates if free is None else free)
         self._upper = self._bounds(self._rows)
-        # Picks that each bound knows of; for each pick, the sampled rows that it raised and what their m was before.
+        # Picks that each bound knows of, what m was after each of the last picks, and the last pick that raised each m.
+        self._picks = 0
         self._knows = np.zeros(self._rows.size, dtype=np.int64)
-        self._raised: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        self._past = np.zeros((_MEMORY, sample.rows.size), dtype=np.float32)
+        self._past[0] = self._reached.astype(np.float32) * (1 + self._nudge)
+        self._raised = np.zeros(sample.rows.size, dtype=np.int64)
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         """Yield rows and gains, the largest first, until no row has a gain."""
@@ -239,13 +243,14 @@ class Herd:
             before = self._reached.copy()
             row = self._rows[place : place + 1]
             self._cover(row)
-            raised = np.flatnonzero(self._reached > before)
-            self._raised.append((raised, before[raised]))
+            self._picks += 1
+            self._raised[self._reached > before] = self._picks
+            self._past[self._picks % _MEMORY] = self._reached.astype(np.float32) * (1 + self._nudge)
             yield int(row[0]), gain
 
     def _best(self) -> tuple[int, float]:
         """Return the place in `_rows` of the candidate with the largest gain, and that gain."""
-        upper, now = self._upper, len(self._raised)
+        upper, now = self._upper, self._picks
         exact = np.zeros(upper.size, dtype=np.bool_)
         # First a good idea of the best: bring bounds up to date until the largest ones are.
         look, highest = _FIRST_LOOK, _DONE
@@ -284,25 +289,22 @@ class Herd:
 
     def _update(self, places: NDArray[np.int64]) -> None:
         """Bring bounds up to date: take off at most what the gain lost, or begin anew where that is as cheap."""
-        known, which, counts = np.unique(self._knows[places], return_inverse=True, return_counts=True)
-        few = places[counts[which] < _FEW]
-        self._upper[few] = np.minimum(self._upper[few], self._bounds(self._rows[few]))
-        for place in np.flatnonzero(counts >= _FEW).tolist():
-            group = places[which == place]
-            indices, values = (np.concatenate(parts) for parts in zip(*self._raised[known[place] :], strict=True))
-            columns, first = np.unique(indices, return_index=True)
-            below = values[first].astype(np.float32) * (1 + self._nudge)
-            above = self._reached[columns].astype(np.float32) * (1 - self._nudge)
-            halves, weights = self._halves[columns], self._narrow_weights[columns]
+        by_age = places[np.argsort(self._knows[places], kind="stable")]
+        above = self._reached.astype(np.float32) * (1 - self._nudge)
+        for start in range(0, by_age.size, self._block):
+            block = by_age[start : start + self._block]
+            known = self._knows[block]
+            columns = np.flatnonzero(self._raised > known[0])
+            if 2 * columns.size > above.size or known[0] <= self._picks - _MEMORY:
+                self._upper[block] = np.minimum(self._upper[block], self._bounds(self._rows[block]))
+                continue
             lengths = self._lengths[columns] + np.float32(self._directions.noise)
-            for start in range(0, group.size, self._block):
-                block = group[start : start + self._block]
-                similar = self._kernel.of(self._directions.rough_squares(self._rows[block], halves, lengths))
-                np.minimum(similar, above, out=similar)
-                similar -= below
-                lost = np.maximum(similar, np.float32(0), out=similar) @ weights
-                self._upper[block] -= lost * ((1.0 - self._rough) / self._total)
-        self._knows[places] = len(self._raised)
+            squares = self._directions.rough_squares(self._rows[block], self._halves[columns], lengths)
+            similar = np.minimum(self._kernel.of(squares), above[columns])
+            similar -= self._past[(known % _MEMORY)[:, None], columns]
+            lost = np.maximum(similar, np.float32(0), out=similar) @ self._narrow_weights[columns]
+            self._upper[block] -= lost * ((1.0 - self._rough) / self._total)
+        self._knows[places] = self._picks
 
     def _gains(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         gains = np.empty(places.size)
@@ -328,7 +330,8 @@ def _largest(values: NDArray[np.float64], places: NDArray[np.int64], count: int)
     edge = np.partition(at, at.size - count)[at.size - count]
     above = np.flatnonzero(at > edge)
     level = np.flatnonzero(at == edge)[: count - above.size]
-    return places[np.sort(np.concatenate([above, level]))]
+    found: NDArray[np.int64] = places[np.sort(np.concatenate([above, level]))]
+    return found
 
 
 def check_size(name: str, value: object) -> None:
