@@ -164,7 +164,7 @@ def replay(
     rows = dataset.rows.take(pool)
     ids = np.arange(1, len(pool) + 1, dtype=np.int64)
     answers = {task: dataset.answer(row) for task, row in zip(ids.tolist(), pool.tolist(), strict=True)}
-    block = Block(ids, rows.sources, rows.embeddings, rows.patterns, rows.offsets)
+    block = replace(rows, ids=ids)
     # One thread: the order of a sum, and so the last bit, must not depend on how many processes share the machine. The
     # library asks for that too, each time anew; inside of this it need not look again which libraries are loaded.
     with threadpool_limits(1), single_threaded_blas():
