@@ -20,8 +20,8 @@ GROWTH = 1.1  # a measurement is taken when there are so many times the labels o
 FOLDS = 5
 SAMPLE = 1000  # images without a label that stand for all of them
 TEMPERATURES = np.exp(np.linspace(-1.2, 1.2, 25))
-SPREAD = 0.3  # of the logarithm of the temperature, before anything is seen
-FLOOR = 1e-3  # the least chance that a label is given: one surprise must not decide the temperature
+SPREAD = 0.15  # of the logarithm of the temperature, before anything is seen
+FLOOR = 1e-3  # the least chance of being right, or wrong: one surprise must not decide the temperature
 
 Array = NDArray[np.float64]
 
@@ -114,10 +114,10 @@ def measure(
     Labels that a strategy chose are no sample of the project: on an unbalanced set, cross-validation on them was up to
     19 points too low and up to 18 too high. So every image counts, once. A labeled one by what models said that had not
     seen its label (cross-validation in 5 folds). One without a label by what the present model expects of itself there:
-    the probability of its own answer, after one temperature made the probabilities fit the labels that were held out
-    (Guo et al. 2017). Whatever chose the labels looked at images, never at answers, so probabilities mean
-    the same among the chosen as among the others. What that misses is where the model is sure and wrong.
-    `C` is the model's, not searched again.
+    the probability of its own answer, after one temperature (Guo et al. 2017) made such probabilities fit how often
+    it was right on the labels that were held out. Whatever chose the labels looked at images, never at answers, so
+    probabilities mean the same among the chosen as among the others. What that misses is where the model is sure and
+    wrong. `C` is the model's, not searched again.
     """
     n, blocks = len(values), _truth(values, classes, model.multi)
     if n < LEAST or not any(np.count_nonzero(truth.any(axis=0)) > 1 for truth in blocks):
@@ -201,12 +201,19 @@ def _temper(said: Array, temperature: float) -> Array:
 
 
 def _temperature(said: Sequence[Array], truth: Sequence[Array]) -> float:
-    """Return the power at which the probabilities fit the labels best, near 1 where there are few."""
+    """Return the power at which the probability of each own answer fits how often it was right, near 1 where few tell.
+
+    The likelihood of all probabilities would be decided by a few rare labels that came as a surprise: on an unbalanced
+    set of 40 labels it made accuracy 15 points too low.
+    """
     fits = []
     for power in TEMPERATURES.tolist():
-        chances = [(_temper(each, power) * came).sum(axis=1) for each, came in zip(said, truth, strict=True)]
-        likelihood = np.log(np.maximum(chances, FLOOR)).sum() / len(chances)
-        fits.append(float(likelihood) - 0.5 * (np.log(power) / SPREAD) ** 2)
+        likelihood = 0.0
+        for each, came in zip(said, truth, strict=True):
+            chance = np.clip(_temper(each, power).max(axis=1), FLOOR, 1 - FLOOR)
+            hit = each.argmax(axis=1) == came.argmax(axis=1)
+            likelihood += float(np.log(np.where(hit, chance, 1 - chance)).sum()) / len(said)
+        fits.append(likelihood - 0.5 * (np.log(power) / SPREAD) ** 2)
     return float(TEMPERATURES[int(np.argmax(fits))])
 
 

@@ -92,8 +92,11 @@ class Forecast:
         d, at_level, at_slope = SLOPE_SPREAD**-2, 0.0, SLOPE * SLOPE_SPREAD**-2
         for measurement in _apart(measurements):
             error = _error(getattr(measurement, measure))
-            spread = INFLATION * max(getattr(measurement, ERRORS[measure]), 0.5 / measurement.labels) / error
-            weight, back = spread**-2, math.log(self.present.labels / measurement.labels)
+            spread = INFLATION * max(getattr(measurement, ERRORS[measure]), 0.5 / measurement.labels)
+            # What the present one is off by is added in the end; an earlier one was off by something else.
+            bias = 0.0 if measurement is self.present else BIAS
+            weight = error**2 / (spread**2 + bias**2)
+            back = math.log(self.present.labels / measurement.labels)
             a, b, d = a + weight, b + weight * back, d + weight * back**2
             at_level, at_slope = at_level + weight * math.log(error), at_slope + weight * back * math.log(error)
         determinant = a * d - b * b

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelqueue.learning.learner import train
-from labelqueue.stopping.curve import GROWTH, LEAST, Measurement, due, measure
+from labelqueue.stopping.curve import GROWTH, LEAST, Measurement, _temperature, due, measure
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -68,6 +68,25 @@ def test_it_comes_near_the_truth_however_labels_were_chosen(choose):
     assert np.abs(found).max() < 0.12
     if choose == "margin":  # people label what the model fails on: there it looks far worse than it is
         assert np.mean(naive, axis=0)[0] < -0.1
+
+
+@pytest.mark.parametrize(
+    ("sure", "right", "low", "high"),
+    [
+        (
+            0.75,
+            30,
+            0.95,
+            1.05,
+        ),  # as often right as it says: the surprises, at 2 in 1,000, do not count more than others
+        (0.9, 24, 0.5, 0.9),
+        (0.6, 39, 1.1, 2.5),
+    ],
+)
+def test_probabilities_are_made_to_fit_how_often_the_own_answer_was_right(sure, right, low, high):
+    said = np.tile([sure, 0.998 - sure, 0.002], (40, 1))
+    truth = np.eye(3)[[0] * right + [2] * (40 - right)]
+    assert low < _temperature([said], [truth]) < high
 
 
 def test_its_error_shrinks_with_the_labels():
