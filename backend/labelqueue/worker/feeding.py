@@ -90,6 +90,7 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
     """
     serving, wanted = project.get("generation"), EmbedderChoice.load(project.get("embedder_wanted"))
     if wanted is not None and wanted.imported:
+        reclaim(project)
         project.drop("pending", "late")
         if serving != building.generation and not project.get("embedder_error"):
             _switch(runtime, project, serving, building)
