@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..allowed import IMPORTED
 from ..exceptions import ProjectError, SettingError
-from ..jobs import request_tend
+from ..jobs import imported_vectors, request_tend
 from ..labels import parse_label_config
 from ..settings import PROJECT, parse_project_settings
 from ..state import Project
@@ -70,7 +69,8 @@ def _check(config: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> 
 
 def _check_embedder(project: Project, wanted: object) -> None:
     """Raise SettingError when vectors are asked for that nobody imported."""
-    here = json.loads(project.get("imported") or "{}").get("model")
+    found = imported_vectors(project)
+    here = found.get("model")
     if isinstance(wanted, str) and wanted.startswith(IMPORTED) and wanted.strip() != here:
         there = f"here are {here!r}" if here else "none were imported"
         raise SettingError(

@@ -15,7 +15,7 @@ import numpy as np
 from ..allowed import IMPORTED
 from ..block import Block
 from ..exceptions import TableError
-from ..jobs import request_tend
+from ..jobs import imported_vectors, request_tend
 from ..progress import Progress
 from ..state import PatternCache, Project
 from .addresses import Addresses
@@ -202,7 +202,7 @@ def _blocks(
 
 def _imported(project: Project, model: str) -> tuple[str, int]:
     """Return the generation that is here under a name, and the length of its vectors; empty when none is."""
-    there = json.loads(project.get("imported") or "{}")
+    there = imported_vectors(project)
     return (there["generation"], there["dimension"]) if there.get("model") == model else ("", 0)
 
 

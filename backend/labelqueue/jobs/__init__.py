@@ -4,7 +4,7 @@ life.
 Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
-from .embedders import EmbedderChoice, embedder_status
+from .embedders import EmbedderChoice, embedder_status, imported_vectors
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
@@ -42,6 +42,7 @@ __all__ = [
     "give_back",
     "heartbeat",
     "held_back",
+    "imported_vectors",
     "in_flight",
     "is_on_its_way",
     "job_queues",

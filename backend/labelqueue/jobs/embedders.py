@@ -10,8 +10,9 @@ from typing import Any
 from ..allowed import IMPORTED
 from ..records import known_fields
 from ..settings import Deployment
+from ..state import Project
 
-__all__ = ["EmbedderChoice", "embedder_status"]
+__all__ = ["EmbedderChoice", "embedder_status", "imported_vectors"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ class EmbedderChoice:
     def load(cls, raw: str) -> EmbedderChoice | None:
         """Parse `dump`'s form; None for an empty one."""
         return cls(**known_fields(cls, json.loads(raw))) if raw else None
+
+
+def imported_vectors(project: Project) -> dict[str, Any]:
+    """Return what is known of the vectors that were imported: ``model`` (``imported NAME``), ``generation``, ``file``
+    (its sha256) and ``dimension``; empty when there are none."""
+    found: dict[str, Any] = json.loads(project.get("imported") or "{}")
+    return found
 
 
 def embedder_status(info: Mapping[str, str], embedded: int, tasks: int) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..exceptions import EmbedderError
-from ..jobs import EmbedderChoice, enqueue_shards, held_back, in_flight, reclaim
+from ..jobs import EmbedderChoice, enqueue_shards, held_back, imported_vectors, in_flight, reclaim
 from ..labels import Target
 from ..state import PatternCache, Project, TaskColumns, add_members
 from .models import card_of, chosen, has_rows, identity_of, parameters_of
@@ -62,7 +61,7 @@ def _generation(
 ) -> tuple[str, EmbedderChoice] | None:
     """Return the generation that an embedder makes, and the embedder as it turned out; None while neither is known."""
     if choice.imported:
-        imported = json.loads(project.get("imported") or "{}")
+        imported = imported_vectors(project)
         if imported.get("model") != choice.model or not has_rows(project, imported["generation"]):
             raise EmbedderError(
                 f"no vectors {choice.model!r} are here: bring them with `labelqueue embeddings import {project.ref.id} "
@@ -90,6 +89,7 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
     """
     serving, wanted = project.get("generation"), EmbedderChoice.load(project.get("embedder_wanted"))
     if wanted is not None and wanted.imported:
+        reclaim(project)
         project.drop("pending", "late")
         if serving != building.generation and not project.get("embedder_error"):
             _switch(runtime, project, serving, building)
@@ -116,5 +116,5 @@ def _switch(runtime: Runtime, project: Project, serving: str, building: PatternC
     """Let another generation serve; the one before it goes, imported vectors too."""
     project.set(generation=building.generation, embedder=project.get("embedder_wanted"))
     runtime.cache(project, serving).delete()
-    if json.loads(project.get("imported") or "{}").get("generation") == serving:
+    if imported_vectors(project).get("generation") == serving:
         project.set(imported="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -12,6 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from ..jobs import imported_vectors
 from ..state import FORGOTTEN, PER_TASK, PatternCache, Project, Redis, TaskColumns, scan_fields, scan_members, text
 from .runtime import Runtime, current
 
@@ -70,7 +70,7 @@ def tidy_project(runtime: Runtime, project: Project, columns: TaskColumns, keep:
         Generations that serve or are being built.
     """
     kept = keep | {project.get(name) for name in ("rotation_generation", "rotation_building", "import_building")}
-    kept.add(json.loads(project.get("imported") or "{}").get("generation", ""))
+    kept.add(imported_vectors(project).get("generation", ""))
     done = " ".join([project.get("full_at"), *sorted(kept)])
     if project.get("swept") == done:
         return

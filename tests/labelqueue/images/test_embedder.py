@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images.embedder import BUNDLED, Embedder
+from labelqueue.images.weights import weights_file
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -305,6 +306,19 @@ def test_weights_that_do_not_fit_are_refused(four_blocks, tmp_path):
 def test_models_that_cannot_serve_are_named_with_the_way_out(name, reason):
     with pytest.raises(EmbedderError, match=reason):
         Embedder.load(name)
+
+
+def test_which_file_has_the_weights_of_a_model(tmp_path):
+    file, digest = tmp_path / "one.safetensors", hashlib.sha256(b"weights").hexdigest()
+    file.write_bytes(b"weights")
+    (tmp_path / "vit_b.safetensors").write_bytes(b"others")
+    assert weights_file(None, "vit_a", "vit_a") is None
+    assert weights_file(file, "vit_a", "vit_a") == file, "a file belongs to the deployment's model"
+    assert weights_file(file, "vit_a", "vit_b") is None
+    assert weights_file(file, "vit_a", "vit_b", digest) == file, "and to whose images it embedded, by its digest"
+    assert weights_file(file, "vit_a", "vit_b", "ab" * 32) is None
+    assert weights_file(tmp_path, "vit_a", "vit_b") == tmp_path / "vit_b.safetensors"
+    assert weights_file(tmp_path, "vit_a", "vit_a") is None
 
 
 def test_bundled_brings_its_own_weights(tmp_path):

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from labelqueue.offline.arguments import add_model_arguments, at_least, chosen_model, image_side
+from labelqueue.offline.arguments import add_model_arguments, at_least, chosen_model, chosen_size, image_side
 
 
 def parse(kind, text, capsys):
@@ -87,3 +87,14 @@ def test_weights_of_the_environment_belong_to_its_model(chosen, monkeypatch, tmp
     monkeypatch.setenv("LABELQUEUE_WEIGHTS", "/w.safetensors")
     assert str(chosen()[1]) == "/w.safetensors" and chosen("--model", "bundled")[1] is None
     assert chosen("--model", "x", "--weights", tmp_path / "w")[1] == tmp_path / "w"
+
+
+def test_a_folder_of_weights_and_the_image_size_of_the_environment(chosen, monkeypatch, tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    monkeypatch.setenv("LABELQUEUE_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("LABELQUEUE_IMAGE_SIZE", "96")
+    assert chosen("--model", "x")[1] == tmp_path / "x.safetensors" and chosen("--model", "y")[1] is None
+    parser = argparse.ArgumentParser()
+    add_model_arguments(parser)
+    sizes = [chosen_size(parser.parse_args(arguments)) for arguments in ([], ["--model", "x"])]
+    assert sizes == [96, None], "of the environment's model alone"
