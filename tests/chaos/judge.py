@@ -84,7 +84,7 @@ class Judge:
         self._ours = scene.known(project)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._before = scene.answers[500]
+        self._before, self._began = scene.answers[500], time.monotonic()
         self._seen: dict[int, float] = {}  # annotation to the seconds until it was known
         self._stall = self._memory = 0.0
         self.verdict = Verdict(storm)
@@ -131,7 +131,7 @@ class Judge:
         book = {one.id for said in LabelBook(ours).annotations().values() for one in said}
         for people in self._people:
             for number, when in [*people.submitted.items()]:
-                if number in book:
+                if number in book and when >= self._began:
                     self._seen.setdefault(number, time.monotonic() - when)
         journal, images = len(Journal(ours)), ours.store.zcard(ours.name("pending")) + len(in_flight(ours))
         rows = ours.store.hlen(ours.name("cache", info.get("generation", ""), "rows"))
