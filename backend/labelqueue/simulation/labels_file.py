@@ -82,10 +82,11 @@ def read_csv(path: Path, separator: str | None = None) -> LabelFile:
     Raises
     ------
     LabelQueueError
-        If the file cannot be read, a column or a value is missing or means nothing, a file comes twice, or there is
-        nothing to tell apart.
+        If the file cannot be read, a column or a value is missing or means nothing, a file comes twice and not with
+        the same values, or there is nothing to tell apart.
     """
-    names, lines = _lines(path)
+    names, every = _lines(path)
+    lines, repeated = _once(every)
     files = _files(lines, path)
     parts = [
         part_of(line["split"] or "", f"{path}, line {number}") if "split" in names else None for number, line in lines
@@ -99,7 +100,7 @@ def read_csv(path: Path, separator: str | None = None) -> LabelFile:
         labels, notes = _columns(names, lines, path)
     rows = [Row(*row) for row in zip(files, labels, parts, strict=True)]
     kept, more = settled(rows, path)
-    found = LabelFile(kept, several, (*notes, *more))
+    found = LabelFile(kept, several, (*notes, *repeated, *more))
     check_classes(found.rows, str(path))
     return found
 
@@ -124,6 +125,20 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]
                 f"{path}, line {number}: more values than columns; put quotes around one with a comma"
             )
     return names, lines
+
+
+def _once(
+    lines: Sequence[tuple[int, dict[str, str | None]]],
+) -> tuple[list[tuple[int, dict[str, str | None]]], list[str]]:
+    """Return the lines without those that say the same as one before them, and a note of these."""
+    first: dict[tuple[str | None, ...], int] = {}
+    again = [number for number, line in lines if first.setdefault(tuple(line.values()), number) != number]
+    if not again:
+        return list(lines), []
+    count = "1 line says" if len(again) == 1 else f"{len(again):,} lines say"
+    note = f"note: {count} the same as one before, such as line {again[0]}; it counts once"
+    kept = set(first.values())
+    return [(number, line) for number, line in lines if number in kept], [note]
 
 
 def _lacks(path: Path, names: Sequence[str], name: str) -> LabelQueueError:

@@ -153,3 +153,11 @@ def test_rows_of_which_nothing_can_be_learned():
 def test_names_for_people():
     assert listed(["a", "b"]) == "a, b"
     assert listed([str(number) for number in range(11)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 3 more"
+
+
+def test_a_line_that_is_said_again_counts_once_and_is_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("file,label\na.jpg,cat\nb.jpg,dog\na.jpg,cat\na.jpg,cat\n")
+    found = read_csv(path)
+    assert [row.file for row in found.rows] == ["a.jpg", "b.jpg"]
+    assert found.notes == ("note: 2 lines say the same as one before, such as line 4; it counts once",)
