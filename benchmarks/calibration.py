@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelqueue.learning import Model, train
-from labelqueue.offline.dataset import Dataset, half_of, locate, read_rows, split
-from labelqueue.offline.select import embed_folder
+from labelqueue.offline import embed_folder, load_embedder
+from labelqueue.simulation.dataset import Dataset, half_of, locate
+from labelqueue.simulation.labels_file import read_csv
+from labelqueue.simulation.pools import split
 from poolselect import FreeSel, Pool, Random
 
 COUNTS = (40, 80, 160, 320)
@@ -51,13 +53,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".labelqueue/select"))
     parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--imbalance", type=float, default=1.0)
+    parser.add_argument("--imbalance", type=float, help="images of the largest class for one of the smallest")
     arguments = parser.parse_args()
-    rows = [row for row in read_rows(arguments.labels) if arguments.half in (None, half_of(row.file))]
+    embedder = load_embedder(arguments.model, arguments.weights)
+    rows = [row for row in read_csv(arguments.labels).rows if arguments.half in (None, half_of(row.file))]
     files, _ = locate(rows, arguments.images)
     embed = partial(
-        embed_folder, arguments.images, model=arguments.model, weights=arguments.weights, patterns=1,
-        cache_dir=arguments.cache, progress=True, say=print,
+        embed_folder, arguments.images, embedder=embedder, patterns=1, cache_dir=arguments.cache, progress=True,
+        say=print,
     )  # fmt: skip
     data = Dataset.load(rows, files, embed)
     print("order | labels | reading | calibration error | filled in at 0.8 | of these right")
@@ -74,7 +77,7 @@ def measure(
     data: Dataset,
     kind: type[Random | FreeSel],
     seed: int,
-    imbalance: float,
+    imbalance: float | None,
     found: dict[tuple[int, str], list[tuple[float, float, float]]],
 ) -> None:
     """Add the figures of one seed: a pool redrawn, an order, a model at each count of labels."""

@@ -24,6 +24,7 @@ SPREAD = 0.15  # of the logarithm of the temperature, before anything is seen
 FLOOR = 1e-3  # the least chance of being right, or wrong: one surprise must not decide the temperature
 
 Array = NDArray[np.float64]
+Said = tuple[Array, NDArray[np.int64]]  # of one block: how likely each answer is, and the one that is given
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def measure(
     the probability of its own answer, after one temperature (Guo et al. 2017) made such probabilities fit how often
     it was right on the labels that were held out. Whatever chose the labels looked at images, never at answers, so
     probabilities mean the same among the chosen as among the others. What that misses is where the model is sure and
-    wrong. `C` is the model's, not searched again.
+    wrong. `C` is the model's, not searched again. The own answer is the model's decision, as if all classes were
+    equally frequent; its probability goes by how frequent they are (`Model.in_proportion`).
     """
     n, blocks = len(values), _truth(values, classes, model.multi)
     if n < LEAST or not any(np.count_nonzero(truth.any(axis=0)) > 1 for truth in blocks):
@@ -127,7 +129,8 @@ def measure(
     weight = (tasks - n) / len(others) if len(others) else 0.0
     tallies = _tallies(held, blocks, _said(model, others, classes), weight, temperature)
     accuracy, balanced = _scores(tallies)
-    chosen = _scores(_tallies(held, blocks, [block[:0] for block in blocks], 0.0, 1.0))
+    none = [(said[:0], answers[:0]) for said, answers in held]
+    chosen = _scores(_tallies(held, blocks, none, 0.0, 1.0))
     unseen = 0.0 if model.multi else 1 - float(blocks[0].any(axis=0).mean())
     errors = _errors(tallies, blocks, accuracy)
     return Measurement(n, tasks, accuracy, balanced, *errors, *chosen, unseen)
@@ -150,9 +153,10 @@ def _out_of_fold(
     model: Model,
     classes: Sequence[str],
     seed: int,
-) -> list[Array]:
+) -> list[Said]:
     """Return what models said, as blocks, that had not seen the label."""
-    fold, held = _folds(values, np.random.default_rng([seed % 2**63, len(values)])), [np.empty_like(b) for b in blocks]
+    fold = _folds(values, np.random.default_rng([seed % 2**63, len(values)]))
+    held = [(np.empty_like(block), np.empty(len(block), dtype=np.int64)) for block in blocks]
     for number in range(FOLDS):
         out, kept = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         taught = [values[place] for place in kept.tolist()]
@@ -167,22 +171,25 @@ def _out_of_fold(
         )
         if student is None:
             shares = [truth.mean(axis=0) for truth in _truth(taught, classes, model.multi)]
-            said = [np.tile(share, (out.size, 1)) for share in shares]
+            said = [(np.tile(share, (out.size, 1)), np.full(out.size, share.argmax())) for share in shares]
         else:
             said = _said(student, embeddings[out], classes)
-        for block, part in zip(held, said, strict=True):
-            block[out] = part
+        for (block, answers), (part, answered) in zip(held, said, strict=True):
+            block[out], answers[out] = part, answered
     return held
 
 
-def _said(model: Model, rows: NDArray[np.float32], classes: Sequence[str]) -> list[Array]:
-    """Return a model's probabilities as blocks."""
-    found = model.predict(rows).astype(np.float64)
+def _said(model: Model, rows: NDArray[np.float32], classes: Sequence[str]) -> list[Said]:
+    """Return how likely each answer is, and which one the model gives, as blocks."""
+    found = model.predict(rows)
+    often = model.in_proportion(found).astype(np.float64)
     if model.multi:
-        return [np.stack([1 - column, column], axis=1) for column in found.T]
+        answers = (found > 0.5).astype(np.int64)
+        return [(np.stack([1 - p, p], axis=1), answer) for p, answer in zip(often.T, answers.T, strict=True)]
+    places = np.array([list(classes).index(name) for name in model.classes], dtype=np.int64)
     full = np.zeros((len(rows), len(classes)))
-    full[:, [list(classes).index(name) for name in model.classes]] = found
-    return [full]
+    full[:, places] = often
+    return [(full, places[found.argmax(axis=1)])]
 
 
 def _folds(values: Sequence[Value], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -200,7 +207,7 @@ def _temper(said: Array, temperature: float) -> Array:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def _temperature(said: Sequence[Array], truth: Sequence[Array]) -> float:
+def _temperature(said: Sequence[Said], truth: Sequence[Array]) -> float:
     """Return the power at which the probability of each own answer fits how often it was right, near 1 where few tell.
 
     The likelihood of all probabilities would be decided by a few rare labels that came as a surprise: on an unbalanced
@@ -209,24 +216,25 @@ def _temperature(said: Sequence[Array], truth: Sequence[Array]) -> float:
     fits = []
     for power in TEMPERATURES.tolist():
         likelihood = 0.0
-        for each, came in zip(said, truth, strict=True):
-            chance = np.clip(_temper(each, power).max(axis=1), FLOOR, 1 - FLOOR)
-            hit = each.argmax(axis=1) == came.argmax(axis=1)
+        for (each, answers), came in zip(said, truth, strict=True):
+            own = _temper(each, power)[np.arange(len(answers)), answers]
+            chance = np.clip(own, FLOOR, 1 - FLOOR)
+            hit = answers == came.argmax(axis=1)
             likelihood += float(np.log(np.where(hit, chance, 1 - chance)).sum()) / len(said)
         fits.append(likelihood - 0.5 * (np.log(power) / SPREAD) ** 2)
     return float(TEMPERATURES[int(np.argmax(fits))])
 
 
 def _tallies(
-    held: Sequence[Array], truth: Sequence[Array], others: Sequence[Array], weight: float, temperature: float
+    held: Sequence[Said], truth: Sequence[Array], others: Sequence[Said], weight: float, temperature: float
 ) -> list[tuple[Array, Array, NDArray[np.bool_]]]:
     """Return of each block how many images of each answer are recognized, how many there are, and which were seen."""
     tallies = []
-    for said, came, beside in zip(held, truth, others, strict=True):
+    for (_, answers), came, (beside, answered) in zip(held, truth, others, strict=True):
         expected = _temper(beside, temperature) if len(beside) else beside
         columns = np.arange(came.shape[1])
-        right = came * (said.argmax(axis=1)[:, None] == columns)
-        likely = expected * (expected.argmax(axis=1)[:, None] == columns) if len(beside) else expected
+        right = came * (answers[:, None] == columns)
+        likely = expected * (answered[:, None] == columns)
         found = right.sum(axis=0) + weight * likely.sum(axis=0)
         there = came.sum(axis=0) + weight * expected.sum(axis=0)
         tallies.append((found, there, came.sum(axis=0) > 0))

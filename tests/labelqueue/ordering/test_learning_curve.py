@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from labelqueue.offline.replay import label_config
 
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, UNLABELED
@@ -12,6 +11,7 @@ from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.snapshot import Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
+from labelqueue.simulation.replay import label_config
 from labelqueue.stopping.watch import STEPS, Watch
 
 CLASSES = ("ant", "bee", "cat")

@@ -9,10 +9,10 @@ import pytest
 
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
-from labelqueue.offline.replay import Replay
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.inputs import Material, load_inputs, ranked
 from labelqueue.ordering.snapshot import Labels, Tasks
+from labelqueue.simulation.replay import Replay
 
 SCENES, FRAMES = 12, 5
 N = SCENES * FRAMES

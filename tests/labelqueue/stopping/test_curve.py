@@ -86,7 +86,7 @@ def test_it_comes_near_the_truth_however_labels_were_chosen(choose):
 def test_probabilities_are_made_to_fit_how_often_the_own_answer_was_right(sure, right, low, high):
     said = np.tile([sure, 0.998 - sure, 0.002], (40, 1))
     truth = np.eye(3)[[0] * right + [2] * (40 - right)]
-    assert low < _temperature([said], [truth]) < high
+    assert low < _temperature([(said, np.zeros(40, dtype=np.int64))], [truth]) < high
 
 
 def test_its_error_shrinks_with_the_labels():
