@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images.embedder import BUNDLED, Embedder
-from labelqueue.images.weights import weights_file
+from labelqueue.images.weights import weights_file as file_of
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -312,13 +312,13 @@ def test_which_file_has_the_weights_of_a_model(tmp_path):
     file, digest = tmp_path / "one.safetensors", hashlib.sha256(b"weights").hexdigest()
     file.write_bytes(b"weights")
     (tmp_path / "vit_b.safetensors").write_bytes(b"others")
-    assert weights_file(None, "vit_a", "vit_a") is None
-    assert weights_file(file, "vit_a", "vit_a") == file, "a file belongs to the deployment's model"
-    assert weights_file(file, "vit_a", "vit_b") is None
-    assert weights_file(file, "vit_a", "vit_b", digest) == file, "and to whose images it embedded, by its digest"
-    assert weights_file(file, "vit_a", "vit_b", "ab" * 32) is None
-    assert weights_file(tmp_path, "vit_a", "vit_b") == tmp_path / "vit_b.safetensors"
-    assert weights_file(tmp_path, "vit_a", "vit_a") is None
+    assert file_of(None, "vit_a", "vit_a") is None
+    assert file_of(file, "vit_a", "vit_a") == file, "a file belongs to the deployment's model"
+    assert file_of(file, "vit_a", "vit_b") is None
+    assert file_of(file, "vit_a", "vit_b", digest) == file, "and to whose images it embedded, by its digest"
+    assert file_of(file, "vit_a", "vit_b", "ab" * 32) is None
+    assert file_of(tmp_path, "vit_a", "vit_b") == tmp_path / "vit_b.safetensors"
+    assert file_of(tmp_path, "vit_a", "vit_a") is None
 
 
 def test_bundled_brings_its_own_weights(tmp_path):
