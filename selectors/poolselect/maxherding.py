@@ -52,8 +52,8 @@ class MaxHerding(QueryStrategy):
     one vector, its embedding; `Pool.patterns` are not looked at. A zero vector stays one: it is as far from everything
     as a radius.
 
-    Where we differ from the paper and its released code: J is a sample, which makes a large pool affordable
-    (benchmarks/herding.md measures what that loses); rows that can be chosen are never sampled; the order goes on to
+    Where we differ from the paper and its released code: J is a sample, which makes a large pool affordable;
+    rows that can be chosen are never sampled; the order goes on to
     the last candidate.
 
     References
