@@ -52,7 +52,8 @@ def test_the_judge_sees_what_is_wrong(scene):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("chaos.judge.PATIENCE", 0.0)
         with Judge(scene, project, "judged", [people]) as judge:
-            scene.hooks.begin(lambda call: None)
+            (reader,) = scene.processes("tending")
+            reader.suspend()
             people.act("label")
             live = scene.facts(project)["version"]
             task = scene.api.task_ids(project)[-1]
@@ -60,7 +61,7 @@ def test_the_judge_sees_what_is_wrong(scene):
             for version in (live, "somebody's"):
                 scene.api.call("POST", "/api/predictions/", json=prediction | {"model_version": version})
             scene.api.update_project(project, model_version="somebody's")
-        scene.hooks.end()
+        reader.resume()
     found = judge.verdict.figures
     assert (found["unknown"], found["twice"]) == (1, 1) and found["wrong"] >= 1
     assert len(judge.verdict.over) > 3
