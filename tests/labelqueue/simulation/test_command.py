@@ -55,7 +55,7 @@ def embedded(monkeypatch):
         return Block(places, places.astype(np.uint64), rows, rows, np.arange(len(files) + 1))
 
     monkeypatch.setattr(module, "embed_folder", embed)
-    monkeypatch.setattr(module, "load_embedder", lambda model, weights: None)
+    monkeypatch.setattr(module, "load_embedder", lambda model, weights, size: None)
     return calls
 
 
