@@ -26,7 +26,7 @@ _Take = Callable[[NDArray[np.int64], int, bool, str], list[tuple[int, float, str
 
 
 class BAL(QueryStrategy):
-    """Sort the pool by cluster distance difference; every cycle choose the least certain of one stretch of it.
+    """Sort the pool by cluster distance difference; every cycle asks where one stretch of it is in doubt.
 
     With z the embeddings, mu_j the centroids of a k-means clustering, K images per cycle and C cycles:
 
@@ -94,11 +94,12 @@ class BAL(QueryStrategy):
 
     Notes
     -----
-    `Selection.utilities` is the uncertainty of the image (without a model: 1 - place in X^ / N) within [0, 1], minus
-    the number of cycles begun in this batch before its own.
+    With "coverage" and a model `Selection.utilities` is the distance from everything chosen before, as a share of the
+    largest possible; else the uncertainty of the image (without a model: 1 - place in X^ / N) within [0, 1], minus
+    the number of cycles begun in this batch before its own in both cases.
 
-    Where we differ. From the paper, in ``mode="live"``: margin and a rank averaged over seeds, because one seed's
-    order is not stable; the rolling window; widening; k-means fitted on a sample. From the released code, in both
+    Where we differ. From the paper, in ``mode="live"``: doubt that keeps coverage; a rank averaged over seeds, because
+    one seed's order is not stable; the rolling window; widening; k-means fitted on a sample. From the released code, in both
     modes: cycle c works on slot c, not c + 1; the confidence is the true posterior, not a softmax of normalized logits;
     ties fall by the seed, not by file name; features come from the image as it is, not from a rotated copy; one k-means
     start. Where Algorithm 1 says nothing: a slot with fewer than K candidates gives what it has and the batch goes on

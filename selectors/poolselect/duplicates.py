@@ -33,7 +33,7 @@ def near_duplicates(
     embeddings : ndarray of shape (n, d), floats
         In ascending order of id.
     hashes : ndarray of shape (n,), uint64
-        0 where there is none: such a row is nobody's duplicate.
+        From `poolselect.perceptual_hash.perceptual_hash`; 0 where there is none: such a row is nobody's duplicate.
     labels : ndarray of shape (n,), integers
         Code of each known label, -1 where there is none.
     leading : ndarray of shape (n,), bool, optional

@@ -77,8 +77,8 @@ class FreeSel(QueryStrategy):
     is the largest distance possible: 2, or twice the radius of the pool.
 
     On CIFAR-10 (2,500 images, ViT-Tiny embeddings, 10 seeds, balanced accuracy over 20 to 400 labels, in points above a
-    random order), "cosine" gained 4.2 +- 1.2 and "centered" 5.5 +- 1.1 with 100 trials, on balanced classes; on
-    imbalanced ones 4.3 +- 2.4 and 4.4 +- 1.8.
+    random order), "cosine" gained 4.2 +- 1.2 and "centered" 5.5 +- 1.1 with 100 trials and without corners, on balanced
+    classes; on imbalanced ones 4.3 +- 2.4 and 4.4 +- 1.8.
 
     The draws are exact, not approximate, but distances are computed lazily (`poolselect.sampler`): after one pass over
     the pool the cost of a pick hardly depends on the size of the pool.

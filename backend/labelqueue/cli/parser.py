@@ -85,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
         "project", nargs="?", type=int, metavar="PROJECT", help="project id, as in Label Studio's address bar"
     )
     stand.add_argument(
-        "--target", metavar="SHARE", help="say how many labels this accuracy needs, such as 0.95 (default: 0.9)"
+        "--target",
+        metavar="SHARE",
+        help="say how many labels this accuracy needs, such as 0.95 (default: 0.9, or the next above what is reached)",
     )
     json_output(stand)
     check = command(

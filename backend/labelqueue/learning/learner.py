@@ -93,9 +93,9 @@ def train(
     Embeddings are standardized; the variance of each feature is shrunk towards the mean variance as if that had been
     seen in 100 rows more, which is worth half a point of balanced accuracy at 20 to 50 labels and nothing later. From
     40 labels on `C` minimizes the log-loss in a stratified cross-validation with at most 5 folds, and never more than
-    the rarest class has labels; a class with one label is always trained on. (Accuracy and balanced accuracy as
-    criteria were no better on balanced data; on unbalanced data the latter gained up to 3 points and ruined the
-    probabilities, which pre-labels and uncertainties need.) A label with one value so far is a constant: the rule of
+    the rarest class has labels; a class with one label is always trained on. Classes weigh equally in training and in
+    that loss, however many labels each has, so the probabilities are those of equally frequent classes; how often an
+    answer is right, `Model.in_proportion` says. A label with one value so far is a constant: the rule of
     succession gives its probability. The solver starts from zero, not from `previous`: that would save hundredths of a
     second, and make the model depend on history.
     """

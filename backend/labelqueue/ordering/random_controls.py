@@ -19,8 +19,8 @@ on what was unlabeled then, whatever the strategy does with the other positions.
   hand, for reasons of their own, and a control of theirs is no random task any more. A new order forgets the controls
   that the one before did not come to serve.
 
-Where pre-labels are filled in, an empty form would tell a control. So other tasks are left empty too, at random and as
-often (`learning.is_blank`): of the empty forms half are controls.
+Where pre-labels are filled in, an empty form would tell a control. So other tasks are left empty too, at random and at
+least as often (`learning.is_blank`): of the empty forms about half are controls, fewer after a larger share at first.
 """
 
 from __future__ import annotations

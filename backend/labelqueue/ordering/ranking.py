@@ -153,7 +153,7 @@ def fill_in(
 
     Notes
     -----
-    As many chosen tasks as there are controls are left empty too, at random: an empty form tells no control.
+    At least as many chosen tasks as there are controls are left empty too, at random: an empty form tells no control.
     """
     assert recipe.prelabel is not None
     ids = np.array([place.task for place in places], dtype=np.int64)

@@ -39,7 +39,7 @@ strategies, each with settings of its own in brackets, if it is to have some; qu
   bal, margin, …                   one strategy throughout; one that needs a model starts with the cold start, as live
   typiclust+margin                 auto with this cold start and this warm strategy
   bal_paper                        BAL's Algorithm 1 from the first label on, its budget being --budget
-  'auto[switch_after=20,trials=1]' auto with these settings; --set gives them to all
+  'auto[switch_after=50,trials=1]' auto with these settings; --set gives them to all
 
 labels, one of:
   a CSV with the columns file,label       one class per image; `cat|dog` in some cell: several labels, or none

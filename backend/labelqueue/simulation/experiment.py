@@ -60,7 +60,7 @@ def parse_strategy(name: str, settings: Mapping[str, Any], budget: int | None = 
     Parameters
     ----------
     name : str
-        `auto`, a strategy, or ``COLD+WARM``, and in brackets settings of its own: ``auto[switch_after=20,trials=1]``.
+        `auto`, a strategy, or ``COLD+WARM``, and in brackets settings of its own: ``auto[switch_after=50,trials=1]``.
     settings : mapping
         Settings common to all strategies, parsed.
     budget : int, optional
@@ -95,7 +95,7 @@ def _own(name: str) -> tuple[str, dict[str, Any]]:
     match = re.fullmatch(r"([^\[\]]*)\[(.*)\]", name)
     if match is None:
         if "[" in name or "]" in name:
-            raise SettingError(f"--strategy {name}: expected NAME[key=value,key=value], such as auto[switch_after=20]")
+            raise SettingError(f"--strategy {name}: expected NAME[key=value,key=value], such as auto[switch_after=50]")
         return name, {}
     bare, inside = match.groups()
     pairs = [pair.strip() for pair in inside.split(",")]

@@ -113,7 +113,7 @@ def measure(
     Notes
     -----
     Labels that a strategy chose are no sample of the project: on an unbalanced set, cross-validation on them was up to
-    19 points too low and up to 18 too high. So every image counts, once. A labeled one by what models said that had not
+    20 points too low and up to 18 too high. So every image counts, once. A labeled one by what models said that had not
     seen its label (cross-validation in 5 folds). One without a label by what the present model expects of itself there:
     the probability of its own answer, after one temperature (Guo et al. 2017) made such probabilities fit how often
     it was right on the labels that were held out. Whatever chose the labels looked at images, never at answers, so

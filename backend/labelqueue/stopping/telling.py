@@ -41,7 +41,7 @@ def learning_curve(measured: Mapping[str, Any] | None, target: float | None = No
     Parameters
     ----------
     measured : mapping or None
-        See `ordering.watching.curve_of`; None before the first look.
+        See `Watch.told`, with the controls beside it; None before the first look.
     target : float, optional
         The share that people want. Default: 0.9, or the next one above what is reached.
     """
