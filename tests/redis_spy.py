@@ -15,7 +15,7 @@ RANGES = {"LRANGE", "ZRANGE", "XRANGE"}  # whose cost grows with what they retur
 # What does not grow with the number of tasks or labels: facts, settings, parts of a model, kinds of records, shards at
 # workers, the projects; and single values.
 BOUNDED = re.compile(
-    r"lq:projects$|lq:worker:|lq:.*:(info|settings|campaign(:2)?|orders(:2)?|unreadable|inflight|queued|tending|lock)$|rq:"
+    r"lq:projects$|lq:models$|lq:worker:|lq:.*:(info|settings|campaign(:2)?|orders(:2)?|unreadable|inflight|queued|tending|lock)$|rq:"
 )
 
 

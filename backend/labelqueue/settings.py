@@ -114,8 +114,8 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "project",
         allowed.optional(allowed.number(float, 0, 0.5)),
-        "that share for the first hundred labels, where an interval is wanted sooner; the larger of the two is the share "
-        "of tasks that never get a pre-label; auto: as control_share",
+        "that share for the first hundred labels, where an interval is wanted sooner; the larger of the two is the "
+        "share of tasks that never get a pre-label; auto: as control_share",
     ),
     Setting(
         "prelabel",

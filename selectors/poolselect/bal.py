@@ -71,8 +71,12 @@ class BAL(QueryStrategy):
         makes it the whole pool when the window rolls.
     uncertainty : {"coverage", "margin", "least_confidence", "entropy"}, default "coverage"
         Used by ``mode="live"``; the paper's is "least_confidence". "coverage" measures doubt by the margin.
-    trials, reference_size, metric
-        Of "coverage", see `FreeSel`.
+    trials : int, default 200
+        Proposals per image of "coverage", at least 1.
+    reference_size : int, default 1000
+        Rows on which "coverage" measures the potential, at least 1; see `FreeSel`.
+    metric : {"cosine", "centered", "euclidean"}, default "centered"
+        Of "coverage"; see `FreeSel`.
     n_clusters : int, optional
         k, at least 2. Default: the number of classes if the pool says it, else round(sqrt(N / 2)) within [10, 100].
     n_seeds : int, default 5
@@ -99,10 +103,10 @@ class BAL(QueryStrategy):
     the number of cycles begun in this batch before its own in both cases.
 
     Where we differ. From the paper, in ``mode="live"``: doubt that keeps coverage; a rank averaged over seeds, because
-    one seed's order is not stable; the rolling window; widening; k-means fitted on a sample. From the released code, in both
-    modes: cycle c works on slot c, not c + 1; the confidence is the true posterior, not a softmax of normalized logits;
-    ties fall by the seed, not by file name; features come from the image as it is, not from a rotated copy; one k-means
-    start. Where Algorithm 1 says nothing: a slot with fewer than K candidates gives what it has and the batch goes on
+    one seed's order is not stable; the rolling window; widening; k-means fitted on a sample. From the released code, in
+    both modes: cycle c works on slot c, not c + 1; the confidence is the true posterior, not a softmax of normalized
+    logits; ties fall by the seed, not by file name; features come from the image as it is, not from a rotated copy; one
+    k-means start. Where Algorithm 1 says nothing: a slot with fewer than K candidates gives what it has and the batch goes on
     with the next slot; behind the last slot the rest follows in ascending CDD; without a model a slot is taken in
     ascending CDD.
 

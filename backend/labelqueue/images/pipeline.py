@@ -12,8 +12,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from poolselect.perceptual_hash import perceptual_hash
-
 from ..block import Block, concatenate, source_hash
 from ..exceptions import ImageError, LabelQueueError, TransientImageError
 from .decoding import decode
@@ -218,6 +216,8 @@ def _read_ahead(
 def _embed(
     embedder: Model, batch: list[tuple[Item, NDArray[np.uint8]]], options: dict[str, Any]
 ) -> tuple[Block, list[tuple[int, str]]]:
+    from poolselect.perceptual_hash import perceptual_hash  # the command line knows images too, and embeds none at once
+
     embeddings, patterns, offsets = embedder.embed(np.stack([pixels for _, pixels in batch]), **options)
     counts = np.diff(offsets)
     # reduceat needs at least one pattern per image, which `embed` promises.

@@ -79,7 +79,7 @@ class Model:
 def embed(project, deployment, monkeypatch):
     """Embed the images of these tasks; return the addresses that were read, which say what becomes of them."""
     runtime = Runtime(deployment)
-    monkeypatch.setattr(runtime, "embedder", lambda doubled: Model())
+    monkeypatch.setattr(runtime, "embedder", lambda doubled, choice=None: Model())
 
     def is_good(uri):
         return "bad" not in uri and "busy" not in uri

@@ -155,7 +155,7 @@ class TestOtherQuestions:
         desk.tend()
         memory = desk.memory
         assert summary_of(desk.project)["accuracy"]["overall"]["count"] == 0
-        assert (memory.guesses, memory.course.phase, desk.live.strategy) == ((), "cold", "FreeSel")
+        assert (memory.guesses, memory.course.phase, desk.live.strategy) == ((), "warm", "BAL")  # 60 labels answer it
         assert memory.model.multi and memory.trainings == trainings + 1 and memory.controls
         desk.play(60)
         assert desk.memory.course.phase == "warm"
