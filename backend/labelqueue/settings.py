@@ -90,7 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
         "project",
         allowed.choice(*UNCERTAINTY),
         "what BAL takes: coverage (what would teach most where there is doubt), or the most doubtful by margin, "
-        "least_confidence (the paper's) or entropy",
+        "least_confidence (the paper's) or entropy; with bal_features=rotation, coverage is margin",
     ),
     Setting(
         "bal_features",
@@ -136,7 +136,8 @@ SETTINGS: tuple[Setting, ...] = (
         "centered",
         "project",
         allowed.choice(*METRICS),
-        "distance of FreeSel: centered (cosine once the pool's mean is taken off), cosine (the paper's), euclidean",
+        "distance of FreeSel and of BAL's coverage: centered (cosine once the pool's mean is taken off), cosine (the "
+        "paper's), euclidean",
     ),
     Setting(
         "horizon",

@@ -107,8 +107,8 @@ class BAL(QueryStrategy):
     both modes: cycle c works on slot c, not c + 1; the confidence is the true posterior, not a softmax of normalized
     logits; ties fall by the seed, not by file name; features come from the image as it is, not from a rotated copy; one
     k-means start. Where Algorithm 1 says nothing: a slot with fewer than K candidates gives what it has and the batch
-    goes on with the next slot; behind the last slot the rest follows in ascending CDD; without a model a slot is taken in
-    ascending CDD.
+    goes on with the next slot; behind the last slot the rest follows in ascending CDD; without a model a slot is taken
+    in ascending CDD.
 
     References
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..allowed import IMPORTED
@@ -55,10 +55,6 @@ class EmbedderChoice:
         """Tell whether it is the same one for people, who do not see weights."""
         sizes = {self.image_size, other.image_size} - {None}
         return self.model == other.model and len(sizes) < 2
-
-    def at(self, asked: float) -> EmbedderChoice:
-        """Return the same one as the answer to a setting of that time."""
-        return replace(self, asked=asked)
 
     def dump(self) -> str:
         """Return the JSON form, as the facts ``embedder``, ``embedder_wanted`` and ``embedder_offered`` hold it."""

@@ -144,9 +144,7 @@ def train(
         weights=(weights if axes is None else weights @ axes.T).astype(np.float32),
         bias=bias.astype(np.float32),
         regularization=strength,
-        shares=(_shares(targets[0], len(names)) if not multi else np.array([_shares(t, 2)[1] for t in targets])).astype(
-            np.float32
-        ),
+        shares=_shares(targets, multi),
         labels=n,
         searched_at=searched_at,
         fingerprint=fingerprint,
@@ -249,9 +247,16 @@ def _path(
     return np.array(losses)
 
 
-def _shares(target: NDArray[np.int64], values: int) -> Array:
-    """Return how frequent each value is, by the rule of succession."""
-    return (np.bincount(target, minlength=values) + 1.0) / (len(target) + values)
+def _shares(targets: Sequence[NDArray[np.int64]], multi: bool) -> NDArray[np.float32]:
+    """Return how frequent each class is, by the rule of succession.
+
+    A label with one value so far is a constant that says its frequency itself: 1/2 leaves it as it is.
+    """
+    if not multi:
+        counts = np.bincount(targets[0]) + 1.0
+        return np.asarray(counts / counts.sum(), dtype=np.float32)
+    ends = [(int(target.sum()), len(target)) for target in targets]
+    return np.array([(k + 1) / (n + 2) if 0 < k < n else 0.5 for k, n in ends], dtype=np.float32)
 
 
 def _folds(target: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -96,15 +96,13 @@ def decide(snapshot: Snapshot) -> Decision:
         places=live.places if live is not None else (),
         annotators=annotators,
     )
-    if snapshot.curve and not campaign.behind:
-        campaign.state = _measured(campaign.state, snapshot)
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        accuracy = _accuracy(campaign, labels, tasks.skipped_ids)
+        accuracy = _accuracy(campaign, labels, tasks.skipped_ids, int(tasks.unlabeled.sum()))
         return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels)}
 
     try:
@@ -130,6 +128,8 @@ def decide(snapshot: Snapshot) -> Decision:
         learned=learned,
     )
     if what.action == "none":
+        if snapshot.curve and not campaign.behind:  # a few trainings, for which no new order has to wait
+            campaign.state = _measured(campaign.state, snapshot)
         return Decision(what, campaign.state, learned, summary, again_in=again_in)
     if what.action == "new" and live is not None and not (low or learned or snapshot.cut_short or snapshot.lost):
         wait = live.created_at + snapshot.gap - snapshot.now
@@ -221,13 +221,17 @@ def _sub_pool(campaign: Campaign) -> float | None:
     return round(sub_pool(campaign.cycle, campaign.settings["balancing_factor"], len(known.ids)), 3)
 
 
-def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collection[int]) -> dict[str, Any]:
+def _accuracy(
+    campaign: Campaign, labels: Mapping[int, Value], skipped: Collection[int], open_tasks: int
+) -> dict[str, Any]:
     """Return what the random controls say of the model; see `learning.report`, and `lines` for people.
 
     Parameters
     ----------
     skipped : collection of int
         Tasks that people skipped. A skipped control is missing, and is counted as such.
+    open_tasks : int
+        Tasks without an annotation.
     """
     state = campaign.state
     counted = {guess.task for guess in state.guesses if guess.control}
@@ -247,11 +251,13 @@ def _accuracy(campaign: Campaign, labels: Mapping[int, Value], skipped: Collecti
     told = report(records, labels, skipped, classes=campaign.classes(labels))
     share, start = campaign.settings["control_share"], campaign.settings["control_share_start"]
     left = places_for(told.wanted, len(labels) + len(skipped), share, start) if told.wanted else 0
-    lines = [*told.lines(), _until(told.wanted, left)] if told.wanted else told.lines()
+    lines = [*told.lines(), _until(told.wanted, left, open_tasks)] if told.wanted else told.lines()
     return {"controls": told.overall.count, **told.as_dict(), "labels_wanted": left, "lines": lines}
 
 
-def _until(controls: int, labels: int | None) -> str:
-    """Say how many more labels an interval of 10 points to either side takes."""
-    after = "none will come, since control_share is 0" if labels is None else f"about {labels:,} more labels"
+def _until(controls: int, labels: int | None, left: int) -> str:
+    """Say how many more labels an interval of 10 points to either side takes, of so many tasks that are left."""
+    after = f"about {labels:,} more labels" if labels is not None else "not enough will come, since control_share is 0"
+    if labels is not None and labels > left:
+        after = f"more labels than the {left:,} images that are left"
     return f"An interval of ±10 points takes {controls} more of them: {after}."

@@ -13,7 +13,7 @@ from .snapshot import Tasks
 __all__ = ["Due", "due"]
 
 GROWTH = 2.0  # while images still arrive, a new order is made each time the embedded pool has doubled
-LEARNED = {"model", "cycle", "cycles", "cycle_size", "balancing_factor"}  # parameters that training moves
+LEARNED = {"model", "cycle", "cycles", "cycle_size", "balancing_factor", "n_clusters"}  # parameters that training moves
 
 
 @dataclass(frozen=True)

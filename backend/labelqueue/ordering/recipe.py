@@ -142,11 +142,19 @@ def next_cycle(
     """
     from poolselect import rolling_cycles
 
-    budget, least = settings["budget"], LEAST_COVERED if settings["uncertainty"] == "coverage" else 0.0
+    budget, least = settings["budget"], LEAST_COVERED if measured_by(settings) == "coverage" else 0.0
     if budget is None:
         return Cycle(number, size, None, balancing_factor(trust, rolling_cycles(rows, size), least))
     slots = max(1, -(-(budget - begun) // size))
     return Cycle(min(max(labels - begun, 0) // size, slots - 1), size, slots, balancing_factor(trust, slots, least))
+
+
+def measured_by(settings: Mapping[str, Any]) -> Any:
+    """Return what BAL takes, as the setting ``uncertainty`` says. Rotation features cover nothing that the model learns
+    from, so with them it is the most doubtful by margin."""
+    if settings["uncertainty"] == "coverage" and settings["bal_features"] != "vit":
+        return "margin"
+    return settings["uncertainty"]
 
 
 def sub_pool(cycle: Cycle, factor: float | None, rows: int) -> float:
@@ -244,8 +252,7 @@ def make_strategy(
             cycles=cycle.slots,
             cycle_size=cycle.size,
             balancing_factor=settings["balancing_factor"] or cycle.balancing_factor,
-            uncertainty=settings["uncertainty"] if name == "bal" else "least_confidence",
-            trials=settings["trials"],
+            uncertainty=measured_by(settings) if name == "bal" else "least_confidence",
             metric=settings["metric"],
             centroids=centroids,
             random_state=seed,

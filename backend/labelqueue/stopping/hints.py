@@ -16,6 +16,7 @@ from ..records import known_fields
 __all__ = ["Hint", "Step", "step", "stop_hints"]
 
 AGREED, WINDOW = 0.99, 3  # kappa, and over how many trainings
+ROWS = 4096  # images whose entropy is computed at once
 CERTAIN = 0.1  # mean uncertainty, of at most 1
 UNCHANGED, TWICE = 0.001, 2  # share of images, and in how many trainings in a row
 
@@ -102,7 +103,7 @@ def step(
     model, predictions = now
     at = find(predictions.ids, unlabeled)
     ids, at = unlabeled[at >= 0], at[at >= 0]
-    doubt = _entropy(predictions.probabilities[at].astype(np.float64), model.multi)
+    doubt = _entropy(predictions.probabilities[at], model.multi)
     agreement = changed = None
     if before is not None and before[0].multi == model.multi:
         there = find(before[1].ids, ids)
@@ -168,15 +169,18 @@ def _unchanged(steps: Sequence[Step]) -> Hint:
 RULES: tuple[Callable[[Sequence[Step]], Hint], ...] = (_stable, _certain, _unchanged)
 
 
-def _entropy(probabilities: NDArray[np.float64], multi: bool) -> float:
+def _entropy(probabilities: NDArray[np.floating[Any]], multi: bool) -> float:
     """Return the mean entropy, 1 where all answers are equally likely; 0 of no images."""
     if not len(probabilities):
         return 0.0
-    if multi:
-        p = np.stack([probabilities, 1 - probabilities])
-        return float(-(p * np.log(np.maximum(p, 1e-12))).sum(axis=0).mean() / np.log(2))
-    p = probabilities
-    return float(-(p * np.log(np.maximum(p, 1e-12))).sum(axis=1).mean() / np.log(max(p.shape[1], 2)))
+    total = 0.0
+    for start in range(0, len(probabilities), ROWS):  # a few MB at a time, however many images and labels
+        p = probabilities[start : start + ROWS].astype(np.float64)
+        total -= float((p * np.log(np.maximum(p, 1e-12))).sum())
+        if multi:
+            total -= float(((1 - p) * np.log(np.maximum(1 - p, 1e-12))).sum())
+    answers = probabilities.size if multi else len(probabilities)
+    return total / answers / float(np.log(2 if multi else max(probabilities.shape[1], 2)))
 
 
 def _answers(
@@ -193,10 +197,10 @@ def _answers(
 
 def _kappa(one: NDArray[Any], other: NDArray[Any]) -> float:
     """Return Cohen's kappa of two raters; 1 when they agree on everything, even if all is alike."""
-    one, other = one.ravel().astype(np.int64), other.ravel().astype(np.int64)
+    one, other = one.ravel(), other.ravel()
     agreed = float((one == other).mean())
     if agreed == 1.0:
         return 1.0
-    values = np.union1d(one, other)
+    values = np.array([False, True]) if one.dtype == np.bool_ else np.union1d(np.unique(one), np.unique(other))
     by_chance = sum(float((one == value).mean() * (other == value).mean()) for value in values.tolist())
     return (agreed - by_chance) / (1 - by_chance)

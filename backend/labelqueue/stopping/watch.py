@@ -99,7 +99,7 @@ class Watch:
             elif labels < LEAST:
                 waits = f"it takes {LEAST} labels, there are {labels}"
             else:
-                waits = "all labels say the same so far" if model is None else "it comes with the next training"
+                waits = "all labels say the same so far" if model is None else "it comes with one of the next looks"
         return {
             "waits_for": waits,
             "several": model is not None and model.multi,

@@ -60,7 +60,9 @@ def chosen(project: Project, deployment: Deployment, target: Target) -> Embedder
     if wish is not None and wish.value:
         if kept is not None and (kept.model, kept.asked) == (wish.value, wish.at):
             return kept
-        return EmbedderChoice(wish.value, deployment.image_size, asked=wish.at)
+        # The size that the deployment sets is that of its own embedder; the patches of another one may not divide it.
+        size = deployment.image_size if wish.value == deployment.embedder else None
+        return EmbedderChoice(wish.value, size, asked=wish.at)
     generation = project.get("generation")
     if generation and not has_rows(project, generation):
         return EmbedderChoice.offered(deployment)  # nothing is embedded yet

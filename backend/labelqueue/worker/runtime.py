@@ -100,6 +100,7 @@ class Runtime:
                 del self._embedders[next(iter(self._embedders))]
             file = weights_file(self.deployment.weights, self.deployment.embedder, choice.model, choice.weights)
             model = Embedder.load(choice.model, file, image_size=choice.image_size, doubled=doubled)
+        self._embedders[key] = model  # as the newest, also where it is not the one that is asked for: others use it
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
@@ -107,7 +108,6 @@ class Runtime:
                 "(LABELQUEUE_WEIGHTS), or have all images of the project embedded anew: "
                 f"`labelqueue set PROJECT embedder={choice.model}`"
             )
-        self._embedders[key] = model
         return model
 
     def cache(self, project: Project, generation: str) -> PatternCache:

@@ -33,7 +33,8 @@ BLOCK, KINDS = images()
 
 
 def look(labels, before=None, *, config=None, **change):
-    """Decide on a project whose first so many tasks are labeled, after a look before."""
+    """Decide on a project whose first so many tasks are labeled, after a look before; return the order that is made, and
+    the state that the next look leaves, which has none to make and measures."""
     labels = {task: CLASSES[KINDS[task - 1]] for task in range(1, labels + 1)} if isinstance(labels, int) else labels
     states = {task: ANNOTATED if task in labels else UNLABELED for task in range(1, N + 1)}
     snapshot = Snapshot(
@@ -41,7 +42,13 @@ def look(labels, before=None, *, config=None, **change):
         CampaignState() if before is None else before.state, None if before is None else before.order, "g",
         lambda: BLOCK, arrivals=N,
     )  # fmt: skip
-    return decide(replace(snapshot, **change))
+    snapshot = replace(snapshot, **change)
+    found = decide(snapshot)
+    if found.order is None:
+        return found
+    after = decide(replace(snapshot, state=found.state, live=found.order))
+    assert after.due.action == "none"
+    return replace(found, state=after.state, summarize=after.summarize)
 
 
 def told(decision):
