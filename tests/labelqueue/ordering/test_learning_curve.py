@@ -33,7 +33,7 @@ BLOCK, KINDS = images()
 
 
 def look(labels, before=None, *, config=None, **change):
-    """Decide on a project whose first so many tasks are labeled, after a look before; return the order that is made, and
+    """Decide on a project whose first so many tasks are labeled, after a look before; return the order that is made and
     the state that the next look leaves, which has none to make and measures."""
     labels = {task: CLASSES[KINDS[task - 1]] for task in range(1, labels + 1)} if isinstance(labels, int) else labels
     states = {task: ANNOTATED if task in labels else UNLABELED for task in range(1, N + 1)}
