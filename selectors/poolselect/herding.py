@@ -303,7 +303,8 @@ class Herd:
             similar = np.minimum(self._kernel.of(squares), above[columns])
             similar -= self._past[(known % _MEMORY)[:, None], columns]
             lost = np.maximum(similar, np.float32(0), out=similar) @ self._narrow_weights[columns]
-            self._upper[block] -= lost * ((1.0 - self._rough) / self._total)
+            # In float64: the counts of a ball are exact, and so must be what is taken off.
+            self._upper[block] -= lost.astype(np.float64) * ((1.0 - self._rough) / self._total)
         self._knows[places] = self._picks
 
     def _gains(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
