@@ -123,7 +123,9 @@ class Directions:
     ) -> NDArray[np.float32]:
         """Return the same in float32, up to the noise, from points times -2 (p, d) and their squared lengths (p,)."""
         vectors: NDArray[np.float32] = self._embeddings[rows] * self._narrow_scale[rows, None]
-        squares: NDArray[np.float32] = vectors @ halves.T
+        # OpenBLAS works on whole registers: what lies beside a small matrix may be no number, and only warn of itself.
+        with np.errstate(invalid="ignore", over="ignore"):
+            squares: NDArray[np.float32] = vectors @ halves.T
         np.add(squares, lengths + np.float32(1.0), out=squares)
         if not (there := self._narrow_scale[rows] > 0).all():
             squares[~there] -= np.float32(1.0)
