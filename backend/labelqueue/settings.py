@@ -110,6 +110,13 @@ SETTINGS: tuple[Setting, ...] = (
         "duplicates", "last", "project", allowed.choice("last", "serve"), "near-duplicates go last, or serve all alike"
     ),
     Setting(
+        "balance",
+        "",
+        "project",
+        allowed.text,
+        "field of the task's data, such as site: its values get their shares of it",
+    ),
+    Setting(
         "control_share_start",
         None,
         "project",
@@ -210,11 +217,7 @@ SETTINGS: tuple[Setting, ...] = (
         "https://labels.example.com/label",
     ),
     Setting(
-        "LABEL_STUDIO_API_KEY",
-        "",
-        "deployment",
-        allowed.text,
-        "personal access token or legacy token of a Label Studio user",
+        "LABEL_STUDIO_API_KEY", "", "deployment", allowed.text, "personal or legacy access token of a Label Studio user"
     ),
     Setting(
         "REDIS_URL",

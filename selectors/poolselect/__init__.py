@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from poolselect.badge import BADGE
 from poolselect.bal import BAL
+from poolselect.balance import Balance
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
 from poolselect.clustering import FoundationClustering
 from poolselect.dropquery import DropQuery
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BADGE",
     "BAL",
+    "Balance",
     "DropQuery",
     "Entropy",
     "FoundationClustering",

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
-from ..labels import ANNOTATED, SKIPPED, UNLABELED
-from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, summary_of
+from ..labels import ANNOTATED, NO_VALUE, SKIPPED, UNLABELED
+from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, read_values, summary_of
 from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
@@ -35,7 +36,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         Share for which the forecast says how many labels it takes; see `learning_curve`.
     """
     info, live = project.info(), Orders(project).live()
-    _, states = read_states(project)
+    ids, states = read_states(project)
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
     waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
     quarantined = project.quarantined()
@@ -57,6 +58,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         "published": sum(row.state == UNLABELED for row in published.values()),
         "covers": live.embedded if live else 0,
         "duplicates": {"last": live.duplicates, "groups": live.duplicate_groups} if live else {"last": 0, "groups": 0},
+        "balance": _balance(project, info, ids),
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
         "error": next((info[name] for name in ERRORS if info.get(name)), ""),
@@ -133,6 +135,10 @@ def status_lines(status: Record) -> Iterator[str]:
     if (twins := status.get("duplicates")) and twins["last"]:
         told = f"{twins['last']} near-duplicates of {twins['groups']} images stand last in the order"
         yield fact("duplicates", f"{told}; duplicates=serve treats them like all")
+    if balance := status.get("balance"):
+        largest = ", ".join(f"{row['value']} {row['share']:.0%}" for row in balance["largest"])
+        told = f"places are shared out by {balance['field']}, of {balance['values']} values: {largest}"
+        yield fact("balance", balance["warning"] or told)
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)
@@ -165,6 +171,29 @@ def status_lines(status: Record) -> Iterator[str]:
     )
     for task, reason in status["bad_images"].items():
         yield fact("bad image", f"task {task}: {reason}")
+
+
+def _balance(project: Project, info: Mapping[str, str], ids: NDArray[np.int64]) -> dict[str, Any] | None:
+    """Return by which field of the tasks' data places are shared out, and its largest values; None without one."""
+    name = project.settings()["balance"]
+    if not name:
+        return None
+    told: dict[str, Any] = {"field": name, "values": 0, "largest": [], "warning": ""}
+    if info.get("balance_field") != name:
+        return told | {
+            "warning": f"the tasks are still to be read for their values of {name!r}: no place is shared out"
+        }
+    codes, values = read_values(project, ids)
+    if set(values) <= {NO_VALUE}:
+        fields = info.get("data_fields") or "nothing"
+        way_out = "correct the setting, or import with that field"
+        return told | {"warning": f"no task has a value in the field {name!r}; their data has {fields}: {way_out}"}
+    counts = np.bincount(codes, minlength=len(values))
+    largest = [
+        {"value": values[code], "share": round(float(counts[code]) / len(codes), 4)}
+        for code in np.argsort(-counts, kind="stable")[:FEW].tolist()
+    ]
+    return told | {"values": len(values), "largest": largest}
 
 
 def _progress(reading: str) -> dict[str, int] | None:

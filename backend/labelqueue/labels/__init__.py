@@ -6,17 +6,19 @@ Imports only leaves; knows neither Label Studio's server nor our own state.
 from .annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, read_annotation, state_of
 from .label_config import Target, parse_label_config
 from .results import importable, result_of
-from .task_data import image_uri
+from .task_data import NO_VALUE, field_value, image_uri
 from .values import Value, classes_of, judge, unknown_labels
 
 __all__ = [
     "ANNOTATED",
+    "NO_VALUE",
     "SKIPPED",
     "UNLABELED",
     "Annotation",
     "Target",
     "Value",
     "classes_of",
+    "field_value",
     "image_uri",
     "importable",
     "judge",

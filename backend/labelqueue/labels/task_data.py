@@ -1,12 +1,16 @@
-"""Where a task's data holds its image, as Label Studio reads the value of an `<Image>`."""
+"""What stands in a task's data: its image, as Label Studio reads the value of an `<Image>`, and a field's value."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["image_uri"]
+__all__ = ["NO_VALUE", "field_value", "image_uri"]
+
+NO_VALUE = "(none)"
+LONGEST = 100  # characters of a value that are told apart
 
 _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 _VARIABLE = re.compile(r"\$([\w\[\].]+)")
@@ -41,6 +45,27 @@ def image_uri(data: Any, field: str) -> str:
     if isinstance(value, Mapping):
         value = value.get("url", "")
     return value if isinstance(value, str) else ""
+
+
+def field_value(data: Any, field: str) -> str:
+    """Return the value of a field of a task's data, as text.
+
+    Parameters
+    ----------
+    data : object
+        The task's data: a mapping, or whatever an import put there.
+    field : str
+        A key, or a path such as ``meta.site``.
+
+    Returns
+    -------
+    str
+        At most 100 characters; what is no text as JSON writes it. ``(none)`` where the field is missing, null or empty.
+    """
+    value = _at(data, field)
+    if value is _MISSING or value is None or value == "":
+        return NO_VALUE
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))[:LONGEST]
 
 
 def _longest(data: Any, path: str) -> tuple[Any, str]:

@@ -24,9 +24,11 @@ __all__ = ["continued", "drafted", "fit_geometry", "inputs_of"]
 
 log = logging.getLogger(__name__)
 
+REMEMBERED = 5000  # places that are looked back on, to share out the next ones
+
 
 def inputs_of(
-    campaign: Campaign, snapshot: Snapshot, tasks: Tasks, *, first: int, start: int = 0
+    campaign: Campaign, snapshot: Snapshot, tasks: Tasks, *, first: int, start: int = 0, standing: Sequence[int] = ()
 ) -> tuple[Inputs, Material]:
     """Return everything that an order made now is made of; ranking adds nothing to it.
 
@@ -39,6 +41,8 @@ def inputs_of(
         Every known task, as the order may see it.
     first, start : int
         See `Inputs`.
+    standing : sequence of int
+        Tasks of the live order that are served before, when this goes on behind them.
     """
     name, target, rows = campaign.active(), campaign.target, snapshot.rows
     features = snapshot.features if name in BAL and campaign.settings["bal_features"] != "vit" else None
@@ -62,7 +66,8 @@ def inputs_of(
         first=first,
         tasks=tasks,
         name=name,
-        settings={key: campaign.settings[key] for key in SHAPING},
+        # One that is empty leaves no trace: without it, inputs are what they were before there was a choice.
+        settings={key: campaign.settings[key] for key in SHAPING if key != "balance" or campaign.settings.get(key)},
         cycle=campaign.cycle,
         phase=recipe.phase,
         prelabel=recipe.prelabel,
@@ -75,6 +80,7 @@ def inputs_of(
         clusters=None if geometry is None else Clusters.of(geometry),
         followers=followers,
         leaders=leaders,
+        served=_served(snapshot, standing) if tasks.groups is not None else np.empty(0, np.int64),
     )
     chances = None if model is None else campaign.chances(model, rows)
     return inputs, Material(rows, features, model, None if geometry is None else geometry.centroids, chances)
@@ -97,6 +103,13 @@ def _duplicates(campaign: Campaign, snapshot: Snapshot, tasks: Tasks) -> tuple[N
     leaders = near_duplicates(rows.embeddings, rows.hashes, labels, leading=annotated, left_out=~(annotated | open_))
     followers = np.flatnonzero((leaders >= 0) & open_)
     return rows.ids[followers], rows.ids[leaders[followers]]
+
+
+def _served(snapshot: Snapshot, standing: Sequence[int]) -> NDArray[np.int64]:
+    """Return the last tasks before an order's places: those answered, in turn, and those that stand in front of it."""
+    answers = snapshot.labels.tasks if snapshot.answers is None else snapshot.answers
+    tasks = dict.fromkeys([*np.abs(answers).tolist(), *standing])
+    return np.array(list(tasks)[-REMEMBERED:], dtype=np.int64)
 
 
 def fit_geometry(campaign: Campaign, rows: Block, source: str, mark: str = "") -> str:
@@ -127,11 +140,12 @@ def drafted(campaign: Campaign, snapshot: Snapshot, why: str, boundary: int, siz
         Why an order is due.
     boundary : int
         Task whose label asked for it: what was answered later is not seen, so that the order is the one that a look at
-        that very moment would have made. 0: everything is seen.
+        that very moment would have made. 0, or where places are shared out among values of a field: everything is seen.
     size : OrderSize
         How many tasks are published.
     """
-    seen = snapshot.as_of(boundary) if boundary else snapshot.tasks
+    # What a value had its share of counts, whoever answered it when.
+    seen = snapshot.as_of(boundary) if boundary and snapshot.tasks.groups is None else snapshot.tasks
     done = int((~seen.unlabeled).sum())
     inputs, material = inputs_of(campaign, snapshot, seen, first=done)
     moved = _moved(seen, snapshot.tasks)
@@ -187,7 +201,8 @@ def continued(campaign: Campaign, snapshot: Snapshot, live: Order, size: OrderSi
     except CacheError as error:  # no reason for an empty queue
         log.info("%s cannot go on by its own ranking: %s", live.version, error)
     start = len(live.places)
-    inputs, material = inputs_of(campaign, snapshot, tasks, first=live.labeled + start, start=start)
+    standing = [place.task for place in open_places(live, tasks)]
+    inputs, material = inputs_of(campaign, snapshot, tasks, first=live.labeled + start, start=start, standing=standing)
     places = ranked(inputs, material, more, published)
     return replace(live, places=(*live.places, *places), inputs=dump_inputs([*parts, inputs]))
 
@@ -200,7 +215,7 @@ def _going_on(campaign: Campaign, snapshot: Snapshot, live: Order, inputs: Input
     ranking = ranked(inputs, _material(campaign, snapshot, inputs), done + more + len(moved), before)
     published = {place.task for place in live.places}
     places, left_out = _still([place for place in ranking[done:] if place.task not in published], moved, more)
-    if not places:
+    if not places or (left_out and inputs.tasks.groups is not None):  # what is passed over had its value's place
         return None
     start = len(live.places)
     gone = tuple((start + at, task) for at, task in left_out)

@@ -17,7 +17,7 @@ from ..learning import Clusters, Lesson, Model, Recall, digest_of
 from ..records import pack, pack_ids, unpack, unpack_ids
 from .campaign_state import Cycle
 from .order import Place
-from .ranking import NO_FEATURES, NOT_EMBEDDED, fill_in, rank_tasks
+from .ranking import BLOCK, NO_FEATURES, NOT_EMBEDDED, balance_of, fill_in, rank_tasks
 from .recipe import Recipe, make_recipe, needs_model
 from .snapshot import Features, Tasks, rows_in_turn
 
@@ -31,7 +31,7 @@ SPAN = 1000
 # Settings that can change an order besides what is written down by itself.
 SHAPING = (
     "seed", "trials", "metric", "uncertainty", "balancing_factor", "control_share", "control_share_start",
-    "bal_features", "budget", "batch_size", "duplicates",
+    "bal_features", "budget", "batch_size", "duplicates", "balance",
 )  # fmt: skip
 
 
@@ -93,6 +93,8 @@ class Inputs:
     clusters : Clusters or None
     followers, leaders : ndarray of shape (k,), int64
         Near-duplicates, ids ascending, and the task that stands for each.
+    served : ndarray of shape (m,), int64
+        The last tasks that had places before, oldest first, where places are shared out among values of a field.
     """
 
     start: int
@@ -112,6 +114,7 @@ class Inputs:
     clusters: Clusters | None
     followers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     leaders: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    served: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def recipe(self, centroids: NDArray[np.float32] | None) -> Recipe:
         """Return the recipe, which follows from the rest."""
@@ -182,6 +185,8 @@ class Inputs:
             columns |= {"taught": pack_ids(lesson.ids), "codes": pack_ids(lesson.codes)}
         if clusters is not None:
             columns["fitted"] = clusters.fitted
+        if self.tasks.groups is not None:
+            columns |= {"groups": pack_ids(self.tasks.groups), "served": pack_ids(self.served)}
         arrays = {name: np.frombuffer(data, dtype=np.uint8) for name, data in columns.items()}
         return zlib.compress(pack(arrays, TAG, json.dumps(facts)))
 
@@ -205,7 +210,13 @@ class Inputs:
         if clusters is not None:
             clusters = Clusters.parse(clusters, columns["fitted"])
         return cls(
-            tasks=Tasks(ids, arrays["states"].copy(), rows_in_turn(embedded), dict(facts["bad"])),
+            tasks=Tasks(
+                ids,
+                arrays["states"].copy(),
+                rows_in_turn(embedded),
+                dict(facts["bad"]),
+                unpack_ids(columns["groups"]) if "groups" in columns else None,
+            ),
             cycle=Cycle(**facts["cycle"]),
             origin=Origin(**facts["origin"]),
             features=None if features is None else Origin(**features),
@@ -214,6 +225,7 @@ class Inputs:
             clusters=clusters,
             followers=unpack_ids(columns.get("followers", nothing)),
             leaders=unpack_ids(columns.get("leaders", nothing)),
+            served=unpack_ids(columns.get("served", nothing)),
             **{name: facts[name] for name in (*PLAIN, "settings")},
         )
 
@@ -247,9 +259,10 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
             _, at, of_rows = np.intersect1d(seen.ids, rows.ids, assume_unique=True, return_indices=True)
             seen, of_seen = seen.take(at), chances[of_rows]
     leaders = dict(zip(inputs.followers.tolist(), inputs.leaders.tolist(), strict=True))
+    balance = balance_of(inputs.tasks, inputs.served)
     found: list[Place] = []
     while len(found) < count:
-        size = min(SPAN, count - len(found))
+        size = min(SPAN if balance is None else BLOCK, count - len(found))
         more = rank_tasks(
             recipe,
             seen,
@@ -262,6 +275,7 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
             multilabel=inputs.multi,
             missing=NOT_EMBEDDED if features is None else NO_FEATURES,
             leaders=leaders,
+            balance=balance,
         )
         if recipe.prelabel is not None and model is not None and chances is not None:
             more = fill_in(more, model, chances, inputs.tasks, recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,9 +18,14 @@ from .recipe import Recipe
 from .snapshot import Tasks
 
 if TYPE_CHECKING:
-    from poolselect import Selection
+    from poolselect import Balance, Selection
 
-__all__ = ["NOT_EMBEDDED", "NO_FEATURES", "fill_in", "rank_tasks"]
+__all__ = ["BLOCK", "NOT_EMBEDDED", "NO_FEATURES", "balance_of", "fill_in", "rank_tasks"]
+
+# Places that are shared out at once, from twice as many picks; what values lack among those is asked for, so many at a
+# time. Always as many, however many are wanted: of more places, fewer are the beginning.
+BLOCK, MORE = 100, 20
+Picks = list[tuple[int, str]]  # rows, and why
 
 CONTROL, DUPLICATE = "random control", "near-duplicate of task"
 NOT_EMBEDDED = "its image is not embedded yet"
@@ -40,6 +45,7 @@ def rank_tasks(
     multilabel: bool = False,
     missing: str = NOT_EMBEDDED,
     leaders: Mapping[int, int] | None = None,
+    balance: Balance | None = None,
 ) -> list[Place]:
     """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet,
     near-duplicates, skipped ones, and last those with a bad image.
@@ -73,6 +79,9 @@ def rank_tasks(
     leaders : mapping of int to int, optional
         Near-duplicates, each with the task that stands for it. A control may be one of them: then it stands for its
         group, and the leader goes to the others.
+    balance : Balance, optional
+        Shares the places out among the values that tasks have of a field, and counts them; then a size of at most
+        `BLOCK`. Near-duplicates and what comes after stand outside.
 
     Returns
     -------
@@ -89,10 +98,8 @@ def rank_tasks(
     leaders = leaders or {}
     stands_for = {leaders[task]: task for task in published if task in leaders}
 
-    def rank(among: NDArray[np.bool_], drawn: NDArray[np.bool_], done: int, leaders: Mapping[int, int]) -> list[Place]:
-        """Rank some rows, with controls of those that may be drawn."""
-        if not among.any() or done >= size:
-            return []
+    def query(among: NDArray[np.bool_], selected: NDArray[np.bool_], count: int) -> Selection:
+        """Ask the strategy for some rows."""
         from poolselect import Pool
 
         pool = Pool(
@@ -104,15 +111,29 @@ def rank_tasks(
             class_names=class_names if probabilities is not None else None,
             multilabel=multilabel,
             candidates=among,
-            selected=~drawn,
+            selected=selected,
         )
-        selection = recipe.strategy.query(pool, batch_size=min(size - done, int(among.sum())))
+        return recipe.strategy.query(pool, batch_size=min(count, int(among.sum())))
+
+    def rank(among: NDArray[np.bool_], drawn: NDArray[np.bool_], done: int, leaders: Mapping[int, int]) -> list[Place]:
+        """Rank some rows, with controls of those that may be drawn."""
+        if not among.any() or done >= size:
+            return []
+        selection = query(among, ~drawn, size - done)
         row_ids = rows.ids[among].tolist()
         walk = _with_controls(recipe, rows.ids, np.flatnonzero(drawn), selection, row_ids, leaders, first + done)
         return list(islice(walk, size - done))
 
     second = np.isin(rows.ids, np.array([*leaders, *stands_for], dtype=np.int64))
-    places = rank(candidates & ~second, candidates, 0, leaders)
+    leading = candidates & ~second
+    if balance is None:
+        places = rank(leading, candidates, 0, leaders)
+    elif not leading.any():
+        places = []
+    else:
+        assert tasks.groups is not None
+        shared = _Shared(recipe, rows.ids, tasks.groups[at], leading, candidates, leaders, first)
+        places = list(islice(shared.places(balance, query), size))
     without = waiting & tasks.unlabeled
     without[at] = False
     bad = tasks.among(tasks.bad.keys())
@@ -130,6 +151,24 @@ def rank_tasks(
     places += [Place(task, "skipped before") for task in first_of(waiting & tasks.skipped)]
     places += [Place(task, f"bad image: {tasks.bad[task]}") for task in first_of(without & bad)]
     return places
+
+
+def balance_of(tasks: Tasks, served: NDArray[np.int64]) -> Balance | None:
+    """Return what shares places out among the values that tasks have of a field; None when they are not shared out.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Every task: the share of a value is that of all tasks.
+    served : ndarray of shape (m,), int64
+        Tasks that had places before, oldest first.
+    """
+    if tasks.groups is None or not len(tasks):
+        return None
+    from poolselect import Balance
+
+    at = tasks.find(served)
+    return Balance(np.bincount(tasks.groups) / len(tasks), tasks.groups[at[at >= 0]].tolist())
 
 
 def fill_in(
@@ -198,3 +237,71 @@ def _with_controls(
         task = int(ids[row])
         left.discard(leaders.get(task, task))
         yield Place(task, reason, control=bool(control))
+
+
+class _Shared:
+    """The walk of `_with_controls` where places are shared out among the values that tasks have of a field.
+
+    All controls of the block are drawn first, from all candidates; the picks make room for them, before and after.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        ids: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        among: NDArray[np.bool_],
+        candidates: NDArray[np.bool_],
+        leaders: Mapping[int, int],
+        first: int,
+    ) -> None:
+        self._ids, self._groups, self._selected, self._leaders = ids, groups, ~candidates, leaders
+        seed, drawable = recipe.strategy.random_state, np.flatnonzero(candidates)
+        chances = shares(first, BLOCK, recipe.control_share, recipe.control_share_start)
+        self._controls = np.flatnonzero(is_control(seed, first, BLOCK, chances))
+        self._drawn = drawable[control_order(ids[drawable], seed, first)][: self._controls.size].tolist()
+        self._left = among.copy()  # rows that have no place yet, nor a near-duplicate that stands for them
+        self._open = among.copy()  # those of them that no control is to take
+        for row in self._drawn:
+            self._take(self._open, row)
+
+    def places(
+        self, balance: Balance, query: Callable[[NDArray[np.bool_], NDArray[np.bool_], int], Selection]
+    ) -> Iterator[Place]:
+        """Yield the block's places, fewer where there are no more tasks."""
+        coming = np.full(BLOCK, -1, dtype=np.int64)
+        drawn = dict(zip(self._controls.tolist(), self._drawn, strict=False))
+        coming[list(drawn)] = self._groups[list(drawn.values())]
+        picks = _picked(query(self._left, self._selected, 2 * BLOCK))
+        for at in range(BLOCK):
+            if not self._left.any():
+                return
+            if not self._open.any():  # the last ones are controls to be
+                self._open = self._left.copy()
+                coming[:] = -1
+            alive = np.bincount(self._groups[self._open], minlength=balance.values) > 0
+            row = drawn.get(at, -1)
+            control = row >= 0 and not self._selected[row]
+            if not control:
+                allowed = balance.allowed(alive, coming[at + 1 :].tolist())[self._groups] & self._open
+                found = next(((row, why) for row, why in picks if allowed[row]), None)
+                if found is None:
+                    more = _picked(query(allowed, self._selected, MORE))
+                    picks += more
+                    found = more[0]
+                row, reason = found
+            balance.serve(int(self._groups[row]), alive)
+            self._selected[row] = True
+            for rows in (self._left, self._open):
+                self._take(rows, row)
+            yield Place(int(self._ids[row]), CONTROL if control else reason, control=bool(control))
+
+    def _take(self, rows: NDArray[np.bool_], row: int) -> None:
+        """Take a task from some rows, and the one that it stands for."""
+        rows[row] = False
+        if (leader := self._leaders.get(int(self._ids[row]))) is not None:
+            rows[self._ids == leader] = False
+
+
+def _picked(selection: Selection) -> Picks:
+    return list(zip(selection.indices.tolist(), selection.reasons, strict=True))

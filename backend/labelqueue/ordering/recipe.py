@@ -59,6 +59,8 @@ class Recipe:
         What becomes of near-duplicates.
     control_share_start : float or None
         Control share of the first hundred positions; None for the same.
+    balance : str
+        Field of the tasks' data by whose values places are shared out; empty for none.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Recipe:
     features: str
     duplicates: str = "last"
     control_share_start: float | None = None
+    balance: str = ""
 
     @property
     def blank_share(self) -> float:
@@ -88,6 +91,7 @@ class Recipe:
             "features": (self.features, "vit"),
             "duplicates": (self.duplicates, "last"),
             "control_share_start": (self.control_share_start, None),
+            "balance": (self.balance, ""),
         }
         return own | shared | {name: value for name, (value, usual) in seldom.items() if value != usual}
 
@@ -199,6 +203,7 @@ def make_recipe(
         control_share_start=settings.get("control_share_start"),  # not on record of an order before there was one
         features=settings["bal_features"] if name in BAL else "vit",
         duplicates=settings.get("duplicates", "last"),  # of an order from before there was a choice
+        balance=settings.get("balance", ""),
     )
 
 

@@ -32,12 +32,15 @@ class Tasks:
         Row of each task in the snapshot's embeddings; -1 for a task without one.
     bad : mapping of int to str
         Tasks whose image cannot be used, and why.
+    groups : ndarray of shape (n,), int64, optional
+        Code of each task's value of the field by which places are shared out; None when they are not.
     """
 
     ids: NDArray[np.int64]
     states: NDArray[np.uint8]
     rows: NDArray[np.int64]
     bad: Mapping[int, str] = field(default_factory=dict)
+    groups: NDArray[np.int64] | None = None
 
     @classmethod
     def of(

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, image_uri, read_annotation
+from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, field_value, image_uri, read_annotation
 from ..labelstudio import LabelStudio, Skipped, TaskRecord
-from ..state import Event, LabelBook, People, Project, TaskRow
+from ..state import Event, LabelBook, People, Project, TaskRow, keep_values
 from ..telemetry import count
 from .passes import Pass
 
@@ -38,10 +38,16 @@ class Reader:
         What the label config asks of an image.
     check : callable
         Raises when this job no longer holds the project's lock; called before anything is written.
+
+    Attributes
+    ----------
+    balance : str
+        Field of the tasks' data whose values are kept; empty for none.
     """
 
     def __init__(self, project: Project, client: LabelStudio, target: Target, check: Callable[[], None]) -> None:
         self.project, self.client, self.target, self.check = project, client, target, check
+        self.balance: str = project.settings()["balance"]
         self._book = LabelBook(project)
         self._heard: set[int] = set()
         self._told: set[int] = set()  # tasks that events name, known here or not
@@ -93,6 +99,9 @@ class Reader:
         if watermark:
             moved = {task["id"] for task in page if _moved(task, datetime.fromisoformat(watermark))}
             look = moved & self.project.task_rows(sorted(moved)).keys() - self._heard
+        if self.balance:  # first, so that no task is known without
+            self.check()
+            keep_values(self.project, {task["id"]: field_value(task.get("data"), self.balance) for task in page})
         rows = self._keep(rows, {task["id"]: _mark(task) for task in page}, look)
         note_skipped(self.project, "tasks", left_out, (f"task {task}" for task in rows))
         return rows

@@ -49,6 +49,10 @@ class Progress:
         When a task was changed last at the end of the first slice; what changed later may have done so behind the pass.
     image_field : str
         Where their images were looked for.
+    balance : str
+        The field of their data whose values were kept; empty for none.
+    fields : str
+        The fields of the first task, for people.
     pictured : bool
         Whether one had an image there.
     bare : str
@@ -65,6 +69,8 @@ class Progress:
     newest: str = ""
     bound: str = ""
     image_field: str = ""
+    balance: str = ""
+    fields: str = ""
     pictured: bool = False
     bare: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)

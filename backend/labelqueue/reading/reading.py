@@ -71,6 +71,8 @@ def read_project(
     """
     drop_deleted(project, client, cache, events)
     began_to_watch = not project.get("read_to")
+    if project.get("balance_field") and not project.settings()["balance"]:
+        _drop_values(project, check)
     if wants_full(project, target):
         _begin_whole(project, client, target)
     whole = Pass(project, WHOLE)
@@ -97,14 +99,17 @@ def wants_full(project: Project, target: Target) -> bool:
     """Tell whether a complete reading is to begin.
 
     An incremental one cannot see deletions, nor tasks whose image stands in another field since the label config
-    changed, nor the labels of tasks that did not change since the book of labels was lost.
+    changed, nor the labels of tasks that did not change since the book of labels was lost, nor the values of a field
+    that the setting `balance` names since a moment ago.
     """
+    balance = project.settings()["balance"]
     if (at := Pass(project, WHOLE).at) is not None:  # it goes on; what else asks for one gets the next
-        return at.image_field != target.image_field
+        return at.image_field != target.image_field or bool(balance and at.balance != balance)
     return (
         project.get("want_full") == "1"
         or not LabelBook(project).complete
         or project.get("image_field") != target.image_field
+        or bool(balance and project.get("balance_field") != balance)
         or time.time() - float(project.get("full_at", "0")) > FULL_EVERY
     )
 
@@ -116,9 +121,19 @@ def _begin_whole(project: Project, client: LabelStudio, target: Target) -> None:
     book.begin()
     if remote.get("total_annotations_number") == remote.get("skipped_annotations_number") == 0:
         book.set_complete()  # what changes from here on is all there is to know: no order has to wait
-    count = remote.get("task_number")
-    Pass(project, WHOLE).begin(Progress(of=count if isinstance(count, int) else 0, image_field=target.image_field))
+    count, balance = remote.get("task_number"), project.settings()["balance"]
+    if balance != project.get("balance_field"):
+        _drop_values(project)
+    of = count if isinstance(count, int) else 0
+    Pass(project, WHOLE).begin(Progress(of=of, image_field=target.image_field, balance=balance))
     project.set(want_full="0")
+
+
+def _drop_values(project: Project, check: Callable[[], None] = lambda: None) -> None:
+    """Forget the tasks' values of a field that the setting `balance` names no longer."""
+    check()
+    project.set(balance_field="")
+    project.drop("balance")
 
 
 def _misses(project: Project, client: LabelStudio) -> bool:
@@ -171,7 +186,8 @@ def read_whole(reader: Reader, whole: Pass, cache: PatternCache | None) -> None:
         at = _after(whole, page)
         bare = at.bare or next((_fields_of(task["data"]) for task in page if not rows[task["id"]].uri), "")
         pictured = at.pictured or any(row.uri for row in rows.values())
-        whole.move(replace(at, bare=bare, pictured=pictured), rows, left_out.found)
+        fields = at.fields or next((_fields_of(task["data"]) for task in page), "")
+        whole.move(replace(at, bare=bare, fields=fields, pictured=pictured), rows, left_out.found)
         if last:
             _conclude(reader, whole, cache)
         elif time.monotonic() > until:
@@ -242,6 +258,7 @@ def _conclude(reader: Reader, whole: Pass, cache: PatternCache | None) -> None:
     if book.begun:  # else it was lost meanwhile
         book.set_complete()
     project.set(full_at=str(time.time()), image_field=at.image_field)
+    project.set(balance_field=at.balance, data_fields=at.fields)
     whole.end()
     if wants_full(project, reader.target):  # somebody asked for one meanwhile, and cannot mean what was read before
         _begin_whole(project, client, reader.target)

@@ -22,7 +22,7 @@ __all__ = ["Experiment", "label_counts", "parse_set", "parse_strategy", "splits"
 
 # These are what a simulation varies by itself, or have nothing to act on without a Label Studio.
 OWN_OPTIONS = {"strategy": "--strategy", "seed": "--seeds", "embedder": "--model"}
-WITHOUT_EFFECT = ("attention_ratio", "neighbourhood", "target", "prelabel", "bal_features", "label_map")
+WITHOUT_EFFECT = ("attention_ratio", "neighbourhood", "target", "prelabel", "bal_features", "balance", "label_map")
 FOR_ALL = ("n_patterns",)  # what images are embedded with
 
 

@@ -41,7 +41,7 @@ from .project import (
     is_id,
 )
 from .setting_choices import Choice, is_readable
-from .snapshots import TaskColumns, read_columns, read_states, take_snapshot
+from .snapshots import TaskColumns, keep_values, read_columns, read_states, read_values, take_snapshot
 from .task_row import TaskRow
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "connect",
     "is_id",
     "is_readable",
+    "keep_values",
     "list_items",
     "load_campaign",
     "make_readable",
@@ -84,6 +85,7 @@ __all__ = [
     "read_columns",
     "read_event",
     "read_states",
+    "read_values",
     "remove",
     "save_campaign",
     "save_summary",

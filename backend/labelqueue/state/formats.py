@@ -49,6 +49,9 @@ KEYS = (
     Key("settings", "settings", "settings that somebody chose", "one field per setting", _PROJECT),
     Key("extra_params", "settings", "extra params as seen last", "the settings there are", _PROJECT),
     Key("tasks", "tasks", "each task's image and state", "one field per task", _TASK),
+    Key(
+        "balance", "tasks", "each task's value of the setting's field", "one field per task", "with the task or setting"
+    ),
     Key("seen", "tasks", "tasks that a complete reading saw", "one id per task", "at the end of the reading"),
     Key("labels:*", "labels", "what annotations say", "one field per annotated task", _TASK),
     Key("journal", "journal", "events not acted on", "about 100,000 events", "by the look that acted on them"),

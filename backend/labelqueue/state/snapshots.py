@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..block import Block, find, source_hash
 from ..exceptions import CacheError
-from ..labels import Target
+from ..labels import NO_VALUE, Target
 from ..ordering import Features, Labels, Snapshot, Tasks, rows_in_turn
-from ..store import scan_fields
+from ..store import get_fields, put_fields, scan_fields, text
 from .campaigns import load_campaign
 from .label_book import LabelBook
 from .orders import Orders
@@ -21,7 +21,7 @@ from .pattern_cache import PatternCache
 from .people import People
 from .project import Project
 
-__all__ = ["TaskColumns", "read_columns", "read_states", "take_snapshot"]
+__all__ = ["TaskColumns", "keep_values", "read_columns", "read_states", "read_values", "take_snapshot"]
 
 NO_NETWORK = (
     "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
@@ -90,6 +90,23 @@ def read_states(project: Project) -> tuple[NDArray[np.int64], NDArray[np.uint8]]
     return here, np.concatenate(states)[last]
 
 
+def keep_values(project: Project, values: Mapping[int, str]) -> None:
+    """Keep the value that each of these tasks has of the field that the setting `balance` names."""
+    known = get_fields(project.store, project.name("balance"), [str(task) for task in values])
+    rows = {str(task): value.encode(errors="replace") for task, value in values.items()}
+    changed = {task: row for (task, row), before in zip(rows.items(), known, strict=True) if row != before}
+    put_fields(project.store, project.name("balance"), changed)
+
+
+def read_values(project: Project, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the code of each task's value of the field that the setting `balance` names, and the values by code."""
+    parts = scan_fields(project.store, project.name("balance"))
+    known = {int(task): text(raw) for part in parts for task, raw in part.items()}
+    values = [known.get(task, NO_VALUE) for task in ids.tolist()]
+    code = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.fromiter((code[value] for value in values), dtype=np.int64, count=len(values)), tuple(code)
+
+
 def _states(part: Mapping[bytes, bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     ids = np.fromiter(map(int, part), dtype=np.int64, count=len(part))
     return ids, np.fromiter((raw[0] for raw in part.values()), dtype=np.uint8, count=len(part))
@@ -141,10 +158,13 @@ def take_snapshot(
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
         missing = NO_NETWORK.format(project.ref.id)
+    if settings["balance"] != facts.get("balance_field", ""):
+        settings |= {"balance": ""}  # until the tasks were read for it
+    groups = read_values(project, columns.ids)[0] if settings["balance"] else None
     return Snapshot(
         target=target,
         settings=settings,
-        tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project)),
+        tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project), groups),
         labels=Labels.of(values, book.dropped, book.without),
         state=load_campaign(project),
         live=live,

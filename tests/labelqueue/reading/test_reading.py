@@ -25,6 +25,7 @@ from labelqueue.state.journal import Event
 from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.people import People
+from labelqueue.state.snapshots import read_values
 from labelqueue.state.task_row import TaskRow
 from labelqueue.telemetry import COUNTERS
 
@@ -758,3 +759,58 @@ def test_what_no_event_told_of_is_counted_as_repaired(project, table, read):
     assert repaired() == {"deletion": 1}
     read(full=True)
     assert repaired() == {}
+
+
+# -- values of a field, by which places are shared out
+
+
+def values(project):
+    return read_values(project, np.array(sorted(project.tasks()), dtype=np.int64))
+
+
+def test_values_are_kept_while_the_setting_names_a_field(project, table, read):
+    for task, site in ((1, "A"), (2, 7), (3, None)):
+        table.rows[task]["data"]["site"] = site
+    read()
+    assert not project.store.exists(project.name("balance")), "nobody asked for them"
+    project.put_settings({"balance": "site"}, "test")
+    assert wants_full(project, project.target())
+    read()
+    codes, names = values(project)
+    assert [names[code] for code in codes] == ["A", "7", "(none)"] and not wants_full(project, project.target())
+    project.put_settings({"balance": "image"}, "test")
+    assert wants_full(project, project.target())
+    read()
+    assert values(project)[1] == ("/1.jpg", "/2.jpg", "/3.jpg")
+    project.put_settings({"balance": ""}, "test")
+    read()
+    assert not project.store.exists(project.name("balance")) and not wants_full(project, project.target())
+
+
+def test_values_change_with_the_data_and_come_and_go_with_the_tasks(project, table, read):
+    project.put_settings({"balance": "site"}, "test")
+    read()
+    assert values(project)[1] == ("(none)",) and project.get("data_fields") == "'image'"
+    table.now += timedelta(minutes=5)
+    table.rows[1]["data"]["site"] = "A"
+    table.touch(1)
+    table.add(4)
+    table.rows[4]["data"]["site"] = "B"
+    read()
+    codes, names = values(project)
+    assert [names[code] for code in codes] == ["A", "(none)", "(none)", "B"]
+    del table.rows[4]
+    read(full=True)
+    assert project.store.hlen(project.name("balance")) == 3
+
+
+def test_a_field_that_changes_while_everything_is_read_begins_the_reading_anew(project, table, read, monkeypatch):
+    monkeypatch.setattr(pages, "PAGE", 1)
+    monkeypatch.setattr(reading, "SLICE", -1.0)
+    project.put_settings({"balance": "site"}, "test")
+    read_project(project, table, project.target(), None, (), lambda: None)
+    assert unread(project) and not project.get("balance_field")
+    project.put_settings({"balance": "image"}, "test")
+    while wants_full(project, project.target()) or unread(project):
+        read_project(project, table, project.target(), None, (), lambda: None)
+    assert project.get("balance_field") == "image" and values(project)[1] == ("/1.jpg", "/2.jpg", "/3.jpg")

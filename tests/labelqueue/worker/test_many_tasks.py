@@ -94,7 +94,7 @@ def test_a_project_of_600_000_tasks(project, store, slow, monkeypatch):
 
 def test_what_a_look_sends_is_small_whatever_the_project_holds(project, deployment, monkeypatch):
     monkeypatch.setattr(tending, "get_current_job", lambda: None)
-    project.put_settings({"trials": 1, "horizon": 60, "strategy": "freesel"}, "test")
+    project.put_settings({"trials": 1, "horizon": 60, "strategy": "freesel", "balance": "image"}, "test")
     runtime = Runtime(deployment)
     desk = Desk(runtime, project, 500)
     install(runtime)
