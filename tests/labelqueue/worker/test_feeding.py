@@ -242,8 +242,14 @@ class TestKeeping:
         feed(second)
         assert wanted(deployment=replace(runtime.deployment, image_size=448)) == (second, True)
         project.put_settings({"embedder": "vit_tiny_patch16_224"}, "test again")
-        third, known = wanted(replace(other(), image_size=448))
+        larger = replace(runtime.deployment, image_size=448, embedder="vit_tiny_patch16_224")
+        third, known = wanted(replace(other(), image_size=448), deployment=larger)
         assert known and third not in (first, second)
+
+    def test_an_image_size_of_the_deployment_is_that_of_its_own_embedder(self, runtime, project, wanted, first):
+        project.put_settings({"embedder": "vit_tiny_patch16_224"}, "test")
+        wanted(other(), deployment=replace(runtime.deployment, image_size=518))
+        assert (choice := jobs.EmbedderChoice.load(project.get("embedder_wanted"))) and choice.image_size == 224
 
     def test_an_image_size_for_segmentation_is_remembered_before_it_is_doubled(self, project):
         found = models.identity_of(replace(CARD, image_size=448), doubled=True)
