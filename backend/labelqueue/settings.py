@@ -250,8 +250,8 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "deployment",
         allowed.optional(allowed.number(int, 16, 2_048)),
-        "side in pixels that images of new projects are squashed to for LABELQUEUE_EMBEDDER, a multiple of its patches; "
-        "auto: 224, or the model's own where that is smaller",
+        "side in pixels that images of new projects are squashed to for LABELQUEUE_EMBEDDER, a multiple of its "
+        "patches; auto: 224, or the model's own where that is smaller",
     ),
     Setting(
         "LABELQUEUE_WEIGHTS",
