@@ -158,11 +158,14 @@ class FreeSel(QueryStrategy):
             how = "uniformly drawn" if trials == 1 else "covers most of the pool"
             yield first, proposals.ceiling, f"first pick: {how}"
         for number in itertools.count(int(pool.selected.sum()) + (not pool.selected.any()) + 1):
-            found = proposals.next(farthest=number <= self.corners and number % _CORNER == 0)
+            corner = number <= self.corners and number % _CORNER == 0
+            found = proposals.next(farthest=corner)
             if found is None:
                 break
             row, distance = found
-            yield row, distance, f"covers a new pattern: {distance:.2f} from anything selected"
+            # By the paper each draw is what comes next, in a corner or not.
+            what = "is far from all" if corner and trials > 1 else "covers a new pattern"
+            yield row, distance, f"{what}: {distance:.2f} from anything selected"
         # Distances never grow, so weights that are zero stay zero: one permutation settles the rest.
         for row in rng.permutation(np.flatnonzero(proposals.free)):
             yield int(row), 0.0, _NOTHING_NEW
