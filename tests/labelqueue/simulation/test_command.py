@@ -354,7 +354,7 @@ def test_an_interrupt_ends_every_process(photos, tmp_path, send):
             said = started.stderr.readline()
             assert said, "it ended early"
         send(started.pid, signal.SIGINT)
-        _, said = started.communicate(timeout=30)
+        _, said = started.communicate(timeout=120)
     finally:
         started.kill()
     assert started.returncode == 130
