@@ -53,7 +53,7 @@ test-pythons:
 
 chaos:
 	@$(BOOTSTRAP) test
-	@PYTHONPATH=backend:selectors:tests $(BIN)/python -m chaos --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+	@PYTHONPATH="$(CURDIR)/backend:$(CURDIR)/selectors:$(CURDIR)/tests" $(BIN)/python -m chaos --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lint:
 	@$(BOOTSTRAP) fast
