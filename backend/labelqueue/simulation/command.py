@@ -154,13 +154,15 @@ class Scene:
         seeds = "1 seed" if experiment.seeds == 1 else f"{experiment.seeds} seeds"
         return f"pool of {pool:,} images, test set of {test:,}{drawn}, {len(self.dataset.classes)} {kind}, {seeds}"
 
-    def forecasts(self, points: Sequence[Point]) -> list[Outcome] | None:
-        """Return every forecast beside what came; None where an image may have several labels."""
+    def forecasts(self, points: Sequence[Point], *, thinned: bool) -> list[Outcome] | None:
+        """Return every forecast beside what came; None where an image may have several labels. The accuracy on a pool
+        that was thinned is another one than that on the test set, which was not."""
         if self.dataset.multi:
             return None
         labels, sizes = self.dataset.labels, len(self.dataset.classes)
         tests = {seed: np.bincount(labels[part.test], minlength=sizes) for seed, part in enumerate(self.parts)}
-        return outcomes(points, tests)
+        found = outcomes(points, tests)
+        return [one for one in found if one.measure != "accuracy"] if thinned else found
 
 
 def _experiment(args: argparse.Namespace) -> Experiment:
@@ -257,7 +259,7 @@ def run(args: argparse.Namespace) -> int:
     summaries = summarize(points, experiment.reference, scene.scores)
     write_curves(points, scene.scores, args.output / "curves.csv")
     write_summary(summaries, args.output / "summary.csv")
-    forecasts = scene.forecasts(points)
+    forecasts = scene.forecasts(points, thinned=experiment.imbalance is not None)
     if forecasts is not None:
         write_forecasts(forecasts, args.output / "forecasts.csv")
     missing = _draw(points, args.output / "curves.png", experiment.reference, scene.scores[0].name, what)

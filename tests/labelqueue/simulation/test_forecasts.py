@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labelqueue.block import Block
+from labelqueue.simulation.command import Scene
 from labelqueue.simulation.dataset import Dataset
 from labelqueue.simulation.forecasts import coverage, coverage_line, outcomes, write_forecasts
 from labelqueue.simulation.pools import split
@@ -69,6 +70,13 @@ def test_they_are_written(tmp_path):
     write_forecasts(outcomes([point(50, 0.7), point(60, 0.2), point(70, 0.74)], TESTS), tmp_path / "forecasts.csv")
     rows = list(csv.DictReader((tmp_path / "forecasts.csv").read_text().splitlines()))
     assert {row["covered"] for row in rows} == {"yes", "no"} and rows[0]["came"] == "0.200000"
+
+
+def test_the_accuracy_on_a_pool_that_was_thinned_is_not_that_on_the_test_set():
+    data = clusters(30, spread=1.0, seed=0)
+    scene, points = Scene(data, [split(data.labels, None, seed=0)]), [point(50, 0.7), point(60, 0.72)]
+    for thinned, measures in ((False, {"accuracy", "balanced_accuracy"}), (True, {"balanced_accuracy"})):
+        assert {one.measure for one in scene.forecasts(points, thinned=thinned)} == measures
 
 
 @pytest.mark.parametrize("strategy", ["random", "margin"])
