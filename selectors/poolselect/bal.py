@@ -50,7 +50,7 @@ class BAL(QueryStrategy):
         w_j = (1 + m_j) / 2 in the stretch P_c, 1/2 elsewhere,   m_j = 1 - (p_(1) - p_(2))
 
     the most. The stretch says where doubt counts, the potential where there is much to learn; proposals come from all
-    candidates, because taking them from the stretch alone cost up to 4 points of balanced accuracy.
+    candidates, because taking them from the stretch alone cost up to 3 points of balanced accuracy.
 
     ``mode="paper"`` is Algorithm 1: one clustering, fitted on all rows, least confidence, Eq. 6 with `cycles` required,
     cycle 0 = the first K of X^ whatever a model says, no widening.
