@@ -88,10 +88,10 @@ class LabelStudio:
 
     # -- reading
 
-    def about(self) -> tuple[Json, float | None]:
+    def about(self, *, again: bool = True) -> tuple[Json, float | None]:
         """Return what the server says of its version, and by how many seconds its clock is ahead of ours; None when it
-        does not tell the time."""
-        answer = self._session.request("GET", "/api/version/")
+        does not tell the time. Without `again` it is asked once only."""
+        answer = self._session.request("GET", "/api/version/", again=again)
         ahead = clock_ahead(answer.headers.get("Date"), time.time())
         try:
             return one_object(parsed(answer.content), "version"), ahead

@@ -98,6 +98,7 @@ SHARED_KEYS = (
     Key("lq:tended", "", "all projects were asked for", "one value", "after a minute"),
     Key("lq:tidied", "", "somebody tidied up", "one value", "after ten minutes"),
     Key("lq:probe", "", "whether Redis takes writes", "one value", "after a second"),
+    Key("lq:watched", "", "who asks whether Label Studio is there", "one value", "after three seconds"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
     Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
     Key("lq:models", "", "cards of embedding models", "a few fields per embedder", "when an embedding worker starts"),

@@ -1,4 +1,5 @@
-"""What a worker does beside its jobs so that a Redis that lost everything is filled again without anybody's doing."""
+"""What a worker does beside its jobs so that nothing stays lost: a Redis that lost everything is filled again, and a
+Label Studio that was away for a moment is read as a whole."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from redis.exceptions import RedisError
 from ..exceptions import LabelStudioError
 from ..labelstudio import LabelStudio
 from ..reading import find_lost
+from ..state import Project
 from .runtime import Runtime
 
 __all__ = ["Searcher"]
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 3.0  # seconds
 SEARCH_EVERY = 60.0
+WATCH_EVERY = 2.9
+WATCH = "lq:watched"  # who asks this time whether Label Studio is there
 TURN = "lq:searched"  # who searches this minute; it goes with everything else when Redis loses its data
 
 
@@ -38,6 +42,7 @@ class Searcher(threading.Thread):
         self._store = runtime.store
         self._client = LabelStudio(runtime.deployment.label_studio_url, runtime.deployment.label_studio_api_key)
         self._worker = worker
+        self._away = False
         self.done = threading.Event()
 
     def run(self) -> None:
@@ -46,9 +51,29 @@ class Searcher(threading.Thread):
             try:
                 if self._store.set(TURN, self._worker, nx=True, px=int(1000 * SEARCH_EVERY)):
                     find_lost(self._store, self._client)
+                if self._store.set(WATCH, self._worker, nx=True, px=int(1000 * WATCH_EVERY)):
+                    self._watch()
             except (RedisError, LabelStudioError) as error:
                 log.info("the search for lost projects has to wait: %s", error)
             except Exception:  # the next one may go well
                 log.exception("the search for lost projects failed and goes on")
             if self.done.wait(BEAT):
                 return
+
+    def _watch(self) -> None:
+        """Ask for complete readings when Label Studio goes away, however short.
+
+        Killed in the middle of a submit, it can keep the annotation and not move the task's ``updated_at``. A look that
+        finds it away sees to that itself, but it may be back before the next look.
+        """
+        try:
+            self._client.about(again=False)
+        except LabelStudioError as error:
+            gone = error.unanswered or (error.status or 0) >= 502
+            if gone and not self._away:
+                log.info("Label Studio is away: every project is read as a whole once it is back (%s)", error)
+                for project in Project.all(self._store):
+                    project.set(want_full="1")
+            self._away = gone
+        else:
+            self._away = False
