@@ -118,7 +118,7 @@ def test_the_doctor_of_a_real_installation(api, serve, drawn):
         api.call("PATCH", f"/api/webhooks/{hook['id']}/", json={"is_active": False})
         until(lambda: not_well(backend, project) in ({"webhook": "wrong"}, {}))  # or it was switched on again
         api.disconnect(project)
-        assert found(backend, project)[0]["connection"]["state"] == "wrong"
+        until(lambda: found(backend, project)[0]["connection"]["state"] == "wrong")
     findings, status = found(backend, project)
     assert status == 3 and findings["Redis"]["state"] == "wrong" and findings["token"]["state"] == "well"
 
