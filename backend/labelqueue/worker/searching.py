@@ -42,17 +42,16 @@ class Searcher(threading.Thread):
         self._store = runtime.store
         self._client = LabelStudio(runtime.deployment.label_studio_url, runtime.deployment.label_studio_api_key)
         self._worker = worker
-        self._away = False
         self.done = threading.Event()
 
     def run(self) -> None:
         """Work until `done` is set; whatever is away for a while is waited for."""
         while True:
             try:
-                if self._store.set(TURN, self._worker, nx=True, px=int(1000 * SEARCH_EVERY)):
-                    find_lost(self._store, self._client)
                 if self._store.set(WATCH, self._worker, nx=True, px=int(1000 * WATCH_EVERY)):
                     self._watch()
+                if self._store.set(TURN, self._worker, nx=True, px=int(1000 * SEARCH_EVERY)):
+                    find_lost(self._store, self._client)
             except (RedisError, LabelStudioError) as error:
                 log.info("the search for lost projects has to wait: %s", error)
             except Exception:  # the next one may go well
@@ -61,19 +60,16 @@ class Searcher(threading.Thread):
                 return
 
     def _watch(self) -> None:
-        """Ask for complete readings when Label Studio goes away, however short.
+        """Ask for complete readings while Label Studio is away, however short that is.
 
         Killed in the middle of a submit, it can keep the annotation and not move the task's ``updated_at``. A look that
-        finds it away sees to that itself, but it may be back before the next look.
+        finds it away sees to that itself, but it may be back before the next look. Nothing is remembered from one time
+        to the next: workers take turns, and none of them sees every absence begin and end.
         """
         try:
             self._client.about(again=False)
         except LabelStudioError as error:
-            gone = error.unanswered or (error.status or 0) >= 502
-            if gone and not self._away:
+            if error.unanswered or (error.status or 0) >= 502:  # any other refusal is for the looks to tell
                 log.info("Label Studio is away: every project is read as a whole once it is back (%s)", error)
                 for project in Project.all(self._store):
                     project.set(want_full="1")
-            self._away = gone
-        else:
-            self._away = False
