@@ -215,13 +215,14 @@ def _rows(project: Project, wishes: dict[int, Wish], limit: int | None) -> list[
 
 def _waits(project: Project) -> str:
     """Return why the queue does not follow the newest act yet, for people; empty when it does."""
-    info, live = project.info(), Orders(project).live()
+    info = project.info()
     newest = int(info.get("act_number") or 0)
+    if not newest:
+        return ""
+    live = Orders(project).live()
     if live is not None and live.overlay.act == newest:
         moving = live.version in json.loads(info.get("moving") or "{}")
         return "the last scores are being changed in Label Studio" if moving else ""
-    if not newest:
-        return ""
     what = f"act {newest} is not in the queue yet"
     if info.get("paused"):
         return f"{what}: paused: {info['paused']}"
