@@ -99,6 +99,7 @@ COVERED_BY = {
     "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
     "poolselect.exceptions": "tests/poolselect/test_pool.py",
     "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.fisher": "tests/poolselect/test_bait.py",
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",
