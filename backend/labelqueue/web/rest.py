@@ -14,9 +14,9 @@ from werkzeug.exceptions import BadRequest
 
 from .. import admin
 from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError, StoreError
+from ..serving import context, json_object
 from ..state import Project
 from ..stopping import wanted_share
-from .context import context, json_object
 
 __all__ = ["PREFIX", "api"]
 

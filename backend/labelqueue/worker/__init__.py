@@ -5,8 +5,8 @@ Imports `publishing`, `reading`, `metrics`, `jobs`, `state`, `images`, `labelstu
 
 from .embedding import embed_job, model_job
 from .look import tend_job
-from .runtime import Runtime
+from .runtime import Runtime, current
 from .supervisor import serve, work
 from .worker import run_worker
 
-__all__ = ["Runtime", "embed_job", "model_job", "run_worker", "serve", "tend_job", "work"]
+__all__ = ["Runtime", "current", "embed_job", "model_job", "run_worker", "serve", "tend_job", "work"]

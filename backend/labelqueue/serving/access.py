@@ -14,7 +14,7 @@ from ..settings import Deployment
 from ..state import SECRET_HEADER
 from .gate import CAP
 
-__all__ = ["guard", "refusal"]
+__all__ = ["CONSOLE", "guard", "own_origin", "refusal"]
 
 # What proxies and content networks add. `X-Forwarded-` stands for all that begin so.
 FORWARDING = (
@@ -39,6 +39,7 @@ FORWARDING = (
     "X-Remote-Ip",
 )
 FORWARDED_ANYHOW = "X-Forwarded"
+CONSOLE = "/console"  # pages for people in browsers, which `/` leads to
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
 NAMELESS_CAP = 16 * 2**20  # bytes of an event without its project's secret; 5,000 new tasks are 2.6 MB
 
@@ -55,7 +56,7 @@ def refusal(call: Request, deployment: Deployment, secret_counts: Callable[[str]
     secret_counts : callable, optional
         Tells whether the value of the secret header is as good as the password; None where it never is.
     """
-    if "Origin" in call.headers or call.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    if not (_is_ours(call, deployment) or _opens_a_page(call)):
         return "calls from web pages are refused"  # a page could use this machine, or the browser's password
     if call.path == "/health" and deployment.basic_auth_user:
         return None
@@ -73,6 +74,33 @@ def refusal(call: Request, deployment: Deployment, secret_counts: Callable[[str]
     if host not in (*LOCAL_NAMES, deployment.host):  # a page in the browser that rebinds its name to 127.0.0.1
         return f"host name {host!r} is not this machine's: set BASIC_AUTH_USER and BASIC_AUTH_PASS to allow it"
     return None
+
+
+def own_origin(call: Request, deployment: Deployment) -> str:
+    """Return the origin (scheme, host and port) by which a browser reaches this process: as it was called, or, where a
+    proxy in front speaks TLS, as LABELQUEUE_PUBLIC_URL says."""
+    if deployment.public_url and call.host == deployment.public_url.partition("://")[2]:
+        return deployment.public_url
+    return call.host_url.rstrip("/")
+
+
+def _is_ours(call: Request, deployment: Deployment) -> bool:
+    """Tell whether a call comes from no web page, or from one of ours."""
+    origin, site = call.headers.get("Origin"), call.headers.get("Sec-Fetch-Site", "none")
+    # Browsers leave `Sec-Fetch-Site` out where there is no TLS, this machine excepted.
+    return site in ("none", "same-origin") and origin in (None, own_origin(call, deployment))
+
+
+def _opens_a_page(call: Request) -> bool:
+    """Tell whether somebody follows a link to a page of the console, from wherever; it is not put into a frame."""
+    headers = call.headers
+    return (
+        call.method == "GET"
+        and (call.path == "/" or call.path == CONSOLE or call.path.startswith(f"{CONSOLE}/"))
+        and "Origin" not in headers
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+    )
 
 
 def _is_loopback(address: str) -> bool:

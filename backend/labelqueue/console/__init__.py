@@ -1,0 +1,17 @@
+"""The console: pages on which admins see what the queue does, why, and what it is worth, and change it.
+
+Imports `serving`, `admin`, `jobs` and `state`; what takes longer than a page may is asked of `pagework`.
+"""
+
+from .health import health
+from .map import map
+from .orders import orders
+from .overview import overview
+from .pages import console
+from .projects import projects
+from .queue import queue
+from .settings import settings
+
+__all__ = ["console"]
+
+_VIEWS = (projects, overview, queue, map, orders, settings, health)  # importing them gives `console` its views

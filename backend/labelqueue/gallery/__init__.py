@@ -1,0 +1,4 @@
+"""What the console shows of images, kept in Redis; all of it can be made again.
+
+Imports nothing; what is kept here is made in `pagework` and by embedding workers, and shown by `console`.
+"""
