@@ -9,7 +9,7 @@ from typing import Any
 
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
-from ..ordering import Order
+from ..ordering import END, Order
 from ..state import WHOLE, Orders, Project
 from .lines import Record, fact, moment, shown
 
@@ -92,7 +92,8 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
         if len(head) == limit:
             break
         row = tasks.get(place.task)
-        if row is not None and row.state == UNLABELED:
+        waits = scores[place.task] >= END and not place.excluded  # for the next order: it is no place of this one
+        if row is not None and row.state == UNLABELED and not waits:
             head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": scores[place.task]})
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 

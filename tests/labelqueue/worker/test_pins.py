@@ -70,7 +70,7 @@ def test_a_pin_is_next_without_a_new_version(desk, project):
 
 
 def test_several_stand_in_the_strategys_order_whoever_was_named_first(desk, project):
-    old, new = far(desk, 3), unpublished(desk)[:3]
+    old, new, before = far(desk, 3), unpublished(desk)[:3], ahead(desk, 100)
     controls = {place.task: at for at, place in enumerate(desk.live.places) if place.control}
     pin(project, [*new, *old], "lasso")
     desk.tend()
@@ -80,6 +80,7 @@ def test_several_stand_in_the_strategys_order_whoever_was_named_first(desk, proj
     assert set(front) == {*old, *new}
     unpin(project, [*new, *old], "x")
     desk.tend()
+    assert ahead(desk, 100) == before and stored(desk) == desk.live.scores
     pin(project, [*old, *new], "one by one")
     desk.tend()
     assert [place.task for place in desk.live.queue if not place.control][:6] == front
