@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -69,7 +70,8 @@ def _cut(runtime: Runtime, project: Project, uris: Mapping[int, str], until: flo
     for task in [task for task, uri in uris.items() if not uri]:
         fail(task, NO_IMAGE, BAD)
     gathering = gathered(runtime, {task: uris[task] for task in left}, slow_servers(project.store), FETCH_DEADLINE)
-    items = (replace(item, load=partial(_marked, thumbnails, item)) for item in gathering)
+    over = threading.Event()
+    items = (replace(item, load=partial(_marked, thumbnails, item, over)) for item in gathering)
     try:
         with closing(read_ahead(items, thumbnail_of, READERS, BATCH)) as images:
             for item, file in images:
@@ -86,6 +88,7 @@ def _cut(runtime: Runtime, project: Project, uris: Mapping[int, str], until: flo
         for task in list(left):
             fail(task, str(error), AGAIN)
     finally:
+        over.set()
         thumbnails.forgive(left)  # those there was no time for
     for server, late in gathering.late.items():
         why = gathering.reasons.get(server, f"{server} was slow, and is left alone for a while")
@@ -94,11 +97,14 @@ def _cut(runtime: Runtime, project: Project, uris: Mapping[int, str], until: flo
                 fail(task, why, AGAIN)
 
 
-def _marked(thumbnails: Thumbnails, item: Item) -> bytes:
+def _marked(thumbnails: Thumbnails, item: Item, over: threading.Event) -> bytes:
     """Return an image's bytes, and let it be to blame from here on if this process ends: no page tries it again."""
     data = item.load()
     try:
         thumbnails.note({item.id: (source_hash(item.uri), DIED)}, FATAL)
+        if over.is_set():  # nobody waits for it any more, and it has been forgiven already, or not yet
+            thumbnails.forgive([item.id])
+            raise TransientImageError("there was no time for it")
     except RedisError as error:  # else the image would be taken for a bad one
         raise StoreError(f"Redis failed: {error}") from error
     return data

@@ -30,8 +30,8 @@ def cut(image: Image.Image, turn: Transpose | None = None) -> bytes:
     Returns
     -------
     bytes
-        A WebP file of one to three kB. Its longer side has `SIDE` pixels, or as many as the image has if that is less;
-        the aspect ratio is kept.
+        A WebP file, mostly of one to three kB. Its longer side has `SIDE` pixels, or as many as the image has if that
+        is less; the aspect ratio is kept.
 
     Raises
     ------

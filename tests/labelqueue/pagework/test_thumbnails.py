@@ -115,8 +115,9 @@ def test_each_failure_has_its_reason_and_is_not_tried_at_each_page(desk, label_s
     assert {task for task, why in said.items() if why in reasons[task]} == said.keys() == reasons.keys(), reasons
     assert desk.show(uris)[0] == []
     rows = desk.store.hgetall(desk.project.name("thumbless"))
+    later = time.time() + module.AGAIN + 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labelqueue.gallery.thumbnails.time.time", lambda now=time.time() + module.AGAIN + 1: now)
+        patch.setattr("labelqueue.gallery.thumbnails.time.time", lambda: later)
         assert 4 not in desk.thumbnails.reasons(desk.sources) and 1 in desk.thumbnails.reasons(desk.sources)
     assert len(rows) == 8
 
