@@ -8,7 +8,7 @@ from .doctor import diagnosis_lines, examine, exit_status
 from .forgetting import find_any, forget, holdings, holdings_lines
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
 from .scene import Scene
-from .setting_changes import change_settings, project_settings, settings_lines
+from .setting_changes import change_settings, project_settings, settings_lines, wanted_settings
 from .status import list_lines, project_list, project_status, status_lines
 from .switches import pause, reconcile, resume, retrain, rollback, soon
 from .verification import DIFFERS, SAME, verification_lines, verify_order
@@ -46,4 +46,5 @@ __all__ = [
     "status_lines",
     "verification_lines",
     "verify_order",
+    "wanted_settings",
 ]
