@@ -1,4 +1,4 @@
-"""A preview of settings: the order that a look would make with them, drafted from what is stored, and nothing written."""
+"""A preview of settings: the order that a look would make with them, drafted from what is stored; nothing is written."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ def _notes(project: Project, wish: Project, snapshot: Snapshot, decision: Decisi
     one = (after["n_patterns"] or snapshot.target.n_patterns) == 1
     if anew := sorted(changed & {"embedder", "n_patterns", *(() if one else PATTERNS)}):
         notes.append(
-            f"With another {' and '.join(anew)} every image is embedded anew. Until that is done the queue goes on with "
-            "the present embeddings, by which this was drafted."
+            f"With another {' and '.join(anew)} every image is embedded anew. Until that is done the queue goes on by "
+            "the present embeddings, as this preview does."
         )
     if after["balance"] and snapshot.settings["balance"] != after["balance"]:
         notes.append(
-            f"The values of {after['balance']!r} have not been read from the tasks yet: shares of places are not in this."
+            f"The tasks' values of {after['balance']!r} have not been read yet: this preview shares no places out."
         )
     if changed & {"target", "label_map"} and not LabelBook(project).complete:
         notes.append("Not all labels have been read yet.")
