@@ -1,4 +1,4 @@
-"""A preview of settings: the order that a look would make with them, drafted from what is stored; nothing is written."""
+"""A preview of settings: the order that a look would make with them, from what is stored; nothing is written."""
 
 from __future__ import annotations
 
