@@ -158,7 +158,7 @@ def _words(reason: str) -> str:
     """Return a pick's reason without its figures: ``covers a new pattern: 0.41 from …`` covers a new pattern."""
     short = _FIGURE.sub("…", re.split(r"[:(]", reason, maxsplit=1)[0]).strip(" ,")
     short = re.sub("^… (?=from )", "far ", short)
-    return re.sub("^(… )+", "", short) or "picked by the strategy"
+    return re.sub("^(… ?)+", "", short) or "picked by the strategy"
 
 
 def _folded(places: Sequence[Record]) -> list[Record]:

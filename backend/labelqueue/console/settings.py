@@ -166,9 +166,9 @@ def _form(project: Project, typed: Typed) -> Response:
 def _field(name: str, row: Mapping[str, Any], typed: Typed) -> dict[str, Any]:
     """Return what the form shows of a setting."""
     allowed, shown = PROJECT[name].allowed, _text(row["value"])
-    words = allowed.words()
-    if allowed.form == "choice" and shown not in words:
-        words = (shown, *words)  # a strategy that is not installed any more
+    typed_now, words = typed.values.get(name, shown), allowed.words()
+    if allowed.form == "choice":  # a strategy may be installed no more
+        words = tuple(dict.fromkeys((*(one for one in (shown, typed_now) if one not in words), *words)))
     return {
         **row,
         "name": name,
@@ -180,7 +180,7 @@ def _field(name: str, row: Mapping[str, Any], typed: Typed) -> dict[str, Any]:
         "allowed": str(allowed),
         "empty": allowed.empty,
         "shown": shown,
-        "typed": typed.values.get(name, shown),
+        "typed": typed_now,
         "back": typed.wanted.get(name, "") is None,
         "default_told": _text(row["default"]) or allowed.empty or "nothing",
         "error": typed.errors.get(name, ""),
