@@ -10,7 +10,7 @@ from typing import Any
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
 from ..learning import confidence
-from ..ordering import Order, score
+from ..ordering import Order
 from ..state import WHOLE, Orders, Project, predictions_of
 from .lines import Record, fact, moment, shown
 
@@ -33,7 +33,7 @@ NAMED = 10  # orders that an error lists
 COUNTS = ("again", "forgotten", "duplicates", "duplicate_groups")  # 0 in most orders
 NUMBER = re.compile(r"r?([0-9]{1,18})(?:\N{MIDDLE DOT}[0-9a-z]+)?")  # what people call an order besides its version
 LATEST = "latest"
-APART = ("places", "left_out", "inputs")  # of an order, what a summary of it leaves out
+APART = ("places", "left_out", "overlay", "inputs")  # of an order, what a summary of it leaves out
 
 
 def find_order(project: Project, order: str | int) -> Order:
@@ -94,17 +94,17 @@ def _newest(versions: list[str]) -> str:
 
 def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
     """Return the open head of the live order: rank (1 = next), task, image, score, reason, and whether it is a random
-    control."""
+    control, pinned, or left out; these stand last."""
     live = Orders(project).live()
-    places = live.places if live else ()
+    places, scores = (live.queue, live.scores) if live else ((), {})
     tasks = project.task_rows([place.task for place in places])
     head: list[dict[str, Any]] = []
-    for rank, place in enumerate(places):
+    for place in places:
         if len(head) == limit:
             break
         row = tasks.get(place.task)
         if row is not None and row.state == UNLABELED:
-            head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": score(rank)})
+            head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": scores[place.task]})
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 
 
@@ -136,9 +136,10 @@ def order_list(project: Project) -> dict[str, Any]:
 def order_audit(project: Project, order: Order) -> dict[str, Any]:
     """Return all that is on record of an order: how it came about, and each task's rank, score and reason.
 
-    Ranks count from 1 over all places as they were published, whatever became of the tasks.
+    Ranks count from 1 over all places as they are published, pinned ones in front, whatever became of the tasks.
     """
-    places = [{"rank": rank + 1, **asdict(place), "score": score(rank)} for rank, place in enumerate(order.places)]
+    queue, scores = order.queue, order.scores
+    places = [{"rank": rank, **asdict(place), "score": scores[place.task]} for rank, place in enumerate(queue, 1)]
     return {"project": project.ref.id, **_summary(order, project.get("live")), "tasks": places}
 
 
@@ -147,7 +148,7 @@ def _summary(order: Order, live: str) -> dict[str, Any]:
     return {
         **record,
         "parameters": dict(order.parameters),
-        "published": len(order.places) + order.forgotten,
+        "published": len(order.scores) + order.forgotten,
         "live": str(order.number) == live,
     }
 

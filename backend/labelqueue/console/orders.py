@@ -100,10 +100,10 @@ def go_on(number: int) -> Response:
 def _open_places(project: Project, numbers: Sequence[int]) -> dict[int, list[int] | None]:
     """Return the tasks of these orders that are still open, in their sequence; None where they are not on record."""
     found = {number: Orders(project).get(number) for number in numbers}
-    tasks = {place.task for order in found.values() if order is not None for place in order.places}
+    tasks = {place.task for order in found.values() if order is not None for place in order.queue}
     still = admin.open_tasks(project, sorted(tasks))
     return {
-        number: None if order is None or order.forgotten else [p.task for p in order.places if p.task in still]
+        number: None if order is None or order.forgotten else [p.task for p in order.queue if p.task in still]
         for number, order in found.items()
     }
 
