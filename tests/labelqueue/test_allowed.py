@@ -86,9 +86,9 @@ def test_what_is_not_allowed_is_said(parse, raw, words):
     [
         (allowed.choice("a", "b"), "choice", ""),
         (allowed.strategy("bal"), "choice", ""),
-        (allowed.number(int, 1, 10_000), "number", "a whole number from 1 to 10,000"),
+        (allowed.number(int, 1, 10**7), "number", "a whole number from 1 to 10,000,000"),
         (allowed.number(float, 0, 0.5, low_open=True), "number", "a number above 0 to 0.5"),
-        (allowed.optional(allowed.number(int, 1, 10**7)), "number", "a whole number from 1 to 10,000,000, or nothing: auto"),
+        (allowed.optional(allowed.number(int, 1, 9)), "number", "a whole number from 1 to 9, or nothing: auto"),
         (allowed.optional(allowed.path), "text", ""),
         (allowed.seed, "number", "a whole number"),
         (allowed.label_map, "object", "an object of texts, as JSON"),

@@ -20,11 +20,12 @@ __all__ = [
     "find_order",
     "known_orders",
     "no_way_back",
-    "open_tasks",
+    "open_queues",
     "order_audit",
     "order_lines",
     "order_list",
     "order_list_lines",
+    "order_summary",
     "prelabel_chances",
     "project_order",
 ]
@@ -108,9 +109,13 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 
 
-def open_tasks(project: Project, tasks: Sequence[int]) -> set[int]:
-    """Return those of these tasks that can still be served."""
-    return {task for task, row in project.task_rows(tasks).items() if row.state == UNLABELED}
+def open_queues(project: Project, orders: Sequence[Order]) -> list[list[int] | None]:
+    """Return the tasks of these orders that can still be served, in their sequence; None where they are no longer on
+    record."""
+    queues = [None if order.forgotten else [place.task for place in order.queue] for order in orders]
+    rows = project.task_rows(sorted({task for queue in queues for task in queue or ()}))
+    still = {task for task, row in rows.items() if row.state == UNLABELED}
+    return [None if queue is None else [task for task in queue if task in still] for queue in queues]
 
 
 def prelabel_chances(project: Project, tasks: Sequence[int]) -> dict[int, float]:
@@ -141,6 +146,11 @@ def order_audit(project: Project, order: Order) -> dict[str, Any]:
     queue, scores = order.queue, order.scores
     places = [{"rank": rank, **asdict(place), "score": scores[place.task]} for rank, place in enumerate(queue, 1)]
     return {"project": project.ref.id, **_summary(order, project.get("live")), "tasks": places}
+
+
+def order_summary(project: Project, order: Order) -> dict[str, Any]:
+    """Return what is on record of one order, without its tasks."""
+    return _summary(order, project.get("live"))
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def test_latest_names_the_newest_order(project):
 def test_what_is_open_and_what_there_is_no_way_back_to(project):
     publish(project, "FreeSel", "BAL")
     project.put_tasks({1: TaskRow("/1.jpg", UNLABELED), 2: TaskRow("/2.jpg", ANNOTATED)})
-    assert admin.open_tasks(project, [1, 2, 3]) == {1}
+    orders = [Order(1, "r1", places=(Place(2, "why"), Place(3, "why"), Place(1, "why"))), Order(2, "r2", forgotten=3)]
+    assert admin.open_queues(project, orders) == [[1], None]
     newest, oldest = order_list(project)["orders"]
     assert admin.no_way_back(newest) == "it is live" and admin.no_way_back(oldest) == ""
     assert "only the newest 50" in admin.no_way_back(oldest | {"forgotten": 3})
