@@ -34,6 +34,7 @@ DOORS = {
             f"labelqueue.console.{name}"
             for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
         ),
+        "labelqueue.console.thumbnails",
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
@@ -48,12 +49,13 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {
-        "labelqueue.images.decoding",
-        "labelqueue.images.deep",
-        "labelqueue.images.dicom",
+        "labelqueue.pixels.decoding",
+        "labelqueue.pixels.deep",
+        "labelqueue.pixels.dicom",
+        "labelqueue.pixels.thumbnails",
         "labelqueue.demo.drawing",
     },
-    "pydicom": {"labelqueue.images.dicom"},
+    "pydicom": {"labelqueue.pixels.dicom"},
     "pyarrow": {"labelqueue.exchange.table"},
     "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
