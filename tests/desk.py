@@ -12,9 +12,9 @@ from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labelstudio.records import Hooks
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import LIVE_VERSION
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker import embedding
 from labelqueue.worker.look import look
 

@@ -62,7 +62,6 @@ DOORS = {
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
-    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{
         f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
@@ -76,6 +75,7 @@ COVERED_BY = {
     "labelqueue.backup.saving": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.staging": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.translation": "tests/labelqueue/backup/test_restoring.py",
+    "labelqueue.cli.curation": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",

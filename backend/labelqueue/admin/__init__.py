@@ -7,6 +7,7 @@ by a worker.
 from .doctor import diagnosis_lines, examine, exit_status
 from .forgetting import find_any, forget, holdings, holdings_lines
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
+from .pinning import curation, curation_counts, curation_lines, exclude, include, pin, undo, unpin
 from .scene import Scene
 from .setting_changes import change_settings, project_settings, settings_lines
 from .status import list_lines, project_list, project_status, status_lines
@@ -19,20 +20,26 @@ __all__ = [
     "Scene",
     "audit_lines",
     "change_settings",
+    "curation",
+    "curation_counts",
+    "curation_lines",
     "diagnosis_lines",
     "examine",
+    "exclude",
     "exit_status",
     "find_any",
     "find_order",
     "forget",
     "holdings",
     "holdings_lines",
+    "include",
     "list_lines",
     "order_audit",
     "order_lines",
     "order_list",
     "order_list_lines",
     "pause",
+    "pin",
     "project_list",
     "project_order",
     "project_settings",
@@ -44,6 +51,8 @@ __all__ = [
     "settings_lines",
     "soon",
     "status_lines",
+    "undo",
+    "unpin",
     "verification_lines",
     "verify_order",
 ]

@@ -11,9 +11,8 @@ from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import TEND, EmbedderChoice, alive, is_on_its_way, request_tend, slow_servers
 from ..labelstudio import SAMPLING
 from ..state import SECRET_HEADER, Orders, text
-from .findings import Check, Seen, unknown, warning, well, wrong
 from .lines import lacking
-from .scene import Scene
+from .scene import Check, Scene, Seen, unknown, warning, well, wrong
 from .switches import reconcile, soon
 
 __all__ = ["PROJECT"]

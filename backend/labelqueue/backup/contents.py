@@ -28,8 +28,8 @@ TAG, FORMAT = "labelqueue_columns", "1"
 
 # Facts of a project's `info` that are taken along: what was learned and how far it came, for any project.
 MEMORY_FACTS = (
-    "arrivals", "arrivals_told", "embedder", "generation", "imported", "learned", "order_number", "rotation_generation",
-    "standing",
+    "act_number", "arrivals", "arrivals_told", "embedder", "generation", "imported", "learned", "order_number",
+    "rotation_generation", "standing",
 )  # fmt: skip
 # Those that belong to its queue in Label Studio: taken where it is the same project, and has no live order here.
 QUEUE_FACTS = (

@@ -12,14 +12,13 @@ from typing import Any
 
 from ..exceptions import LabelQueueError
 from ..labels import Value
-from ..learning import ControlRecord, report, waits_for
+from ..learning import ControlRecord, places_for, report, waits_for
 from .campaign import Campaign
 from .campaign_state import CampaignState
 from .drafting import continued, drafted
 from .due import Due, due
 from .order import Order, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
-from .random_controls import places_for
 from .recipe import BAL, sub_pool
 from .snapshot import Snapshot
 

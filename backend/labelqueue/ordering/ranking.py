@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block
-from ..learning import Model, is_blank, prelabel
+from ..learning import Model, control_order, is_blank, is_control, prelabel, shares
 from .order import Place
-from .random_controls import control_order, is_control, shares
 from .recipe import Recipe
 from .snapshot import Tasks
 

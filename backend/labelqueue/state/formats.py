@@ -60,6 +60,10 @@ KEYS = (
     Key("orders:*", "orders", "every order's record", "2,000 orders, 50 whole", "the oldest ones, as newer ones come"),
     Key("order_inputs", "orders", "what each order was made of", "one field per whole order", "with its places"),
     Key("orders", "orders", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
+    Key("pins", "curation", "tasks that come first", "one field per pinned task", "when unpinned, or with the task"),
+    Key("exclusions", "curation", "tasks that are left out", "one field per task", "when included, or with the task"),
+    Key("acts", "curation", "what admins pinned and left out", "1,000 acts", "the oldest ones, as newer ones come"),
+    Key("acts_before", "curation", "what was before each act", "tasks of 100 acts", "the oldest, as newer ones come"),
     Key("campaign:*", "campaign", "model, guesses, phase", "labels and tasks of the project", _PROJECT),
     Key("campaign", "campaign", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
     Key("cache:*:blocks", "embeddings", "vectors", "twice the tasks' rows", "when compacted, or with the generation"),
@@ -152,6 +156,7 @@ PARTS: Mapping[str, Part] = {
     "labels": Part(2, READ_AGAIN),
     "journal": Part(1, READ_AGAIN),
     "orders": Part(2, {"live": "", "hold": "", "refilling": "", "served": ""}, (1,)),
+    "curation": Part(1, {}),
     "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
     "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, READ_AGAIN),
@@ -168,9 +173,19 @@ def _object(raw: str) -> dict[str, Any]:
 # Facts that are more than text, and how they are read: of another version's those are left out that cannot be.
 READERS: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(
-        ("arrivals", "arrivals_told", "order_number", "live", "rollback_wanted", "webhook_misses", "webhook_revived"),
+        (
+            "act_number",
+            "arrivals",
+            "arrivals_told",
+            "order_number",
+            "live",
+            "rollback_wanted",
+            "webhook_misses",
+            "webhook_revived",
+        ),
         int,
     ),
+    "act_number": int,
     "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),

@@ -50,7 +50,8 @@ NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paus
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
 ASIDE = 7 * 24 * HOUR  # seconds that the state of a project is kept that was deleted in Label Studio
-PER_TASK = ("quarantine", "deaths", "tries", "balance")  # hashes beside the tasks that have a field for some of them
+# Hashes beside the tasks that have a field for some of them.
+PER_TASK = ("quarantine", "deaths", "tries", "balance", "pins", "exclusions")
 # What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
 # key, or `key:generation` for embeddings.
 FORGOTTEN = "lq:forgotten"

@@ -19,10 +19,10 @@ from labelqueue.backup.restoring import restore
 from labelqueue.backup.saving import back_up
 from labelqueue.exceptions import BackupError, LabelStudioError, NotFoundError
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.project import Project, ProjectRef
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker.runtime import Runtime
 
 SECRET = "a-secret-of-the-webhook"

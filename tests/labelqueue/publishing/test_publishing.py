@@ -19,9 +19,9 @@ from labelqueue.publishing.connecting import connected, secure_webhook
 from labelqueue.publishing.publishing import PLAIN_SAMPLING, SAMPLING, Publisher
 from labelqueue.publishing.tidying import tidy
 from labelqueue.publishing.versions import tag_of
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.task_row import TaskRow
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker.runtime import Runtime
 
 READS = {"about", "projects", "webhooks",
