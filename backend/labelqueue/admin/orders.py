@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
+from ..learning import confidence
 from ..ordering import Order, score
-from ..state import WHOLE, Orders, Project
+from ..state import WHOLE, Orders, Project, predictions_of
 from .lines import Record, fact, moment, shown
 
 __all__ = [
@@ -18,10 +19,13 @@ __all__ = [
     "check_recorded",
     "find_order",
     "known_orders",
+    "no_way_back",
+    "open_tasks",
     "order_audit",
     "order_lines",
     "order_list",
     "order_list_lines",
+    "prelabel_chances",
     "project_order",
 ]
 
@@ -76,6 +80,13 @@ def check_recorded(project: Project, order: Order) -> None:
         )
 
 
+def no_way_back(order: Record) -> str:
+    """Return why a rollback cannot lead to an order, of which `order_list` or `order_audit` told; empty when it can."""
+    if order["live"]:
+        return "it is live"
+    return f"only the newest {WHOLE} orders are on record with their tasks" if order["forgotten"] else ""
+
+
 def _newest(versions: list[str]) -> str:
     older = f", and {len(versions) - NAMED} older ones" if len(versions) > NAMED else ""
     return f"{', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
@@ -95,6 +106,24 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
         if row is not None and row.state == UNLABELED:
             head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": score(rank)})
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
+
+
+def open_tasks(project: Project, tasks: Sequence[int]) -> set[int]:
+    """Return those of these tasks that can still be served."""
+    return {task for task, row in project.task_rows(tasks).items() if row.state == UNLABELED}
+
+
+def prelabel_chances(project: Project, tasks: Sequence[int]) -> dict[int, float]:
+    """Return how likely the answers are right that the live order fills in for these tasks.
+
+    A task is missing where nobody knows any more: the model has learned since, or its image came later.
+    """
+    live, known = Orders(project).live(), predictions_of(project) if tasks else None
+    if live is None or known is None or live.model != known[0].fingerprint:
+        return {}
+    model, predictions = known
+    said = {task: predictions.lookup(task) for task in tasks}
+    return {task: confidence(model, chances) for task, chances in said.items() if chances is not None}
 
 
 def order_list(project: Project) -> dict[str, Any]:

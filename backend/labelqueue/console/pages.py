@@ -81,7 +81,8 @@ def page(template: str, project: Project | None = None, *, status: int = 200, **
         number, title = project.ref.id, project.get("title") or f"project {project.ref.id}"
         frame["project"] = {"id": number, "title": title, "link": label_studio_link(number)}
         frame["revision"] = revision_of(project)
-    answer = Response(render_template(template, **frame, **values), status, mimetype="text/html")
+    html = render_template(template, **frame | values).encode(errors="replace")  # an address may have half a character
+    answer = Response(html, status, mimetype="text/html")
     answer.headers["Cache-Control"] = "no-store"
     return answer
 

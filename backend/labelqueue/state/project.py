@@ -374,9 +374,15 @@ class Project:
         rows = {int(task): json.loads(raw) for part in parts for task, raw in part.items()}
         return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
-    def release_quarantine(self) -> None:
-        """Give every quarantined image another chance."""
-        remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late")))
+    def release_quarantine(self, ids: Sequence[int] | None = None) -> None:
+        """Give quarantined images another chance: those of some tasks, or all of them."""
+        if ids is None:
+            remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late")))
+            return
+        fields = [str(task) for task in ids]
+        drop_members(self.store, self.name("late"), fields)
+        for part in ("deaths", "tries", "quarantine"):
+            drop_fields(self.store, self.name(part), fields)
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""
