@@ -8,7 +8,7 @@ from .campaign_state import CampaignState
 from .decision import Decision, decide
 from .inputs import Inputs, load_inputs, ranked
 from .order import Order, Place, score
-from .order_size import open_places
+from .order_size import open_places, order_size
 from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "decide",
     "load_inputs",
     "open_places",
+    "order_size",
     "ranked",
     "rows_in_turn",
     "score",
