@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from e2e.mapped import GENERATION, ORIGIN, processes, register
 from playwright.sync_api import Page, sync_playwright
 
+from e2e.mapped import GENERATION, ORIGIN, processes, register
 from labelqueue.gallery import COLUMNS, Map, Maps, map_question
 from labelqueue.jobs import Answer, give_answer
 from labelqueue.settings import Deployment

@@ -65,7 +65,7 @@ COVERED_BY = {
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{
         f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
-        for name in ("forms", "map", "overview", "projects")
+        for name in ("forms", "overview", "projects")
     },
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",

@@ -51,16 +51,17 @@ def fill(project: Project, spool: Path, each: int = 40) -> list[int]:
     uris = [f"/data/upload/{task}.jpg" for task in ids]
     sources = np.array([source_hash(uri) for uri in uris], np.uint64)
     labeled = {int(task): CLASSES[task - 1] for task in ids[:3]}
-    project.put_tasks(
-        {int(task): TaskRow(uri, ANNOTATED if task in labeled else UNLABELED) for task, uri in zip(ids, uris, strict=True)}
-    )
+    states = [ANNOTATED if task in labeled else UNLABELED for task in ids.tolist()]
+    project.put_tasks({int(task): TaskRow(uri, state) for task, uri, state in zip(ids, uris, states, strict=True)})
     PatternCache(project, GENERATION, spool).put(
         Block(ids, sources, vectors, vectors, np.arange(ids.size + 1, dtype=np.int64))
     )
-    said = {task: [Annotation(task, "", 1, False, False, {"choice": Answer(((label,),))})] for task, label in labeled.items()}
-    LabelBook(project).put({task: ("", one) for task, one in said.items()})
+    said = {task: {"choice": Answer(((label,),))} for task, label in labeled.items()}
+    LabelBook(project).put({task: ("", [Annotation(task, "", 1, False, False, one)]) for task, one in said.items()})
     LabelBook(project).set_complete()
-    places = [Place(task, "random control" if at in CONTROLS else "covers a new pattern", at in CONTROLS) for at, task in enumerate(range(4, 34))]
+    drawn = [at in CONTROLS for at in range(30)]
+    reasons = ["random control" if control else "covers a new pattern" for control in drawn]
+    places = [Place(task, reason, control) for task, reason, control in zip(range(4, 34), reasons, drawn, strict=True)]
     order = Order(1, "r1·k7f FreeSel", "freesel", {}, GENERATION, ids.size, 3, ids.size, 0.0, tuple(places))
     Orders(project).save(order)
     Orders(project).go_live(order)
@@ -71,9 +72,11 @@ def fill(project: Project, spool: Path, each: int = 40) -> list[int]:
 def processes(home: Path, *, worker: bool = True) -> Iterator[str]:
     """Run the web process and an embedding worker on the Redis of this folder; yield the console's address."""
     port = free_port()
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LABEL", "BASIC_AUTH", "REDIS"))}
+    ours = ("LABEL", "BASIC_AUTH", "REDIS")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environ |= {"LABELQUEUE_HOME": str(home), "LABEL_STUDIO_URL": ORIGIN, "LABEL_STUDIO_API_KEY": "0" * 40}
-    environ |= {"LABELQUEUE_EMBEDDER": "bundled", "PORT": str(port), "HOST": "127.0.0.1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ |= {"LABELQUEUE_EMBEDDER": "bundled", "PORT": str(port), "HOST": "127.0.0.1"}
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     commands = [["-m", "labelqueue.web"], *([["-m", "labelqueue", "worker", "embedding"]] if worker else [])]
     running = [subprocess.Popen([sys.executable, *command], env=environ) for command in commands]
     try:

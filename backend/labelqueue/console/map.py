@@ -12,12 +12,13 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from .. import admin
 from ..exceptions import LabelQueueError
-from ..gallery import COLUMNS, Maps, details_question, map_question, nearest_question
+from ..gallery import Maps, details_question, map_question, nearest_question
 from ..jobs import EMBEDDING, Answer, Question, alive, ask
 from ..serving import context
 from ..state import Project, is_id
 from .forms import acted, sent
 from .pages import at, console, label_studio_link, page
+from .queue import told_places
 
 __all__ = ["like_address", "map"]
 
@@ -38,6 +39,7 @@ SCRIPTS = (
     *(f"map-{name}.js" for name in ("points", "shapes", "stage", "view")),
 )
 MOST = {"details": 200, "near": 1_000, "act": 10_000}  # tasks that one call may name
+ALL = 1_000_000  # places of an order
 NEAR = 96  # images that are found to be like others
 CONTROL, NEXT = "random control", "next in the order"  # names of the channel `order`
 _REVISION = re.compile("[0-9a-f]{1,64}")
@@ -147,7 +149,7 @@ def map_details(number: int) -> Response:
     """Tell what is known of some images."""
     body, project = sent(), context().project(number)
     question = details_question(project, _tasks(body, MOST["details"]))
-    return _answered(project, question, lambda found: {"tasks": _told_rows(found["tasks"])})
+    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
 
 
 @console.post("/<id:number>/map/near")
@@ -155,7 +157,7 @@ def map_near(number: int) -> Response:
     """Find the images that are most like some."""
     body, project = sent(), context().project(number)
     question = nearest_question(project, _tasks(body, MOST["near"]), NEAR)
-    return _answered(project, question, lambda found: {"tasks": _told_rows(found["tasks"])})
+    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
 
 
 def _answered(project: Project, question: Question, told: Callable[[Any], Json]) -> Response:
@@ -169,12 +171,14 @@ def _answered(project: Project, question: Question, told: Callable[[Any], Json])
     return _fresh(told(answer.value))
 
 
-def _told_rows(rows: list[Json]) -> list[Json]:
-    """Return rows as people see them: which images are drawn at random is told to those who ask, and reasons with it,
-    since what is picked has one of its own."""
+def _told_rows(project: Project, rows: list[Json]) -> list[Json]:
+    """Return rows as people see them: which images are drawn at random is told to those who ask only."""
     if _asked_for_controls():
         return rows
-    return [{name: value for name, value in row.items() if name not in ("control", "reason")} for row in rows]
+    there = admin.project_order(project, ALL)["tasks"] if any(row["rank"] is not None for row in rows) else []
+    reasons = {place["task"]: place["reason"] for place in told_places(there, shown=False)}
+    hidden = {"control": False}
+    return [row | hidden | {"reason": reasons.get(row["task"], "") if row["reason"] else ""} for row in rows]
 
 
 def _asked_for_controls() -> bool:
@@ -250,7 +254,13 @@ def like(number: int, task: int) -> Response:
     if not project.task_rows([task]):
         raise NotFound(f"project {number} has no task {task}")
     both = request.args.get("all") == "1"
-    values: Json = {"task": task, "all": both, "choice": {"all": 1} if both else {}, "link": _link_of(number)}
+    values: Json = {
+        "tab": "map",
+        "task": task,
+        "all": both,
+        "choice": {"all": 1} if both else {},
+        "link": _link_of(number),
+    }
     values |= {"thumbs": _thumbs(number), "waiting": False, "told": "", "rows": [], "source": ""}
     known = ask(project.store, details_question(project, [task]))
     answer = ask(project.store, nearest_question(project, [task], NEAR))

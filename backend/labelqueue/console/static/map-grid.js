@@ -65,8 +65,9 @@ export class ImageList {
     const box = item.querySelector("input");
     Object.assign(box, { value: String(task), checked: this.checked.has(task) });
     item.querySelector("[data-name]").textContent = `task ${task}`;
-    item.querySelector("a[data-out]").href = this.source.taskAddress(task);
-    item.querySelector("a[data-like]").href = this.source.likeAddress(task);
+    const [like, out] = [item.querySelector("a[data-like]"), item.querySelector("a[data-out]")];
+    Object.assign(like, { href: this.source.likeAddress(task), ariaLabel: `More like task ${task}` });
+    Object.assign(out, { href: this.source.taskAddress(task), ariaLabel: `Open task ${task} in Label Studio` });
     this.source.fillImage(item.querySelector("img"), task);
     this.describe(item, task);
     return item;

@@ -54,16 +54,18 @@ export class Painter {
     const stamps = look.entries.map((entry) => mark(entry.shape, radius, width));
     const colors = look.entries.map((entry) => colorOf(entry, palette));
     const { codes, entryOf, levels, selected } = look;
-    for (const level of [FAINT, PLAIN]) {
+    // What is looked at lies above the rest, and what has a color above what has none.
+    const layers = look.entries.map((entry, one) => (levels[one] === PLAIN && !entry.plain ? PLAIN + 1 : levels[one]));
+    for (const layer of [FAINT, PLAIN, PLAIN + 1]) {
       for (let row = 0; row < at.length; row += 1) {
         if (at[row] < 0) continue;
         const entry = entryOf[codes[row]];
-        const seen = selected !== null && !selected[row] ? Math.min(levels[entry], FAINT) : levels[entry];
-        if (seen !== level) continue;
-        const color = level === FAINT ? ((colors[entry] & 0xffffff) | (FAINTLY << 24)) >>> 0 : colors[entry];
+        const lies = selected !== null && !selected[row] ? Math.min(layers[entry], FAINT) : layers[entry];
+        if (lies !== layer) continue;
+        const color = layer === FAINT ? ((colors[entry] & 0xffffff) | (FAINTLY << 24)) >>> 0 : colors[entry];
         const { at: offsets } = stamps[entry];
         if (offsets.length > 1) put(pixels, at[row], color, stamps[entry]);
-        else if (level === PLAIN || pixels[at[row]] === 0) pixels[at[row]] = color;
+        else if (layer !== FAINT || pixels[at[row]] === 0) pixels[at[row]] = color;
       }
     }
     if (selected !== null && radius >= 2) {

@@ -68,6 +68,7 @@ export class Stage {
     this.map.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, this.place(event));
     this.cross = this.corner = null;
+    this.on.hovered(-1);
     this.path = this.pointers.size === 1 ? [this.place(event)] : [];
   }
 

@@ -30,6 +30,7 @@ let selected = null; // a byte per row: whether the panel lists it; null when it
 let chosen = []; // tasks that were selected
 let listed = []; // tasks that the panel lists: those, or what is like them
 let timer = 0;
+let updating = Promise.resolve();
 let palette = paletteOf(main);
 
 const view = new View();
@@ -158,22 +159,28 @@ function countsOfTasks(tasks) {
 
 // Pins and what is left out are seen at once; the map that a worker makes then says the same. Returns the way back.
 function acted(kind, tasks) {
-  const codes = points.column(SOLE);
   const code = points.facts.columns[SOLE].names.indexOf(kind === "pin" ? FIRST : OUT);
-  const before = code < 0 ? [] : Array.from(points.rowsOf(tasks), (row) => [row, codes[row]]);
-  for (const [row] of before) codes[row] = code;
-  known.forget();
-  recolor(false);
-  return () => {
-    for (const [row, was] of before) codes[row] = was;
+  const before = new Map();
+  const mark = (codeOf) => {
+    const codes = points.column(SOLE); // of the map that is there by then
+    for (const row of points.rowsOf(tasks)) codes[row] = codeOf(points.ids[row], codes[row]);
+    known.forget();
     recolor(false);
   };
+  if (code >= 0) mark((task, was) => (before.set(task, was), code));
+  return () => mark((task, was) => before.get(task) ?? was);
 }
 
 // -- keeping up
 
-async function update() {
+// One look after the other: a page that is told twice at once must not go back to the map before.
+function update() {
   clearTimeout(timer);
+  updating = updating.then(lookAgain);
+  return updating;
+}
+
+async function lookAgain() {
   let wait = 0;
   try {
     const told = await factsOf(addresses);
@@ -185,6 +192,7 @@ async function update() {
     find("told").textContent = error.message;
     wait = LATER;
   }
+  clearTimeout(timer);
   if (wait) timer = setTimeout(update, wait);
 }
 
