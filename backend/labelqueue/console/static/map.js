@@ -76,7 +76,7 @@ async function recolor(fresh = true) {
   await readColumn(addresses, points, name);
   if (name !== color.value) return;
   const codes = points.column(name);
-  const { entries, entryOf } = entriesOf(name, points.facts.columns[name]);
+  const { entries, entryOf } = entriesOf(points.facts.columns[name]);
   look = { entries, entryOf, codes, marked: marks() };
   legend.show(entries, countsOf(entries, entryOf, codes), palette, fresh);
   find("about").textContent = points.facts.columns[name].about ?? "";
