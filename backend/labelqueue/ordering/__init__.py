@@ -8,7 +8,7 @@ from .campaign_state import CampaignState
 from .decision import Decision, decide
 from .inputs import Inputs, load_inputs, ranked
 from .order import Order, Place, score
-from .order_size import open_places, order_size
+from .order_size import head_size, open_places
 from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 
 __all__ = [
@@ -22,9 +22,9 @@ __all__ = [
     "Snapshot",
     "Tasks",
     "decide",
+    "head_size",
     "load_inputs",
     "open_places",
-    "order_size",
     "ranked",
     "rows_in_turn",
     "score",

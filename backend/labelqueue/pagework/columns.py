@@ -49,10 +49,8 @@ class Scene:
         Of that model.
     places : sequence of Place
         Of the live order, in the sequence in which they are served.
-    head : int or None
-        Open places that are served next; None: all but the spare tail.
-    spare : int
-        Open places of the spare tail.
+    head : int
+        Open places that are no spare tail.
     followers, leaders : ndarray of shape (k,), int64
         Near-duplicates, and the task that stands for each.
     pinned, left_out : collection of int
@@ -66,8 +64,7 @@ class Scene:
     model: Model | None = None
     predictions: Predictions | None = None
     places: Sequence[Place] = ()
-    head: int | None = None
-    spare: int = 0
+    head: int = 0
     followers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     leaders: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     pinned: Collection[int] = ()
@@ -182,8 +179,7 @@ def _standing(scene: Scene) -> tuple[Column, Column]:
     parts[at[(at >= 0) & answered]] = ORDER.index("answered since")
     still, control = at[~answered], control[~answered]
     parts[still] = ORDER.index("spare tail")
-    head = max(still.size - scene.spare, 0) if scene.head is None else scene.head
-    parts[still[:head]] = ORDER.index("next in the order")
+    parts[still[: scene.head]] = ORDER.index("next in the order")
     parts[still[control]] = ORDER.index("random control")
     if still.size:
         # In factors: the first ten differ as much as the first hundred from the first thousand.

@@ -90,10 +90,9 @@ def lay_out(runtime: Runtime, project: Project, generation: str, before: float) 
     rows, anchors = _gathered(runtime, cache, ids, sources, landmarks)
     mean, axes = fit_plane(anchors)
     if old is not None and old.projection == "tsne":
-        start = near_landmarks(anchors, old.anchors.astype(np.float32), old.places)
+        places = fit_tsne(anchors, near_landmarks(anchors, old.anchors.astype(np.float32), old.places), again=True)
     else:
-        start = on_plane(anchors, mean, axes)
-    places = fit_tsne(anchors, start)
+        places = fit_tsne(anchors, on_plane(anchors, mean, axes))
     layout = Layout(
         projection="tsne",
         fitted_at=time.time(),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ..block import draws
 
@@ -20,6 +21,8 @@ WIDTH = 65_535  # of the map, the largest uint16
 MARGIN = 0.02  # of the map on each side that is free when it is made: later images may stand there
 PERPLEXITY = 30.0  # neighbors that t-SNE cares for
 COMPONENTS = 50  # of PCA, that t-SNE sees
+STEPS = 500  # of t-SNE; twice as many take twice as long and keep no more neighbors together
+AGAIN = 20.0  # spread, in the units of t-SNE, of what it made before
 SEED = 0
 NOBODY = np.empty(0, np.int64)
 ROWS = 2_048  # compared with the landmarks at once: 40 MB
@@ -76,14 +79,16 @@ def on_plane(vectors: Floats, mean: Floats, axes: Floats) -> NDArray[np.uint16]:
     return rounded((vectors - mean) @ axes + np.float32(WIDTH / 2))
 
 
-def fit_tsne(vectors: Floats, start: NDArray[Any]) -> Floats:
+def fit_tsne(vectors: Floats, start: NDArray[Any], *, again: bool = False) -> Floats:
     """Return where t-SNE puts unit vectors.
 
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
     start : ndarray of shape (n, 2)
-        Where they stand so far: what is there above stays above, roughly.
+        Where they stand so far: what is above stays above, roughly.
+    again : bool
+        Whether they stand there by t-SNE: then groups stay where they are, and only details change.
 
     Returns
     -------
@@ -104,13 +109,20 @@ def fit_tsne(vectors: Floats, start: NDArray[Any]) -> Floats:
     begin = begin - begin.mean(axis=0)
     # Images that stand at one place could never part.
     begin += np.random.default_rng(SEED).normal(size=begin.shape) * max(float(begin.std()), 1e-9) * 1e-3
-    begin *= 1e-4 / begin[:, 0].std()
-    model = TSNE(perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3), init=begin.astype(np.float32), random_state=SEED)
-    return _filling(np.asarray(model.fit_transform(reduced)))
+    begin *= (AGAIN if again else 1e-4) / begin.std()
+    model = TSNE(
+        perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3),
+        early_exaggeration=1.0 if again else 12.0,
+        init=begin.astype(np.float32),
+        max_iter=STEPS,
+        random_state=SEED,
+    )
+    with threadpool_limits(limits=1):  # on a busy machine, threads that wait for each other take ten times as long
+        return _filling(np.asarray(model.fit_transform(reduced)))
 
 
 def near_landmarks(vectors: Floats, anchors: Floats, places: Floats) -> NDArray[np.uint16]:
-    """Return where images stand among landmarks: at the mean of the five nearest, the nearest counting most.
+    """Return where images stand among landmarks: beside the nearest, towards those of the five nearest around it.
 
     Parameters
     ----------
@@ -124,18 +136,25 @@ def near_landmarks(vectors: Floats, anchors: Floats, places: Floats) -> NDArray[
     Returns
     -------
     ndarray of shape (n, 2), uint16
+
+    Notes
+    -----
+    Weighted are the squared cosine distance, and how far a landmark stands from the nearest one on the map: the mean of
+    landmarks in two groups would lie between the groups, where nothing alike is (benchmarks/map.md).
     """
+    reach = WIDTH / np.sqrt(len(anchors))  # between two landmarks, if they stood evenly
     found = np.empty((len(vectors), 2), dtype=np.uint16)
     many = min(NEIGHBORS, len(anchors))
     for at in range(0, len(vectors), ROWS):
         part = slice(at, at + ROWS)
         likeness = vectors[part] @ anchors.T
         near = np.argpartition(likeness, len(anchors) - many, axis=1)[:, -many:]
-        # Squared distances; who is the same image as a landmark stands where that stands.
         apart = np.maximum(1 - np.take_along_axis(likeness, near, axis=1), 1e-6)
-        weights = 1 / apart**2
+        around = places[near]
+        nearest = np.take_along_axis(around, apart.argmin(axis=1)[:, None, None], axis=1)
+        weights = np.exp(-((around - nearest) ** 2).sum(axis=2) / (2 * reach**2)) / apart**2
         weights /= weights.sum(axis=1, keepdims=True)
-        found[part] = rounded(np.einsum("ij,ijk->ik", weights, places[near]))
+        found[part] = rounded(np.einsum("ij,ijk->ik", weights, around))
     return found
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..exceptions import CacheError, ProjectError
 from ..labels import Target
 from ..learning import Model, Predictions, fits
-from ..ordering import Labels, Order, Place, load_inputs, order_size
+from ..ordering import Labels, Order, Place, Tasks, head_size, load_inputs, open_places
 from ..state import LabelBook, Orders, People, Project, TaskColumns, predictions_of, scan_fields
 from .columns import Scene
 
@@ -36,7 +36,6 @@ def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -
     model, predictions = read_model(project, target) or (None, None)
     states = columns.states[np.searchsorted(columns.ids, ids)]
     followers, leaders = _duplicates(project, live)
-    head, spare = _spare(project)
     return Scene(
         ids=ids,
         states=states,
@@ -45,8 +44,7 @@ def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -
         model=model,
         predictions=predictions,
         places=served(live),
-        head=head,
-        spare=spare,
+        head=_head(project, columns, live),
         followers=followers,
         leaders=leaders,
         pinned=wishes(project, "pins"),
@@ -82,10 +80,11 @@ def read_model(project: Project, target: Target | None) -> tuple[Model, Predicti
     return known if known is not None and target is not None and fits(known[0], target) else None
 
 
-def _spare(project: Project) -> tuple[int | None, int]:
-    """Return how many open places are the head of an order where that is fixed, and how many are its spare tail."""
-    horizon, people = project.settings()["horizon"], People(project)
-    return horizon, order_size(horizon, annotators=people.at_work(), pace=people.pace()).low
+def _head(project: Project, columns: TaskColumns, live: Order | None) -> int:
+    """Return how many open places of the live order are its head."""
+    tasks, people = Tasks(columns.ids, columns.states, np.full(len(columns), -1)), People(project)
+    horizon = project.settings()["horizon"]
+    return head_size(len(open_places(live, tasks)), horizon, annotators=people.at_work(), pace=people.pace())
 
 
 def _duplicates(project: Project, live: Order | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
