@@ -132,7 +132,7 @@ def _predictions(scene: Scene) -> Seen:
     live = Orders(scene.project).live()
     if live is None:
         return well("none yet, as there is no order")
-    expected = len(scene.project.task_rows([place.task for place in live.places]))
+    expected = len(scene.project.task_rows(list(live.scores)))
     stored = scene.predictions.get(live.version, 0)
     told = f"{stored} of {expected} of {live.version!r}"
     if stored == expected:

@@ -33,8 +33,8 @@ MEMORY_FACTS = (
 )  # fmt: skip
 # Those that belong to its queue in Label Studio: taken where it is the same project, and has no live order here.
 QUEUE_FACTS = (
-    "bulk_seconds", "hold", "live", "pause_wanted", "refilling", "refused_prelabels", "sampling_before", "served",
-    "single_seconds", "tag", "tags",
+    "bulk_seconds", "hold", "live", "moving", "pause_wanted", "refilling", "refused_prelabels", "sampling_before",
+    "served", "single_seconds", "tag", "tags",
 )  # fmt: skip
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (

@@ -12,14 +12,14 @@ from flask import Response, request
 from .. import admin
 from ..exceptions import LabelQueueError
 from ..serving import context
-from ..state import Orders, Project
+from ..state import Orders
 from .forms import acted, sent
 from .pages import at, console, page
 from .queue import has_controls, page_of, told_places
 
 __all__ = ["orders"]
 
-PER_PAGE, PLACES = 20, 100  # orders, and places of one, on a page
+PER_PAGE, PLACES = 10, 100  # orders, and places of one, on a page
 SHOWN_APART = (
     "project",
     "tasks",
@@ -40,16 +40,19 @@ Record = dict[str, Any]
 def orders(number: int) -> Response:
     """Show the timeline, newest first."""
     project = context().project(number)
-    listed = admin.order_list(project)["orders"]
-    rows, turn = page_of(listed, PER_PAGE)
-    wanted = [row["number"] for row in listed[(turn["number"] - 1) * PER_PAGE :][: PER_PAGE + 1]]
-    places = _open_places(project, wanted)
-    for row, before in zip(rows, [*wanted[1:], None], strict=False):
-        row["changed"] = _changed(places.get(before), places.get(row["number"])) if before is not None else None
+    book = Orders(project)
+    numbers = book.numbers()
+    chosen, turn = page_of(numbers, PER_PAGE)
+    before = numbers[turn["number"] * PER_PAGE :][:1]  # what the last one of the page is compared with
+    shown, behind = ([order for order in map(book.get, some) if order is not None] for some in (chosen, before))
+    queues = [*admin.open_queues(project, [*shown, *behind]), None]
+    rows = [admin.order_summary(project, order) for order in shown]
+    for row, earlier, queue in zip(rows, queues[1:], queues, strict=False):
+        row["changed"] = _changed(earlier, queue)
         row["barred"] = admin.no_way_back(row)
     info = project.info()
     facts = {name: info.get(name, "") for name in ("paused", "hold", "rollback_wanted", "rollback_error")}
-    return page("orders.html", project, rows=rows, turn=turn, total=len(listed), facts=facts)
+    return page("orders.html", project, rows=rows, turn=turn, total=len(numbers), facts=facts)
 
 
 @console.get("/<id:number>/orders/<name>")
@@ -95,17 +98,6 @@ def go_on(number: int) -> Response:
         return acted(admin.resume(project), back)
     except LabelQueueError as error:
         return acted(str(error), back, failed=True)
-
-
-def _open_places(project: Project, numbers: Sequence[int]) -> dict[int, list[int] | None]:
-    """Return the tasks of these orders that are still open, in their sequence; None where they are not on record."""
-    found = {number: Orders(project).get(number) for number in numbers}
-    tasks = {place.task for order in found.values() if order is not None for place in order.places}
-    still = admin.open_tasks(project, sorted(tasks))
-    return {
-        number: None if order is None or order.forgotten else [p.task for p in order.places if p.task in still]
-        for number, order in found.items()
-    }
 
 
 def _changed(before: Sequence[int] | None, after: Sequence[int] | None) -> Record | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -149,6 +149,15 @@ def when(at: float) -> Markup:
 def percent(share: float) -> str:
     """Write a share in whole percent."""
     return f"{100 * share:.0f} %"
+
+
+@console.app_template_filter("coded")
+def coded(told: str) -> Markup:
+    """Write what stands between backticks, such as commands, as code."""
+    parts = told.split("`")
+    whole = len(parts) % 2 == 1  # a lone backtick is one
+    marked = [Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)]
+    return Markup("").join(marked) if whole else escape(told)
 
 
 @console.app_template_global()

@@ -31,7 +31,14 @@ SOURCE = "console"
 PAST = {"pin": "first", "unpin": "no longer first", "exclude": "left out", "include": "in again", "undo": "as before"}
 DUPLICATE, CONTROL = "near-duplicate", "random control"
 # How reasons begin that say nothing of a pick: each tells the truth, whoever reads it.
-OTHERS = ("its image is not embedded", "it has no rotation features", "skipped before", "bad image", "left out")
+OTHERS = (
+    "its image is not embedded",
+    "it has no rotation features",
+    "skipped before",
+    "bad image",
+    "left out",
+    "it was pinned",
+)
 PINNED = "pinned by an admin"
 _FIGURE = re.compile(r"(?<![\w])[-+]?\d[\d.,]*(?:st|nd|rd|th)?(?: ?%)?")
 

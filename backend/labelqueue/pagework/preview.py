@@ -51,8 +51,9 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     decision = decide(replace(snapshot, hold=False, gap=0.0, curve=False))
     if decision.failure is not None:
         raise decision.failure
-    new = decision.order if decision.due.action == "new" else None
-    shown = new or snapshot.live
+    order = decision.order if decision.due.action == "new" else None
+    new = order if order is not None and not order.again else None  # else the live one, for what was pinned since
+    shown = order or decision.arranged or snapshot.live
     return {
         "at": time.time(),
         "new": new is not None,

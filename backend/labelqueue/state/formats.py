@@ -189,6 +189,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
         int,
     ),
     "act_number": int,
+    "moving": _object,
     "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
@@ -196,7 +197,16 @@ READERS: Mapping[str, Callable[[str], object]] = {
     ),
     **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
     **dict.fromkeys(
-        ("standing", "refused_prelabels", "remade", "embedder", "embedder_wanted", "embedder_offered", "imported"),
+        (
+            "standing",
+            "refused_prelabels",
+            "remade",
+            "moving",
+            "embedder",
+            "embedder_wanted",
+            "embedder_offered",
+            "imported",
+        ),
         _object,
     ),
     "read_to": datetime.fromisoformat,

@@ -114,6 +114,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     if not outcome and not LabelBook(project).complete:
         outcome = unread(project)  # from a part of the labels, a model would learn what is not so
     if not outcome:
+        publisher.settle()
         snapshot = take_snapshot(
             project,
             target,

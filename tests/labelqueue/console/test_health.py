@@ -39,6 +39,7 @@ def test_the_doctor_with_ways_out(store, deployment):
         well.project.set(error=NASTY)
         html = client.page("/7/health/doctor")
         assert html.count("&lt;script&gt;") >= 2 and "badge bad" in html and "Way out:" in html
+        assert "<code>labelqueue doctor 7 --fix</code>" in html
         assert html.index(">wrong<") < html.index(">well<"), "what is wrong stands first"
 
 
@@ -77,4 +78,4 @@ def test_records_servers_and_workers(client, project):
     text = text_of(html)
     assert "150 records" in text and "The first 100" in text and html.count("&lt;script&gt;") >= 101
     assert "images.example is left alone until" in text and "1 more wait for servers" in text
-    assert "none runs" in text and "labelqueue worker embedding" in text and "1 images, the first since" in text
+    assert "none runs" in text and "labelqueue worker embedding" in text and "images: 1, the first since" in text

@@ -1,12 +1,16 @@
 """A preview of settings: what it shows is what then goes live, it says why nothing changes, and it writes nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from desk import Desk
 from labelqueue import admin
 from labelqueue.exceptions import SettingError
 from labelqueue.ordering.order_size import open_places
+from labelqueue.ordering.snapshot import Tasks
 from labelqueue.pagework.preview import NEXT, preview
+from labelqueue.state.orders import Orders
 from labelqueue.state.snapshots import read_columns
 from labelqueue.worker.runtime import Runtime
 from redis_dump import dump
@@ -37,8 +41,6 @@ def applied(desk, **changes):
 
 
 def columns(desk):
-    from labelqueue.ordering.snapshot import Tasks
-
     found = read_columns(desk.project)
     return Tasks(found.ids, found.states, found.ids * 0)
 
@@ -92,3 +94,25 @@ def test_what_stands_in_the_way_is_noted(desk):
     for told in ("n_patterns every image is embedded anew", "'site' have not been read", "is held", "paused (by an"):
         assert told in notes
     assert previewed(desk, attention_ratio=0.3)["notes"][0].startswith("'r")
+
+
+def test_how_sure_the_model_is_of_a_prelabel(desk):
+    assert admin.prelabel_chances(desk.project, [1]) == {}, "there is no model"
+    desk.play(40)
+    applied(desk, prelabel="on")
+    filled = [place.task for place in desk.live.places if place.prelabel is not None]
+    chances = admin.prelabel_chances(desk.project, [*filled, 10**6])
+    assert filled and chances.keys() == {*filled} and all(0.5 <= chance <= 1 for chance in chances.values())
+    Orders(desk.project).save(replace(desk.live, model="another"))
+    assert admin.prelabel_chances(desk.project, filled) == {}, "the model has learned since"
+
+
+def test_a_preview_follows_pins_and_exclusions(desk):
+    last, first = desk.live.places[-1].task, desk.live.places[0].task
+    admin.pin(desk.project, [last])
+    admin.exclude(desk.project, [first], "blurred")
+    told = previewed(desk, metric="euclidean")
+    assert told["next"][0]["task"] == last and told["next"][0]["pinned"]
+    assert [row["task"] for row in told["next"]] == [task for task, _, _ in applied(desk, metric="euclidean")]
+    waits = previewed(desk, retrain_every=50)
+    assert not waits["new"] and waits["next"][0]["task"] == last
