@@ -114,7 +114,8 @@ def around(at, tasks, filled, wanted):
     middle = (low[0] + high[0]) / 2
     # Not convex: a notch from above reaches into the group.
     notch = [(middle - 12, low[1]), (middle, (low[1] + high[1]) / 2), (middle + 12, low[1])]
-    return [low, *notch, (high[0], low[1]), high, (low[0], high[1])]
+    polygon = [low, *notch, (high[0], low[1]), high, (low[0], high[1])]
+    return [(round(x), round(y)) for x, y in polygon]  # a mouse is on whole pixels
 
 
 def inside(polygon, x, y):

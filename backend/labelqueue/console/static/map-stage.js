@@ -53,7 +53,7 @@ export class Stage {
   // -- pointers
 
   place(event) {
-    const { left, top } = this.box.getBoundingClientRect();
+    const { left, top } = this.map.getBoundingClientRect(); // inside of the border
     return [(event.clientX - left) * this.view.ratio, (event.clientY - top) * this.view.ratio];
   }
 
