@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, NotFound
 
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
 from ..serving import CONSOLE, context
 from ..state import Project, plain, why_refused
 from .forms import form_token, taken_note
@@ -43,7 +43,12 @@ TABS = {
     "settings": "Settings",
     "health": "Health",
 }
-CODES: tuple[tuple[type[LabelQueueError], int], ...] = ((ProjectError, 404), (PublishError, 409), (SettingError, 400))
+CODES: tuple[tuple[type[LabelQueueError], int], ...] = (
+    (ProjectError, 404),
+    (PublishError, 409),
+    (SettingError, 400),
+    (CurationError, 400),
+)
 
 console = Blueprint(
     "console",
