@@ -45,7 +45,17 @@ class LabelQueueError(Exception):
 
 
 class SettingError(LabelQueueError):
-    """A setting has an unknown key or a value that is not allowed."""
+    """A setting has an unknown key or a value that is not allowed.
+
+    Attributes
+    ----------
+    name : str
+        Which setting; empty when the error is about none of them alone.
+    """
+
+    def __init__(self, told: str, name: str = "") -> None:
+        super().__init__(told)
+        self.name = name
 
 
 class StoreError(LabelQueueError):

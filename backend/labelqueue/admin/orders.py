@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
+from ..learning import confidence
 from ..ordering import END, Order
-from ..state import WHOLE, Orders, Project
+from ..state import WHOLE, Orders, Project, predictions_of
 from .lines import Record, fact, moment, shown
 
 __all__ = [
@@ -18,10 +19,14 @@ __all__ = [
     "check_recorded",
     "find_order",
     "known_orders",
+    "no_way_back",
+    "open_queues",
     "order_audit",
     "order_lines",
     "order_list",
     "order_list_lines",
+    "order_summary",
+    "prelabel_chances",
     "project_order",
 ]
 
@@ -76,6 +81,13 @@ def check_recorded(project: Project, order: Order) -> None:
         )
 
 
+def no_way_back(order: Record) -> str:
+    """Return why a rollback cannot lead to an order, of which `order_list` or `order_audit` told; empty when it can."""
+    if order["live"]:
+        return "it is live"
+    return f"only the newest {WHOLE} orders are on record with their tasks" if order["forgotten"] else ""
+
+
 def _newest(versions: list[str]) -> str:
     older = f", and {len(versions) - NAMED} older ones" if len(versions) > NAMED else ""
     return f"{', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
@@ -98,6 +110,28 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 
 
+def open_queues(project: Project, orders: Sequence[Order]) -> list[list[int] | None]:
+    """Return the tasks of these orders that can still be served, in their sequence; None where they are no longer on
+    record."""
+    queues = [None if order.forgotten else [place.task for place in order.queue] for order in orders]
+    rows = project.task_rows(sorted({task for queue in queues for task in queue or ()}))
+    still = {task for task, row in rows.items() if row.state == UNLABELED}
+    return [None if queue is None else [task for task in queue if task in still] for queue in queues]
+
+
+def prelabel_chances(project: Project, tasks: Sequence[int]) -> dict[int, float]:
+    """Return how likely the answers are right that the live order fills in for these tasks.
+
+    A task is missing where nobody knows any more: the model has learned since, or its image came later.
+    """
+    live, known = Orders(project).live(), predictions_of(project) if tasks else None
+    if live is None or known is None or live.model != known[0].fingerprint:
+        return {}
+    model, predictions = known
+    said = {task: predictions.lookup(task) for task in tasks}
+    return {task: confidence(model, chances) for task, chances in said.items() if chances is not None}
+
+
 def order_list(project: Project) -> dict[str, Any]:
     """Return what is on record of every order, newest first, without its tasks."""
     live = project.get("live")
@@ -113,6 +147,11 @@ def order_audit(project: Project, order: Order) -> dict[str, Any]:
     queue, scores = order.queue, order.scores
     places = [{"rank": rank, **asdict(place), "score": scores[place.task]} for rank, place in enumerate(queue, 1)]
     return {"project": project.ref.id, **_summary(order, project.get("live")), "tasks": places}
+
+
+def order_summary(project: Project, order: Order) -> dict[str, Any]:
+    """Return what is on record of one order, without its tasks."""
+    return _summary(order, project.get("live"))
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:

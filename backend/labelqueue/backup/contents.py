@@ -43,7 +43,7 @@ LEFT = (
     "backend_title", "backend_url", "balance_field", "behind", "changes", "counted_at", "data_fields", "denied_at",
     "denied_since", "embedder_error", "embedder_offered", "embedder_wanted", "error", "features_error", "formats",
     "full_at", "head_left", "image_error", "image_field", "import_building", "label_config", "organization",
-    "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
+    "paused", "prelabels_shown", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
     "rollback_wanted", "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled",
     "setup_at", "stranger", "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at",
     "webhook_misses", "webhook_revived", "webhook_revived_at", "webhook_secured_at",

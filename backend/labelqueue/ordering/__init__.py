@@ -8,7 +8,7 @@ from .campaign_state import CampaignState
 from .decision import Decision, decide
 from .inputs import Inputs, load_inputs, ranked
 from .order import END, Order, Overlay, Place
-from .order_size import open_places
+from .order_size import head_size, open_places
 from .pinning import arranged, moved
 from .snapshot import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
 
@@ -27,6 +27,7 @@ __all__ = [
     "Tasks",
     "arranged",
     "decide",
+    "head_size",
     "load_inputs",
     "moved",
     "open_places",

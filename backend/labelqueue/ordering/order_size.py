@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .order import END, Order, Place
 from .snapshot import Tasks
 
-__all__ = ["OrderSize", "open_places", "order_size", "runs_low"]
+__all__ = ["OrderSize", "head_size", "open_places", "order_size", "runs_low"]
 
 SPARE = 2  # spare tail of a head that is fixed, in heads
 ALONE = 6  # the part of an hour without us that a queue stands: ten minutes
@@ -61,6 +61,13 @@ def order_size(horizon: int | None, *, annotators: int, pace: int = 0, cycle: in
     pace = min(pace, FASTEST * max(annotators, 1))
     low = min(max(2 * annotators + -(-pace // ALONE), RESERVE), MOST // 2)
     return OrderSize(min(low + max(cycle, STEP), MOST), low)
+
+
+def head_size(places: int, horizon: int | None, *, annotators: int, pace: int = 0) -> int:
+    """Return how many of an order's open places are its head; the others are the spare tail, see `order_size`."""
+    if horizon is not None:
+        return min(places, horizon)
+    return max(places - order_size(None, annotators=annotators, pace=pace).low, 0)
 
 
 def open_places(order: Order | None, tasks: Tasks) -> list[Place]:

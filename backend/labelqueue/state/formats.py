@@ -71,6 +71,9 @@ KEYS = (
     Key("cache:*:rows", "embeddings", "which images are in it", "one field per task", _TASK),
     Key("cache:*:count", "embeddings", "blocks that were ever stored", "one number", "with the generation"),
     Key("cache:*:stored", "embeddings", "rows in the blocks", "one number", "with the generation"),
+    Key("cache:*:layout", "embeddings", "where images stand on the map", "30 bytes a task", "with the generation"),
+    Key("map", "embeddings", "which map is shown, and what it means", "a few facts", _PROJECT),
+    Key("map:*", "embeddings", "the map's points and columns", "20 bytes a task, twice", "when a newer one is shown"),
     Key("pending", "waiting", "images that wait", "one member per task", "when handed out, or with the task"),
     Key("inflight", "waiting", "shards at workers", "4 shards and what went alone", "when done, or the worker is dead"),
     Key("at_work:*", "waiting", "images that a worker decodes or embeds", "a minibatch", "with the shard"),
@@ -91,6 +94,9 @@ KEYS = (
         "what is in the backup",
         "at its end, or a day later",
     ),
+    Key("thumbs", "thumbnails", "each task's thumbnail", "`LABELQUEUE_THUMBNAILS`, over all projects", _TASK),
+    Key("thumbless", "thumbnails", "why a task has none", "one field per task", "an hour later, or with the task"),
+    Key("thumbs_wanted", "thumbnails", "tasks that a page shows", "one member per task", "when cut, or after a minute"),
     Key("unreadable", "waiting", "records left out", "records of Label Studio", "by the reading that reads them"),
 )
 # The others.
@@ -106,6 +112,8 @@ SHARED_KEYS = (
     Key("lq:form_key", "", "what the console's forms carry is made with", "one value", "never"),
     Key("lq:note:*", "", "what the next page of the console says", "one sentence", "after ten minutes"),
     Key("lq:answer:*", "", "what a worker answered to a page", "one key per question", "after ten minutes, mostly"),
+    Key("lq:thumbs", "", "thumbnails by their age", "one member per thumbnail", "ten minutes after the thumbnail"),
+    Key("lq:thumbs_sum", "", "bytes of all thumbnails", "one number", "never"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
     Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
     Key("lq:models", "", "cards of embedding models", "a few fields per embedder", "when an embedding worker starts"),
@@ -160,6 +168,7 @@ PARTS: Mapping[str, Part] = {
     "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
     "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, READ_AGAIN),
+    "thumbnails": Part(1, {"swept": ""}),  # cut again when a page shows them
 }
 
 

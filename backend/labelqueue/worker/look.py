@@ -85,7 +85,12 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         remote = find_remote(project, client)
     if remote is None:
         return "set aside" if project.get("set_aside") else "not found in Label Studio"
-    project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
+    prelabels = bool(remote.get("show_collab_predictions", True))
+    project.set(
+        title=str(remote.get("title") or ""),
+        label_config=str(remote["label_config"]),
+        prelabels_shown=str(int(prelabels)),
+    )
     if not connected(project, client, remote, lock.check):
         journal.clear(mark)
         project.set(error="")
@@ -116,7 +121,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
             columns,
             serving.cache,
             arriving=bool(serving.arriving),
-            prelabels=bool(remote.get("show_collab_predictions", True)),
+            prelabels=prelabels,
             lost=publisher.lost(),
             open_cache=partial(runtime.cache, project),
         )
