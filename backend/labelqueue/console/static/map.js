@@ -159,7 +159,8 @@ function countsOfTasks(tasks) {
 
 // Pins and what is left out are seen at once; the map that a worker makes then says the same. Returns the way back.
 function acted(kind, tasks) {
-  const code = points.facts.columns[SOLE].names.indexOf(kind === "pin" ? FIRST : OUT);
+  const { names } = points.facts.columns[SOLE];
+  const code = names.indexOf(kind === "pin" ? FIRST : OUT);
   const before = new Map();
   const mark = (codeOf) => {
     const codes = points.column(SOLE); // of the map that is there by then
@@ -167,7 +168,8 @@ function acted(kind, tasks) {
     known.forget();
     recolor(false);
   };
-  if (code >= 0) mark((task, was) => (before.set(task, was), code));
+  const free = ["unlabeled", FIRST, OUT].map((name) => names.indexOf(name)); // what is labeled stays labeled
+  if (code >= 0) mark((task, was) => (before.set(task, was), free.includes(was) ? code : was));
   return () => mark((task, was) => before.get(task) ?? was);
 }
 
@@ -218,6 +220,7 @@ async function take(facts) {
   view.setBounds(read.bounds);
   if (moved) grid = null;
   await recolor(before === null || !(color.value in before.facts.columns));
+  if (before === null) searchAsked();
   main.dataset.ready = facts.revision;
   if (glides && moved) glide(read, before.xy, target);
 }
@@ -253,6 +256,12 @@ function search(task) {
   select([row]);
 }
 
+// The task that the page's address names, of a link from elsewhere.
+function searchAsked() {
+  const asked = new URL(location.href).searchParams.get("task");
+  if (asked && /^\d{1,15}$/.test(asked)) search(Number(asked));
+}
+
 find("search").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = event.target.elements.task.value.trim();
@@ -275,6 +284,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 document.addEventListener("refreshed", update);
 
-await update();
-const asked = new URL(location.href).searchParams.get("task");
-if (asked && /^\d{1,15}$/.test(asked) && points !== null) search(Number(asked));
+update();
