@@ -21,7 +21,7 @@ const FIRST = "pinned", OUT = "left out";
 const number = new Intl.NumberFormat("en");
 const find = (name) => document.getElementById(`map-${name}`);
 const main = find("page");
-const addresses = Object.fromEntries(["base", "query", "details", "near", "pin", "exclude", "undo", "thumbs", "task", "like"].map((name) => [name, main.dataset[name]]));
+const addresses = { ...main.dataset };
 
 let points = null;
 let look = null; // of the painter
@@ -37,7 +37,7 @@ const view = new View();
 const known = new Known(addresses, () => points);
 const card = new Card(find("card"), known);
 const color = find("color");
-const legend = new Legend(find("entries"), () => stage.repaint(), (entry) => select(rowsWhere((code) => look.entryOf[code] === entry)));
+const legend = new Legend(find("entries"), () => stage.repaint(), selectEntry);
 const stage = new Stage(find("stage"), view, pick, { painted, hovered, picked, drawn, cleared: () => select([]) });
 const painter = new Painter(stage.map);
 const panel = new Panel(find("panel"), find("messages"), addresses, known, JSON.parse(main.dataset.limits), {
@@ -85,7 +85,7 @@ async function recolor(fresh = true) {
 
 function marks() {
   const names = points.facts.columns[SOLE]?.names ?? [];
-  const rows = (name) => (names.includes(name) ? rowsWhere((code) => code === names.indexOf(name), points.column(SOLE)) : []);
+  const rows = (name) => rowsWhere((code) => names[code] === name, points.column(SOLE));
   const marked = { first: rows(FIRST), out: rows(OUT) };
   find("key-first").hidden = marked.first.length === 0;
   find("key-out").hidden = marked.out.length === 0;
@@ -120,6 +120,10 @@ function shown(tasks) {
   }
   stage.ring(rows.length === 1 ? [points.xy[2 * rows[0]], points.xy[2 * rows[0] + 1]] : null);
   stage.repaint();
+}
+
+function selectEntry(entry) {
+  select(rowsWhere((code) => look.entryOf[code] === entry));
 }
 
 function drawn(polygon, add) {
@@ -268,7 +272,7 @@ find("search").addEventListener("submit", (event) => {
   if (/^\d{1,15}$/.test(typed)) search(Number(typed));
   else find("found").textContent = `“${typed}” is no task's number`;
 });
-color.addEventListener("change", () => points !== null && recolor());
+color.addEventListener("change", () => points !== null && recolor().catch(update));
 for (const radio of document.querySelectorAll('input[name="tool"]')) {
   radio.addEventListener("change", () => {
     stage.tool = radio.value;
@@ -276,8 +280,11 @@ for (const radio of document.querySelectorAll('input[name="tool"]')) {
   });
   if (radio.checked) stage.map.dataset.tool = stage.tool = radio.value;
 }
-const buttons = { in: () => stage.zoom(1), out: () => stage.zoom(-1), whole: () => stage.whole(), all: () => legend.showAll(true), none: () => legend.showAll(false) };
-for (const [name, act] of Object.entries(buttons)) find(name).addEventListener("click", act);
+find("in").addEventListener("click", () => stage.zoom(1));
+find("out").addEventListener("click", () => stage.zoom(-1));
+find("whole").addEventListener("click", () => stage.whole());
+find("all").addEventListener("click", () => legend.showAll(true));
+find("none").addEventListener("click", () => legend.showAll(false));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   palette = paletteOf(main);
   if (points !== null) recolor(false);
