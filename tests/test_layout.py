@@ -34,6 +34,7 @@ DOORS = {
             f"labelqueue.console.{name}"
             for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
         ),
+        "labelqueue.console.thumbnails",
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
@@ -48,12 +49,13 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {
-        "labelqueue.images.decoding",
-        "labelqueue.images.deep",
-        "labelqueue.images.dicom",
+        "labelqueue.pixels.decoding",
+        "labelqueue.pixels.deep",
+        "labelqueue.pixels.dicom",
+        "labelqueue.pixels.thumbnails",
         "labelqueue.demo.drawing",
     },
-    "pydicom": {"labelqueue.images.dicom"},
+    "pydicom": {"labelqueue.pixels.dicom"},
     "pyarrow": {"labelqueue.exchange.table"},
     "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "labelqueue.pagework.projection", "poolselect.kmeans"},
@@ -102,6 +104,7 @@ COVERED_BY = {
     "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
     "poolselect.exceptions": "tests/poolselect/test_pool.py",
     "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.fisher": "tests/poolselect/test_bait.py",
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",

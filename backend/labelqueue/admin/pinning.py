@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..exceptions import CurationError, ProjectError
 from ..jobs import request_tend
 from ..labels import ANNOTATED
-from ..state import WHOLE_ACTS, Act, Kind, Pins, Project, Wish, is_id
+from ..state import WHOLE_ACTS, Act, Kind, Orders, Pins, Project, Wish, is_id
 from .lines import Record, fact, moment
 from .switches import soon
 
@@ -178,15 +179,16 @@ def curation(project: Project, limit: int | None = None) -> dict[str, Any]:
         (of an exclusion), when, by what source and act, and whether it is done: labeled, so that it no longer matters;
         ``acts``, newest first, each with the tasks that it changed and whether it can be undone.
     """
-    pins, exclusions, acts = _known(project)
+    pins = Pins(project)
     before = {int(raw) for raw in project.store.hkeys(project.name("acts_before"))}
     return {
         "project": project.ref.id,
         "counts": curation_counts(project),
-        "pins": _rows(project, pins, limit),
-        "exclusions": _rows(project, exclusions, limit),
+        "pins": _rows(project, pins.pins(), limit),
+        "exclusions": _rows(project, pins.exclusions(), limit),
         "acts": [
-            {**vars(act), "can_undo": act.number in before and not act.undone_by} for act in acts[slice(0, limit)]
+            {**vars(act), "can_undo": act.number in before and not act.undone_by}
+            for act in pins.acts()[slice(0, limit)]
         ],
     }
 
@@ -194,16 +196,11 @@ def curation(project: Project, limit: int | None = None) -> dict[str, Any]:
 def curation_counts(project: Project) -> dict[str, Any]:
     """Return how many tasks are pinned (``pinned``), how many of them are labeled (``done``), how many are left out
     (``excluded``), and why a wish waits, for people (``waits``); empty when none does."""
-    pins, exclusions, _ = _known(project)
-    rows = project.task_rows([*pins])
-    done = sum(row.state == ANNOTATED for row in rows.values())
-    counts = {"pinned": len(rows), "done": done, "excluded": len(project.task_rows([*exclusions]))}
-    return {**counts, "waits": _waits(project, pins, exclusions)}
-
-
-def _known(project: Project) -> tuple[dict[int, Wish], dict[int, Wish], list[Act]]:
     pins = Pins(project)
-    return pins.pins(), pins.exclusions(), pins.acts()
+    rows = project.task_rows([*pins.pins()])
+    done = sum(row.state == ANNOTATED for row in rows.values())
+    counts = {"pinned": len(rows), "done": done, "excluded": len(project.task_rows([*pins.exclusions()]))}
+    return {**counts, "waits": _waits(project)}
 
 
 def _rows(project: Project, wishes: dict[int, Wish], limit: int | None) -> list[dict[str, Any]]:
@@ -216,9 +213,22 @@ def _rows(project: Project, wishes: dict[int, Wish], limit: int | None) -> list[
     ][slice(0, limit)]
 
 
-def _waits(project: Project, pins: dict[int, Wish], exclusions: dict[int, Wish]) -> str:
-    """Return why wishes are not fulfilled yet, for people; empty when all of them are."""
-    return ""
+def _waits(project: Project) -> str:
+    """Return why the queue does not follow the newest act yet, for people; empty when it does."""
+    info = project.info()
+    newest = int(info.get("act_number") or 0)
+    if not newest:
+        return ""
+    live = Orders(project).live()
+    if live is not None and live.overlay.act == newest:
+        moving = live.version in json.loads(info.get("moving") or "{}")
+        return "the last scores are being changed in Label Studio" if moving else ""
+    what = f"act {newest} is not in the queue yet"
+    if info.get("paused"):
+        return f"{what}: paused: {info['paused']}"
+    if live is None:
+        return f"{what}: there is no order yet, and the first one follows it"
+    return f"{what}: a look follows {soon(project)}"
 
 
 def curation_lines(told: Record) -> Iterator[str]:

@@ -11,6 +11,7 @@ from ..records import pack, unpack
 
 __all__ = [
     "CAMPAIGN",
+    "CURATION",
     "FACTS",
     "LEFT",
     "MEMORY_FACTS",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 FACTS, SETTINGS, TASKS = "facts.json", "settings.json", "tasks.safetensors"
+CURATION = "curation.json"  # pins and exclusions, and the acts that led there
 TAG, FORMAT = "labelqueue_columns", "1"
 
 # Facts of a project's `info` that are taken along: what was learned and how far it came, for any project.

@@ -10,14 +10,14 @@ from flask import Response
 from redis.exceptions import RedisError
 
 from .. import admin
-from ..block import source_hash
 from ..exceptions import StoreError
 from ..jobs import KINDS, alive, oldest_job, slow_servers
 from ..serving import context
-from ..state import Redis
+from ..state import Redis, TaskRow
 from .forms import acted, sent
 from .pages import at, console, page
 from .queue import number_of, page_of
+from .thumbnails import pictures
 
 __all__ = ["health"]
 
@@ -33,15 +33,13 @@ def health(number: int) -> Response:
     project = context().project(number)
     bad = sorted(project.quarantined().items())
     rows, turn = page_of(bad, BAD)
-    images = [
-        {"task": task, "image": image[:LONGEST], "reason": why, "source_hash": f"{source_hash(image):016x}"}
-        for task, (image, why) in rows
-    ]
+    images = [{"task": task, "image": image[:LONGEST], "reason": why} for task, (image, why) in rows]
     records = list(project.unreadable().items())
     return page(
         "health.html",
         project,
         images=images,
+        pictures=pictures(project, {task: TaskRow(image, "") for task, (image, _) in rows}),
         turn=turn,
         bad=len(bad),
         failing=project.store.hlen(project.name("tries")),

@@ -15,12 +15,12 @@ from flask import Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from .. import admin
-from ..block import source_hash
 from ..exceptions import LabelQueueError
 from ..serving import context
-from ..state import Orders, Project
+from ..state import Orders, Project, TaskRow
 from .forms import acted, sent
 from .pages import at, console, label_studio_link, page
+from .thumbnails import pictures
 
 __all__ = ["has_controls", "number_of", "page_of", "queue", "told_places"]
 
@@ -54,14 +54,15 @@ def queue(number: int) -> Response:
     hidden = live is not None and has_controls(live.parameters, listed["tasks"])
     places = told_places(listed["tasks"], shown=shown or not hidden)
     cards, turn = page_of(_folded(places), PER_PAGE)
-    _complete(project, [place for card in cards for place in (card["fold"] or [card])])
+    seen = [place for card in cards for place in (card["fold"] or [card])]
+    _complete(project, seen)
     told = admin.curation(project, LISTED)
-    for row in (*told["pins"], *told["exclusions"]):
-        row["source_hash"] = _hash(row["image"])
+    rows = (*seen, *told["pins"], *told["exclusions"])
     return page(
         "queue.html",
         project,
         cards=cards,
+        pictures=pictures(project, {row["task"]: TaskRow(row["image"], "") for row in rows}),
         turn=turn,
         total=len(places),
         order=live,
@@ -198,11 +199,6 @@ def _complete(project: Project, places: Sequence[Record]) -> None:
         place["answer"] = answer if isinstance(answer, str | None) else ", ".join(answer) or "none of them"
         place["chance"] = chances.get(place["task"])
         place["link"] = label_studio_link(project.ref.id, place["task"])
-        place["source_hash"] = _hash(place["image"])
-
-
-def _hash(address: str) -> str:
-    return f"{source_hash(address):016x}"
 
 
 def _facts(project: Project) -> Record:

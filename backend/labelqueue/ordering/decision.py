@@ -91,7 +91,7 @@ def decide(snapshot: Snapshot) -> Decision:
     if decision.order is not None and decision.due.action == "new":
         return replace(decision, order=_arranged(campaign, snapshot, decision.order, fresh=True) or decision.order)
     order = decision.order or snapshot.live
-    if order is None or not (snapshot.pins or snapshot.tasks.excluded or order.overlay != Overlay()):
+    if order is None or not (snapshot.pins or snapshot.tasks.excluded or order.overlay != Overlay(act=snapshot.act)):
         return decision
     wanted = _arranged(campaign, snapshot, order)
     if wanted is None or len(moved(order, wanted) & order.scores.keys()) > MOVES:

@@ -18,6 +18,7 @@ from .details import show_details
 from .maps import lay_out, show_map
 from .nearest import find_nearest
 from .preview import preview
+from .thumbnails import cut_thumbnails
 
 __all__ = ["ANSWERS", "page_job"]
 
@@ -31,6 +32,7 @@ ANSWERS: Mapping[str, Callable[..., Any]] = {
     "nearest": find_nearest,
     "details": show_details,
     "preview": preview,
+    "thumbnails": cut_thumbnails,
 }
 
 

@@ -94,6 +94,9 @@ KEYS = (
         "what is in the backup",
         "at its end, or a day later",
     ),
+    Key("thumbs", "thumbnails", "each task's thumbnail", "`LABELQUEUE_THUMBNAILS`, over all projects", _TASK),
+    Key("thumbless", "thumbnails", "why a task has none", "one field per task", "an hour later, or with the task"),
+    Key("thumbs_wanted", "thumbnails", "tasks that a page shows", "one member per task", "when cut, or after a minute"),
     Key("unreadable", "waiting", "records left out", "records of Label Studio", "by the reading that reads them"),
 )
 # The others.
@@ -109,6 +112,8 @@ SHARED_KEYS = (
     Key("lq:form_key", "", "what the console's forms carry is made with", "one value", "never"),
     Key("lq:note:*", "", "what the next page of the console says", "one sentence", "after ten minutes"),
     Key("lq:answer:*", "", "what a worker answered to a page", "one key per question", "after ten minutes, mostly"),
+    Key("lq:thumbs", "", "thumbnails by their age", "one member per thumbnail", "ten minutes after the thumbnail"),
+    Key("lq:thumbs_sum", "", "bytes of all thumbnails", "one number", "never"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
     Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
     Key("lq:models", "", "cards of embedding models", "a few fields per embedder", "when an embedding worker starts"),
@@ -163,6 +168,7 @@ PARTS: Mapping[str, Part] = {
     "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
     "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, READ_AGAIN),
+    "thumbnails": Part(1, {"swept": ""}),  # cut again when a page shows them
 }
 
 

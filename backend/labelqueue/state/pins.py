@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..records import known_fields
-from ..store import drop_fields, get_fields, in_chunks, scan_fields, text
+from ..store import drop_fields, get_fields, in_chunks, put_fields, scan_fields, text
 from .project import Project
 
 if TYPE_CHECKING:
@@ -141,11 +141,36 @@ class Pins:
         return None if before is None else list(before)
 
     def _before_of(self, number: int) -> dict[int, State] | None:
+        rows = self._rows_before(number)
+        return None if rows is None else {task: (_wish(pin), _wish(exclusion)) for task, pin, exclusion in rows}
+
+    def _rows_before(self, number: int) -> list[Any] | None:
+        """Return task, pin and exclusion of each task that an act changed, as they were before it."""
         raw = self._store.hget(self._before, str(number))
-        if not isinstance(raw, bytes):
-            return None
-        rows = json.loads(zlib.decompress(raw))
-        return {task: (_wish(pin), _wish(exclusion)) for task, pin, exclusion in rows}
+        return json.loads(zlib.decompress(raw)) if isinstance(raw, bytes) else None
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything, ready for JSON; see `bring`."""
+        acts = self.acts()
+        before = {act.number: rows for act in acts if (rows := self._rows_before(act.number)) is not None}
+        return {
+            "pins": [[task, asdict(wish)] for task, wish in self.pins().items()],
+            "exclusions": [[task, asdict(wish)] for task, wish in self.exclusions().items()],
+            "acts": [asdict(act) for act in acts],
+            "before": list(before.items()),
+        }
+
+    def bring(self, dumped: Mapping[str, Any], ids: Mapping[int, int]) -> None:
+        """Write what `dump` returned, told with the ids that tasks have now; those without one are left out."""
+        for key, name in ((self._pins, "pins"), (self._exclusions, "exclusions")):
+            wishes = {str(ids[task]): Wish(**known_fields(Wish, row)) for task, row in dumped[name] if task in ids}
+            put_fields(self._store, key, {task: wish.dump() for task, wish in wishes.items()})
+        acts = [Act(**known_fields(Act, row)) for row in dumped["acts"]]
+        put_fields(self._store, self._acts, {str(act.number): json.dumps(asdict(act)) for act in acts})
+        rows = {
+            str(number): [[ids[row[0]], *row[1:]] for row in rows if row[0] in ids] for number, rows in dumped["before"]
+        }
+        put_fields(self._store, self._before, {number: _packed(some) for number, some in rows.items()})
 
     def write(self, kind: Kind, tasks: Sequence[int], source: str, reason: str = "") -> Act | None:
         """Pin, unpin, exclude or include tasks, all of them at once.
@@ -219,7 +244,7 @@ class Pins:
                 for names_ in in_chunks(gone):
                     pipe.hdel(key, *names_)
             rows = [[task, *(wish and asdict(wish) for wish in was[task])] for task in changed]
-            pipe.hset(self._before, str(number), zlib.compress(json.dumps(rows).encode()))
+            pipe.hset(self._before, str(number), _packed(rows))
             pipe.hset(self._acts, str(number), json.dumps(asdict(done)))
             if undone is not None:
                 pipe.hset(self._acts, str(undone.number), json.dumps(asdict(replace(undone, undone_by=number))))
@@ -238,6 +263,10 @@ class Pins:
         for key, most in ((self._acts, ACTS), (self._before, WHOLE_ACTS)):
             numbers = sorted(map(int, self._store.hkeys(key)), reverse=True)
             drop_fields(self._store, key, [str(number) for number in numbers[most:]])
+
+
+def _packed(rows: Sequence[Any]) -> bytes:
+    return zlib.compress(json.dumps(rows).encode())
 
 
 def _act(raw: bytes | str) -> Act:

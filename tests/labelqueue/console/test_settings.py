@@ -109,7 +109,7 @@ def test_an_error_stands_beside_its_field_and_nothing_is_changed(client, project
     answer = client.send("/7/settings", "/7/settings", 400, **sent, do="save")
     html = answer.get_data(as_text=True)
     place = "budget" if typed == "bal_paper" else name
-    error = re.search(r'<p class="field-error">(.*?)</p>', field(html, place))
+    error = re.search(r'<p class="field-error" id="[^"]*">(.*?)</p>', field(html, place))
     assert error and told in unescape(error[1]) and 'aria-invalid="true"' in field(html, place)
     assert form(html)[name] == typed, "what was typed is kept"
     assert form(html)["seed"] == "5" and form(html)[f"{WAS}seed"] == "0"
