@@ -7,7 +7,7 @@ const KEPT = 5000; // images of which details are kept
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 export class Known {
-  // `addresses`: of details, thumbnails, tasks in Label Studio and pages of what is like one, as the page gives them.
+  // `addresses`: of details, tasks in Label Studio and pages of what is like one, as the page gives them.
   constructor(addresses, points) {
     Object.assign(this, { addresses, points, details: new Map(), asking: new Set() });
   }
@@ -63,13 +63,13 @@ export class Known {
   }
 
   fillImage(image, task) {
-    const { source } = this.details.get(task) ?? {};
-    if (!source) return;
-    const address = `${this.addresses.thumbs}/${task}?v=${source}`;
-    image.alt = `task ${task}`;
-    if (!image.src.includes(address)) {
+    const { picture } = this.details.get(task) ?? {};
+    if (!picture) return;
+    image.alt = picture.alt;
+    if (!picture.address) image.removeAttribute("src");
+    else if (!image.src.includes(picture.address)) {
       delete image.dataset.tried;
-      image.src = address;
+      image.src = picture.address;
     }
   }
 
