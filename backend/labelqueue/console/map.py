@@ -13,7 +13,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from .. import admin
 from ..exceptions import LabelQueueError
 from ..gallery import Maps, details_question, map_question, nearest_question
-from ..jobs import EMBEDDING, Answer, Question, alive, ask
+from ..jobs import EMBEDDING, Answer, alive, ask
 from ..serving import context
 from ..state import Project, is_id
 from .forms import acted, sent
@@ -146,35 +146,41 @@ def _raw(data: bytes) -> Response:
 
 @console.post("/<id:number>/map/details")
 def map_details(number: int) -> Response:
-    """Tell what is known of some images."""
+    """Tell what is known of some images; while a worker is asked, their pictures."""
     body, project = sent(), context().project(number)
-    question = details_question(project, _tasks(body, MOST["details"]))
-    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
+    tasks = _tasks(body, MOST["details"])
+    answer = ask(project.store, details_question(project, tasks))
+    if answer is None:
+        return _fresh({"waiting": True, "tasks": _with_pictures(project, [{"task": task} for task in tasks])})
+    return _answered(project, answer)
 
 
 @console.post("/<id:number>/map/near")
 def map_near(number: int) -> Response:
     """Find the images that are most like some."""
     body, project = sent(), context().project(number)
-    question = nearest_question(project, _tasks(body, MOST["near"]), NEAR)
-    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
+    answer = ask(project.store, nearest_question(project, _tasks(body, MOST["near"]), NEAR))
+    if answer is not None:
+        return _answered(project, answer)
+    if not alive(project.store, EMBEDDING):
+        raise NotFound("nobody can tell: no embedding worker runs; start `labelqueue serve`")
+    return _fresh({"waiting": True})
 
 
-def _answered(project: Project, question: Question, told: Callable[[Any], Json]) -> Response:
-    answer = ask(project.store, question)
-    if answer is None:
-        if not alive(project.store, EMBEDDING):
-            raise NotFound("nobody can tell: no embedding worker runs; start `labelqueue serve`")
-        return _fresh({"waiting": True})
+def _answered(project: Project, answer: Answer) -> Response:
     if answer.error:
         raise NotFound(answer.error)
-    return _fresh(told(answer.value))
+    return _fresh({"tasks": _told_rows(project, answer.value["tasks"])})
+
+
+def _with_pictures(project: Project, rows: list[Json]) -> list[Json]:
+    shown = pictures(project, project.task_rows([row["task"] for row in rows]))
+    return [row | {"picture": shown[row["task"]]._asdict()} for row in rows if row["task"] in shown]
 
 
 def _told_rows(project: Project, rows: list[Json]) -> list[Json]:
     """Return rows as people see them: which images are drawn at random is told to those who ask only."""
-    shown = pictures(project, project.task_rows([row["task"] for row in rows]))
-    rows = [row | {"picture": shown[row["task"]]._asdict()} for row in rows if row["task"] in shown]
+    rows = _with_pictures(project, rows)
     if _asked_for_controls():
         return rows
     there = admin.project_order(project, ALL)["tasks"] if any(row["rank"] is not None for row in rows) else []

@@ -137,7 +137,8 @@ def test_a_map_that_is_not_whole_says_so(client, mapped, worker):
 
 
 def test_details_are_asked_of_a_worker(call, mapped, worker):
-    assert call("map/details", tasks=[3, 4]) == (200, {"waiting": True})
+    found = call("map/details", tasks=[3, 4, 77])[1]
+    assert found["waiting"] and [row["task"] for row in found["tasks"]] == [3, 4], "pictures need no worker"
     rows = [row_of(3, label=NASTY), row_of(4, rank=1, reason="covers")]
     give_answer(mapped.store, details_question(mapped, [3, 4]).id, Answer({"tasks": rows}), 60)
     status, found = call("map/details", tasks=[3, 4, 3])
