@@ -282,6 +282,24 @@ def test_the_lasso_agrees_with_python_on_any_polygon(page, console, project):
         assert rows == [row for row, place in enumerate(xy.tolist()) if inside(polygon.tolist(), *place)]
 
 
+def test_pointing_finds_the_nearest_as_numpy_does(page, console):
+    page.goto(f"{console}/7/map")
+    rng = np.random.default_rng(2)
+    xy = np.clip(rng.normal(30_000, 9_000, (4000, 2)), 0, 65535).astype(int)
+    asked = [[*rng.uniform(0, 65536, 2), reach] for reach in (40.0, 900.0, 1e6) for _ in range(40)]
+    found = page.evaluate(
+        """async ([xy, asked]) => {
+          const { Grid } = await import("/console/static/map-pick.js");
+          const grid = new Grid(Uint16Array.from(xy));
+          return asked.map(([x, y, reach]) => grid.nearest(x, y, reach));
+        }""",
+        [xy.ravel().tolist(), asked],
+    )
+    for row, (x, y, reach) in zip(found, asked, strict=True):
+        away = np.hypot(*(xy - [x, y]).T)
+        assert (row < 0 and away.min() > reach) or away[row] == away.min() <= reach
+
+
 def test_a_label_is_seen_without_a_reload_and_the_selection_stays(opened, project, console):
     opened.goto(f"{console}/7/map?task=50")
     until(opened, lambda: title(opened) == "1 image selected")

@@ -153,10 +153,11 @@ function countsOfTasks(tasks) {
     const codes = points.column(channel);
     const { names } = points.facts.columns[channel] ?? {};
     if (!codes || !names) continue;
-    const counts = new Map();
-    for (const row of rows) if (names[codes[row]]) counts.set(codes[row], (counts.get(codes[row]) ?? 0) + 1);
+    const counts = new Uint32Array(256);
+    for (let at = 0; at < rows.length; at += 1) counts[codes[rows[at]]] += 1;
     const title = channel === SOLE ? "" : `${channel} `;
-    found.push(...[...counts].sort((a, b) => b[1] - a[1]).map(([code, count]) => [title + names[code], count]));
+    const there = [...names.keys()].filter((code) => names[code] && counts[code]);
+    found.push(...there.sort((a, b) => counts[b] - counts[a]).map((code) => [title + names[code], counts[code]]));
   }
   return found;
 }
