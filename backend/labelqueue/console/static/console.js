@@ -66,6 +66,10 @@ async function refresh() {
     const other = fresh.getElementById(block.id);
     if (other === null || block.contains(document.activeElement) || block.innerHTML === other.innerHTML) continue;
     localTimes(other);
+    for (const { id } of block.querySelectorAll("details[open][id]")) {
+      for (const one of other.querySelectorAll("details[id]")) one.open ||= one.id === id; // what was unfolded stays so
+    }
+    if (block.innerHTML === other.innerHTML) continue;
     block.replaceChildren(...other.childNodes);
   }
   document.body.dataset.token = fresh.body.dataset.token;
