@@ -9,7 +9,7 @@ from .forgetting import find_any, forget, holdings, holdings_lines
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
 from .scene import Scene
 from .setting_changes import change_settings, project_settings, settings_lines
-from .status import list_lines, project_list, project_status, status_lines
+from .status import list_lines, project_glance, project_list, project_status, projects_here, status_lines
 from .switches import pause, reconcile, resume, retrain, rollback, soon
 from .verification import DIFFERS, SAME, verification_lines, verify_order
 
@@ -33,10 +33,12 @@ __all__ = [
     "order_list",
     "order_list_lines",
     "pause",
+    "project_glance",
     "project_list",
     "project_order",
     "project_settings",
     "project_status",
+    "projects_here",
     "reconcile",
     "resume",
     "retrain",

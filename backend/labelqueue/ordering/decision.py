@@ -103,7 +103,8 @@ def decide(snapshot: Snapshot) -> Decision:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
         accuracy = _accuracy(campaign, labels, tasks.skipped_ids, int(tasks.unlabeled.sum()))
-        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels)}
+        curve = _curve(campaign, labels)
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, "work": snapshot.work}
 
     try:
         recipe = campaign.recipe()

@@ -247,6 +247,8 @@ class Snapshot:
         Returns rows as they were: see `inputs.Recall`.
     curve : bool
         Whether the learning curve is measured, which changes no order and takes as long as a few trainings.
+    work : mapping
+        What people did by day and by person, which is passed on to people and changes no order.
     """
 
     target: Target
@@ -276,6 +278,7 @@ class Snapshot:
     load_inputs: Callable[[], bytes] | None = None
     recall: Callable[[NDArray[np.int64], Origin], Block] | None = None
     curve: bool = True
+    work: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Block:

@@ -176,11 +176,12 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
         float,
     ),
-    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
+    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at", "described_at", "people_at"), float),
     **dict.fromkeys(
         ("standing", "refused_prelabels", "remade", "embedder", "embedder_wanted", "embedder_offered", "imported"),
         _object,
     ),
+    **dict.fromkeys(("counts", "people"), _object),
     "read_to": datetime.fromisoformat,
 }
 
