@@ -9,7 +9,15 @@ from .forgetting import find_any, forget, holdings, holdings_lines
 from .orders import audit_lines, find_order, order_audit, order_lines, order_list, order_list_lines, project_order
 from .scene import Scene
 from .setting_changes import change_settings, project_settings, settings_lines
-from .status import list_lines, project_glance, project_list, project_status, projects_here, status_lines
+from .status import (
+    installation_glance,
+    list_lines,
+    project_glance,
+    project_list,
+    project_status,
+    projects_here,
+    status_lines,
+)
 from .switches import pause, reconcile, resume, retrain, rollback, soon
 from .verification import DIFFERS, SAME, verification_lines, verify_order
 
@@ -27,6 +35,7 @@ __all__ = [
     "forget",
     "holdings",
     "holdings_lines",
+    "installation_glance",
     "list_lines",
     "order_audit",
     "order_lines",

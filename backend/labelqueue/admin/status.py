@@ -20,7 +20,15 @@ from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
 
-__all__ = ["list_lines", "project_glance", "project_list", "project_status", "projects_here", "status_lines"]
+__all__ = [
+    "installation_glance",
+    "list_lines",
+    "project_glance",
+    "project_list",
+    "project_status",
+    "projects_here",
+    "status_lines",
+]
 
 FEW = 5  # of a kind that are named
 REMADE_TOLD = 7 * 24 * 3600.0  # seconds
@@ -58,10 +66,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         },
         "learning_curve": learning_curve(summary.get("learning_curve"), target),
         "journal": len(Journal(project)),
-        "workers": len(alive(project.store)),
-        "workers_by_kind": {kind: len(alive(project.store, kind)) for kind in KINDS},
-        "slow_servers": _slow_servers(project.store),
-        "redis": store_findings(project.store),
+        **installation_glance(project.store),
         "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
@@ -91,6 +96,7 @@ def project_glance(project: Project, target: float | None = None) -> dict[str, A
         "balance_read": info.get("balance_field", ""),
         "read": bool(info.get("full_at")),
         "open": int(info.get("head_left") or 0),
+        "sampling_before": info.get("sampling_before", ""),
         "retrain_wanted": bool(info.get("retrain_wanted")),
         "control_share": project.settings()["control_share"],
         "curve": learning_curve(summary.get("learning_curve"), target),
@@ -98,6 +104,17 @@ def project_glance(project: Project, target: float | None = None) -> dict[str, A
         "names": json.loads(info.get("people") or "{}"),
         "pace": people.pace(),
         "last_labeled": people.last_labeled(),
+    }
+
+
+def installation_glance(store: Redis) -> dict[str, Any]:
+    """Return what concerns all projects: the workers that live, servers that are left alone, what is found of Redis."""
+    living = alive(store)
+    return {
+        "workers": len(living),
+        "workers_by_kind": {kind: sum(name.startswith(kind) for name in living) for kind in KINDS},
+        "slow_servers": _slow_servers(store),
+        "redis": store_findings(store),
     }
 
 

@@ -78,9 +78,7 @@ def connected(
     return False
 
 
-def _describe(
-    project: Project, client: LabelStudio, backend: Mapping[str, Any], public_url: str, check: Check
-) -> None:
+def _describe(project: Project, client: LabelStudio, backend: Mapping[str, Any], public_url: str, check: Check) -> None:
     """Let the connection's description say where the console is, unless a person wrote one.
 
     It is written once for each connection and address: whoever removes it is not contradicted. Label Studio calls us,
