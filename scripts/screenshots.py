@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from labelqueue.demo.drawing import draw_images
-from labelqueue.labelstudio import LabelStudioSession
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+
+from labelqueue.demo.drawing import draw_images
+from labelqueue.labelstudio import LabelStudioSession
 
 ROOT = Path(__file__).parents[1]
 # Page -> its address below /console, and what has to be there before the picture is taken.

@@ -66,7 +66,7 @@ COVERED_BY = {
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{
         f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
-        for name in ("forms", "health", "map", "orders", "overview", "projects", "queue", "settings")
+        for name in ("forms", "health", "map", "orders", "queue", "settings")
     },
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",

@@ -12,6 +12,7 @@ from .setting_changes import change_settings, project_settings, settings_lines
 from .status import (
     installation_glance,
     list_lines,
+    project_curve,
     project_glance,
     project_list,
     project_status,
@@ -42,6 +43,7 @@ __all__ = [
     "order_list",
     "order_list_lines",
     "pause",
+    "project_curve",
     "project_glance",
     "project_list",
     "project_order",

@@ -23,6 +23,7 @@ from .lines import Record, clock, embedder_lines, fact, moment, shown
 __all__ = [
     "installation_glance",
     "list_lines",
+    "project_curve",
     "project_glance",
     "project_list",
     "project_status",
@@ -71,18 +72,24 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
     }
 
 
-def project_glance(project: Project, target: float | None = None) -> dict[str, Any]:
+def project_curve(project: Project, target: float | None = None) -> dict[str, Any] | None:
+    """Return the learning curve alone; see `project_status`."""
+    return learning_curve(summary_of(project).get("learning_curve"), target)
+
+
+def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
     """Return where a project stands without going through its tasks, for pages: it costs a few milliseconds, however
     many there are. What became of them is what the last look counted.
 
     Parameters
     ----------
-    project, target
-        See `project_status`.
+    project : Project
+    at_work : bool, default True
+        Whether to look how fast people label; a list of many projects does not say.
     """
-    info, people = project.info(), People(project)
-    summary = summary_of(project)
-    told = _told(project, info, summary, Orders(project).live_version())
+    info, people, settings = project.info(), People(project), project.settings()
+    summary = json.loads(info.get("standing") or "{}")
+    told = _told(project, info, summary, Orders(project).live_version(info))
     # Before the first look of a version that counts, those with a label stand for those that are labeled.
     labeled = (told["learning"] or {}).get("labels", 0)
     counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0}
@@ -92,18 +99,17 @@ def project_glance(project: Project, target: float | None = None) -> dict[str, A
         **counts,
         "quarantined": int(project.store.hlen(project.name("quarantine"))),
         "embedder": embedder_status(info, told["embedded"], counts["tasks"]),
-        "balance_field": project.settings()["balance"],
+        "balance_field": settings["balance"],
         "balance_read": info.get("balance_field", ""),
         "read": bool(info.get("full_at")),
         "open": int(info.get("head_left") or 0),
         "sampling_before": info.get("sampling_before", ""),
         "retrain_wanted": bool(info.get("retrain_wanted")),
-        "control_share": project.settings()["control_share"],
-        "curve": learning_curve(summary.get("learning_curve"), target),
+        "control_share": settings["control_share"],
         "work": summary.get("work") or {},
         "names": json.loads(info.get("people") or "{}"),
-        "pace": people.pace(),
-        "last_labeled": people.last_labeled(),
+        "pace": people.pace() if at_work else 0,
+        "last_labeled": people.last_labeled() if at_work else 0.0,
     }
 
 
@@ -156,7 +162,7 @@ def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
             {
                 "project": project.ref.id,
                 "title": info.get("title", ""),
-                "version": Orders(project).live_version() or None,
+                "version": Orders(project).live_version(info) or None,
                 "paused": info.get("paused", ""),
                 "error": next((info[name] for name in ERRORS if info.get(name)), ""),
                 "set_aside": _set_aside(info),

@@ -1,6 +1,6 @@
 """The console: pages on which admins see what the queue does, why, and what it is worth, and change it.
 
-Imports `serving`, `admin`, `jobs` and `state`; what takes longer than a page may is asked of `pagework`.
+Imports `serving`, `admin`, `jobs`, `state` and `learning`; what takes longer than a page may is asked of `pagework`.
 """
 
 from .health import health

@@ -74,8 +74,7 @@ def overview(number: int) -> Response:
     """Show the page."""
     project = context().project(number)
     goal, wrong = _goal(request.args.get("target", "").strip())
-    facts = admin.project_glance(project, goal)
-    curve, now = facts["curve"], time.time()
+    facts, curve, now = admin.project_glance(project), admin.project_curve(project, goal), time.time()
     return page(
         "overview.html",
         project,
@@ -211,6 +210,8 @@ def _groups(checks: Sequence[Mapping[str, Any]]) -> list[tuple[float, int, int]]
     """Return random checks in a few groups: labels that the models knew on average, how many were right, and of how
     many."""
     rows = sorted((row["labels"], row["right"], row["count"]) for row in checks if row["count"])
+    if sum(count for _, _, count in rows) < LEAST:  # the interval of a few would fill the whole drawing
+        return []
     wanted = max(sum(count for _, _, count in rows) / GROUPS, LEAST)
     groups: list[list[tuple[int, int, int]]] = [[]]
     for row in rows:

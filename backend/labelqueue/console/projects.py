@@ -27,7 +27,7 @@ def projects() -> Response:
 
 def _row(project: Project, latest: bool, installation: dict[str, Any]) -> dict[str, Any]:
     """Return what is shown of a project; `latest` tells whether its pages are about it, or about one of the same id."""
-    facts = admin.project_glance(project)
+    facts = admin.project_glance(project, at_work=False)
     return {
         "facts": facts,
         "latest": latest,

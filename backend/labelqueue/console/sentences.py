@@ -202,7 +202,7 @@ def _next(facts: Facts, now: float) -> Iterator[str]:
         elif wait <= 0 and learning["model"]:
             yield f"The model trains {again}with the next look, within seconds."
     if left > 0 and (pace := _pace(facts, now)):
-        yield f"At the present pace the last {many(left, 'image')} are labeled in {duration(left / pace * 3600)}."
+        yield f"At the present pace the last {many(left, 'image is', 'images are')} labeled in {duration(left / pace * 3600)}."
 
 
 def accuracy_told(facts: Facts) -> list[str]:
@@ -225,7 +225,10 @@ def accuracy_told(facts: Facts) -> list[str]:
             "That is the mean of the models that served so far; the present one has learned more since.",
         ]
     if accuracy["wanted"] and (left := accuracy.get("labels_wanted")):
-        lines.append(f"An interval of ±10 points takes about {many(left, 'more label')}.")
+        after = f"about {many(left, 'more label')}"
+        if left > _left(facts):
+            after = f"more labels than the {many(_left(facts), 'image')} that are left"
+        lines.append(f"An interval of ±10 points takes {after}.")
     if accuracy["stalled"]:
         lines.append("It has stopped improving: more labels of the same kind may not be worth their time.")
     return lines

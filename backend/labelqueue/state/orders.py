@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..exceptions import CacheError
 from ..ordering import Order
@@ -104,10 +104,16 @@ class Orders:
         number = self._project.get("live")
         return self.get(int(number)) if number else None
 
-    def live_version(self) -> str:
-        """Return the version of the live order, empty before the first; its places are not looked at."""
-        live, (number, _, version) = self._project.get("live"), self._project.get("live_named").partition(" ")
-        if live == number:  # else it went live by another way: an earlier version, or a backup
+    def live_version(self, info: Mapping[str, str]) -> str:
+        """Return the version of the live order, empty before the first, without looking at its places.
+
+        Parameters
+        ----------
+        info : mapping of str to str
+            The project's facts.
+        """
+        number, _, version = info.get("live_named", "").partition(" ")
+        if info.get("live", "") == number:  # else it went live by another way: an earlier version, or a backup
             return version
         order = self.live()
         return order.version if order is not None else ""

@@ -25,7 +25,12 @@ def test_nothing():
 
 def test_days_people_and_the_median_of_their_time():
     counts = told(
-        one(seconds=4.0), one(seconds=600.0), one(seconds=8.04), one(skip=True, seconds=1.0), one(user=2), one(user=None)
+        one(seconds=4.0),
+        one(seconds=600.0),
+        one(seconds=8.04),
+        one(skip=True, seconds=1.0),
+        one(user=2),
+        one(user=None),
     )
     assert counts["days"] == [["2026-11-28", 5, 1]]
     assert counts["people"] == [[1, 3, 1, 8.0], [0, 1, 0, None], [2, 1, 0, None]]

@@ -1,4 +1,4 @@
-"""What ties a project to this backend: it names us and leads to the console, its webhook carries our secret and is on."""
+"""What ties a project to this backend: it names us and leads to the console, its webhook has our secret and is on."""
 
 import time
 from datetime import UTC, datetime
