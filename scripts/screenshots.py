@@ -13,7 +13,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -39,8 +38,10 @@ VIEWS = {
     "health": ("/{project}/health", "main h1"),
 }
 COUNT, LABELS = 300, 120
+PORTS = ("9391", "8381")  # of labelqueue and Label Studio: what is remembered of a project belongs to its address
 WRONG = 0.03  # of the labels: nobody is perfect
-SIZE = {"width": 1280, "height": 800}
+WIDTH, HEIGHT = 1280, 800  # of a picture; of a longer page its upper part, but for these
+TALLER = {"overview": 1200}
 SETTLES = 2.5  # seconds for thumbnails and what scripts draw
 LARGEST = 150_000  # bytes of one picture
 WAIT = 240.0  # seconds until the last training
@@ -68,7 +69,7 @@ def main() -> int:
         label(LabelStudioSession(server, token(arguments.data), timeout=(5.0, 60.0)), console, project)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = browser.new_page(viewport=SIZE, color_scheme="light", locale="en-US")
+            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", locale="en-US")
             for view in views:
                 take(page, view, console, project, arguments.out / f"console-{view}.png")
             browser.close()
@@ -80,19 +81,12 @@ def main() -> int:
 
 
 def start_demo(program: str, data: Path) -> subprocess.Popen[str]:
-    """Start the demo on free ports."""
-    ports = ["--port", free_port(), "--label-studio-port", free_port()]
+    """Start the demo on ports of its own."""
+    ports = ["--port", PORTS[0], "--label-studio-port", PORTS[1]]
     command = [sys.executable, "-m", "labelqueue", "demo", "--label-studio", program, "--count", str(COUNT), *ports]
     return subprocess.Popen(
         [*command, "--data", str(data)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-
-
-def free_port() -> str:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def addresses(demo: subprocess.Popen[str]) -> tuple[str, int, str]:
@@ -159,6 +153,7 @@ def status(console: str, project: int) -> dict[str, Any]:
 def take(page: Page, view: str, console: str, project: int, path: Path) -> None:
     """Take the picture of a page, with as few colors as make it small."""
     address, there = VIEWS[view]
+    page.set_viewport_size({"width": WIDTH, "height": TALLER.get(view, HEIGHT)})
     page.goto(console + address.format(project=project))
     page.wait_for_selector(there, state="attached", timeout=20_000)
     page.wait_for_timeout(SETTLES * 1000)

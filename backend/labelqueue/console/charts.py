@@ -19,7 +19,7 @@ __all__ = ["Line", "bars", "columns", "line_chart", "numbers"]
 WIDTH, HEIGHT = 960.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 16.0, 12.0, 40.0  # margins of what is drawn
 SHOWN = 20  # bars of one chart; the others are summed up
-NAME = 22  # characters of a name beside its bar
+NAME = 19  # characters of a name beside its bar
 DAYS = 30  # columns of one chart
 BAR = 22.0  # height that a bar takes
 TICKS = 5
@@ -82,7 +82,8 @@ def numbers(head: Sequence[str], rows: Sequence[Sequence[object]], name: str = "
         for row in rows
     )
     return Markup(
-        '<details class="numbers" id="{}-numbers"><summary>Numbers</summary><div class="scroll"><table>'
+        '<details class="numbers" id="{}-numbers"><summary>Numbers</summary>'
+        '<div class="scroll" role="region" aria-label="Numbers" tabindex="0"><table>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>"
     ).format(name, cells, body)
 
@@ -135,7 +136,8 @@ def line_chart(
     ends = [x for line in lines for x, _ in line.points] + ([mark[0]] if mark else [])
     shares = [y for line in lines for _, y in line.points]
     shares += [low for line in lines for low, _ in line.reach] + ([goal] if goal else [])
-    floor = max(min(math.floor(min(shares) * 10) / 10, 0.9), 0.0)
+    apart = 0.2 if min(shares) < 0.4 else 0.1  # shares between two lines of the grid
+    floor = apart * max(min(math.floor(min(shares) / apart), round(1 / apart) - 1), 0)
     across = ticks(max(ends))
     last = across[-1]
 
@@ -146,9 +148,8 @@ def line_chart(
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (min(max(share, floor), 1.0) - floor) / (1 - floor))
 
     drawn = []
-    steps = round((1 - floor) * 10)
-    for step in range(0, steps + 1, 2 if steps > 6 else 1):
-        share = floor + step / 10
+    for step in range(round((1 - floor) / apart) + 1):
+        share = floor + step * apart
         drawn.append(_line(LEFT, at_y(share), WIDTH - RIGHT, at_y(share), "grid"))
         drawn.append(_text(LEFT - 8, at_y(share) + 4, f"{share:.0%}", "end"))
     for x in across:
@@ -239,17 +240,17 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, int]], what: str) -> M
         shown.append((f"{len(rows) - len(kept):,} others", others))
     else:
         shown = list(rows)
-    width, most = 480.0, max(max(count for _, count in shown), 1)
-    drawn = []
+    width, most = 400.0, max(max(count for _, count in shown), 1)
+    drawn, room = [], width - 138 - 60
     for at, (label, count) in enumerate(shown):
         y = at * BAR
-        drawn.append(_text(150, y + 15, _cut(label), "end"))
+        drawn.append(_text(130, y + 15, _cut(label), "end"))
         drawn.append(
             Markup(
-                '<rect x="158" y="{:.1f}" width="{:.1f}" height="14" class="f1"><title>{}: {:,}</title></rect>'
-            ).format(y + 4, (width - 220) * count / most, label, count)
+                '<rect x="138" y="{:.1f}" width="{:.1f}" height="14" class="f1"><title>{}: {:,}</title></rect>'
+            ).format(y + 4, room * count / most, label, count)
         )
-        drawn.append(_text(164 + (width - 220) * count / most, y + 15, f"{count:,}"))
+        drawn.append(_text(144 + room * count / most, y + 15, f"{count:,}"))
     told = f"{sum(count for _, count in rows):,} {what}s of {len(rows):,} names; the numbers follow as a table."
     return _svg(name, width, len(shown) * BAR + 4, title, told, drawn) + numbers(
         ("Name", f"{what}s".capitalize()), rows, name
@@ -271,7 +272,7 @@ def columns(name: str, title: str, days: Sequence[Sequence[Any]], earlier: int =
     rows = _every_day(days)
     if not rows:
         return Markup("")
-    width, height, bottom = 480.0, 180.0, 24.0
+    width, height, bottom = 400.0, 180.0, 24.0
     across = ticks(max(labels + skips for _, labels, skips in rows), 4)
     room = (width - LEFT - RIGHT) / max(len(rows), 7)
 

@@ -111,7 +111,9 @@ def switch(number: int, name: str) -> Response:
 
 def _offered(name: str, facts: Mapping[str, Any]) -> bool:
     """Tell whether a switch does anything now."""
-    if facts["set_aside"] or facts["paused"] == NOT_CONNECTED:
+    if facts["set_aside"]:
+        return False
+    if facts["paused"] == NOT_CONNECTED:
         return name == "reconcile"
     if name == "resume":
         return bool(facts["paused"] or facts["hold"])

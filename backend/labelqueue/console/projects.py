@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
@@ -32,7 +33,18 @@ def _row(project: Project, latest: bool, installation: dict[str, Any]) -> dict[s
         "facts": facts,
         "latest": latest,
         "stage": sentences.stage(facts),
-        "accuracy": sentences.short_accuracy(facts),
+        "accuracy": short_accuracy(facts),
         "wrong": next(iter(sentences.warnings(facts, installation)), None),
         "link": label_studio_link(facts["project"]),
     }
+
+
+def short_accuracy(facts: Mapping[str, Any]) -> str:
+    """Return the accuracy with its interval for a table; empty when nothing is known."""
+    overall = (facts["accuracy"] or {}).get("overall") or {"count": 0}
+    if not overall["count"]:
+        return ""
+    if overall["interval"] is None:
+        return f"{overall['right']} of {overall['count']} right"
+    low, high = overall["interval"]
+    return f"{overall['accuracy']:.0%} ({low:.0%} to {high:.0%})"

@@ -19,7 +19,6 @@ __all__ = [
     "many",
     "minutes",
     "next_told",
-    "short_accuracy",
     "stage",
     "standing",
     "warnings",
@@ -157,6 +156,8 @@ def _people(facts: Facts) -> Iterator[str]:
     if facts["annotators"]:
         pace = f", at {many(facts['pace'], 'image')} an hour" if facts["pace"] else ""
         yield f"{many(facts['annotators'], 'person', 'people')} labeled within the last hour{pace}."
+    elif facts["pace"]:  # nothing told us by whom
+        yield f"Within the last hour images were labeled at {facts['pace']:,} an hour."
     else:
         yield "Nobody labeled within the last hour."
 
@@ -202,7 +203,8 @@ def _next(facts: Facts, now: float) -> Iterator[str]:
         elif wait <= 0 and learning["model"]:
             yield f"The model trains {again}with the next look, within seconds."
     if left > 0 and (pace := _pace(facts, now)):
-        yield f"At the present pace the last {many(left, 'image is', 'images are')} labeled in {duration(left / pace * 3600)}."
+        rest = many(left, "image is", "images are")
+        yield f"At the present pace the last {rest} labeled in {duration(left / pace * 3600)}."
 
 
 def accuracy_told(facts: Facts) -> list[str]:
@@ -211,7 +213,7 @@ def accuracy_told(facts: Facts) -> list[str]:
     overall = (accuracy or {}).get("overall") or {"count": 0, "right": 0}
     if not overall["count"]:
         return list(_unknown(facts, accuracy or {}, learning))
-    told = f"The model was right on {overall['right']:,} of {overall['count']:,} images that were drawn at random"
+    told = f"The model was right on {overall['right']:,} of {many(overall['count'], 'image')} drawn at random"
     if overall["interval"] is None:
         lines = [
             f"{told}: {overall['accuracy']:.0%}, too few to say how sure that is. From {ENOUGH} on "
@@ -263,17 +265,6 @@ def forecast_told(curve: Facts | None) -> Iterator[str]:
     met = [hint["name"] for hint in curve["hints"] if hint["met"]]
     if met:
         yield f"{len(met)} of {len(curve['hints'])} signs say that more labels change little: {', '.join(met)}."
-
-
-def short_accuracy(facts: Facts) -> str:
-    """Return the accuracy with its interval for a table; empty when nothing is known."""
-    overall = (facts["accuracy"] or {}).get("overall") or {"count": 0}
-    if not overall["count"]:
-        return ""
-    if overall["interval"] is None:
-        return f"{overall['right']} of {overall['count']} right"
-    low, high = overall["interval"]
-    return f"{overall['accuracy']:.0%} ({low:.0%} to {high:.0%})"
 
 
 def warnings(facts: Facts, installation: Facts) -> list[Warned]:

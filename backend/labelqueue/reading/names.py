@@ -40,8 +40,8 @@ def read_names(project: Project, client: LabelStudio, users: Iterable[int]) -> N
 
 
 def _name(user: Mapping[str, Any]) -> str:
-    """Return what a user is called: by both names, or as they log in."""
+    """Return what a user is called: by both names, or as they log in, without the rest of a mail address."""
     parts = [user.get(field) for field in ("first_name", "last_name")]
     full = " ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
     login = next((name for field in ("username", "email") if isinstance(name := user.get(field), str) and name), "")
-    return (full or login)[:LONGEST]
+    return (full or login.partition("@")[0])[:LONGEST]

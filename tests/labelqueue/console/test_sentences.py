@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from labelqueue.console.projects import short_accuracy
 from labelqueue.console.sentences import (
     accuracy_told,
     duration,
@@ -11,7 +12,6 @@ from labelqueue.console.sentences import (
     many,
     minutes,
     next_told,
-    short_accuracy,
     stage,
     standing,
     warnings,
@@ -114,6 +114,7 @@ SITUATIONS = {
         "Nobody labeled within",
         "trains again after 7 more labels.",
     ),
+    "labeled by nobody known": ({"annotators": 0}, "warm", "images were labeled at 35 an hour.", "at the present pace"),
     "one left": ({"labeled": 297, "open": 1}, "warm", "", "the last 1 image is labeled in about 2 minutes."),
     "people stopped": ({"last_labeled": NOW - 3000}, "warm", "3 people labeled", "trains again after 7 more labels."),
     "due": ({"learning": LEARNING | {"unlearned": 10}}, "warm", "", "trains again with the next look"),
@@ -253,7 +254,7 @@ NONE = {"right": 0, "count": 0, "accuracy": None, "interval": None}
 @pytest.mark.parametrize(
     ("change", "said", "short"),
     [
-        ({}, "right on 34 of 40 images that were drawn at random: 85%", "85% (71% to 93%)"),
+        ({}, "right on 34 of 40 images drawn at random: 85%", "85% (71% to 93%)"),
         ({}, "between 71% and 93% of the time", "85% (71% to 93%)"),
         ({}, "An interval of ±10 points takes about 120 more labels.", "85% (71% to 93%)"),
         ({"labeled": 250}, "takes more labels than the 48 images that are left.", "85% (71% to 93%)"),

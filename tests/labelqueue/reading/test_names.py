@@ -11,7 +11,7 @@ from labelqueue.reading.names import ASK_EVERY, LONGEST, read_names
 USERS = [
     {"id": 1, "first_name": "Ann ", "last_name": "Lee", "username": "ann", "email": "ann@test.local"},
     {"id": 2, "first_name": "", "last_name": None, "username": "bob", "email": "bob@test.local"},
-    {"id": 3, "email": "x" * 200},
+    {"id": 3, "email": f"{'x' * 200}@test.local"},
     {"id": 4},
     {"id": 5, "username": "nobody here"},
 ]
