@@ -66,6 +66,9 @@ async function refresh() {
     const other = fresh.getElementById(block.id);
     if (other === null || block.contains(document.activeElement) || block.innerHTML === other.innerHTML) continue;
     localTimes(other);
+    for (const open of block.querySelectorAll("details[open][id]")) {
+      other.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    }
     block.replaceChildren(...other.childNodes);
   }
   document.body.dataset.token = fresh.body.dataset.token;
