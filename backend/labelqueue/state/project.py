@@ -51,7 +51,7 @@ SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so th
 HOUR = 3600.0  # seconds
 ASIDE = 7 * 24 * HOUR  # seconds that the state of a project is kept that was deleted in Label Studio
 # Hashes beside the tasks that have a field for some of them; those of large values are written of known tasks only.
-PER_TASK = ("quarantine", "deaths", "tries", "balance", "thumbless")
+PER_TASK = ("quarantine", "deaths", "tries", "balance", "pins", "exclusions", "thumbless")
 LARGE_PER_TASK = ("thumbs",)
 # What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
 # key, or `key:generation` for embeddings.
@@ -375,9 +375,15 @@ class Project:
         rows = {int(task): json.loads(raw) for part in parts for task, raw in part.items()}
         return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
-    def release_quarantine(self) -> None:
-        """Give every quarantined image another chance."""
-        remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late", "thumbless")))
+    def release_quarantine(self, ids: Sequence[int] | None = None) -> None:
+        """Give quarantined images another chance: those of some tasks, or all of them."""
+        if ids is None:
+            remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late", "thumbless")))
+            return
+        fields = [str(task) for task in ids]
+        drop_members(self.store, self.name("late"), fields)
+        for part in ("deaths", "tries", "thumbless", "quarantine"):
+            drop_fields(self.store, self.name(part), fields)
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""
