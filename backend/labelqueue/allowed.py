@@ -110,7 +110,7 @@ class Setting:
     default : object
         Value when nobody set it; None means "decided at run time", as `help` says.
     scope : {'project', 'deployment'}
-        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
+        Project settings come from the Model page's extra params, the console, REST or the command line; others from
         the environment only.
     parse : callable
         Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
