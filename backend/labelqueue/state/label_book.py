@@ -88,9 +88,13 @@ class LabelBook:
 
     def states(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
+        return {task: state_of(said) for task, said in self.annotations_of(tasks).items()}
+
+    def annotations_of(self, tasks: Sequence[int]) -> dict[int, list[Annotation]]:
+        """Return the annotations of those of these tasks that are in the book."""
         raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
-        return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
+        return {task: [Annotation.load(row) for row in said] for task, said in rows.items()}
 
     def tasks_of(self, annotations: Iterable[int]) -> set[int]:
         """Return the tasks of annotations of these ids, as far as they are in the book."""
