@@ -77,7 +77,8 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
 
 def project_curve(project: Project, target: float | None = None) -> dict[str, Any] | None:
     """Return the learning curve alone; see `project_status`."""
-    return learning_curve(summary_of(project).get("learning_curve"), target)
+    summary = summary_of(project)
+    return learning_curve(summary.get("learning_curve"), target)
 
 
 def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
