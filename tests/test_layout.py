@@ -34,6 +34,7 @@ DOORS = {
             f"labelqueue.console.{name}"
             for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
         ),
+        "labelqueue.console.thumbnails",
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
@@ -48,12 +49,13 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {
-        "labelqueue.images.decoding",
-        "labelqueue.images.deep",
-        "labelqueue.images.dicom",
+        "labelqueue.pixels.decoding",
+        "labelqueue.pixels.deep",
+        "labelqueue.pixels.dicom",
+        "labelqueue.pixels.thumbnails",
         "labelqueue.demo.drawing",
     },
-    "pydicom": {"labelqueue.images.dicom"},
+    "pydicom": {"labelqueue.pixels.dicom"},
     "pyarrow": {"labelqueue.exchange.table"},
     "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
     "sklearn": {"labelqueue.learning.learner", "labelqueue.pagework.projection", "poolselect.kmeans"},
@@ -62,11 +64,10 @@ DOORS = {
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
-    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{
         f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
-        for name in ("forms", "health", "map", "orders", "overview", "projects", "queue", "settings")
+        for name in ("forms", "overview", "projects")
     },
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
@@ -76,6 +77,7 @@ COVERED_BY = {
     "labelqueue.backup.saving": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.staging": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.translation": "tests/labelqueue/backup/test_restoring.py",
+    "labelqueue.cli.curation": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",
@@ -102,6 +104,7 @@ COVERED_BY = {
     "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
     "poolselect.exceptions": "tests/poolselect/test_pool.py",
     "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.fisher": "tests/poolselect/test_bait.py",
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 COLD_START = ("freesel", "maxherding", "probcover", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "uherding", "dropquery", "badge", "margin", "least_confidence", "entropy", "random", "bal_paper")
+WARM = ("bal", "uherding", "dropquery", "badge", "bait", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
 

@@ -3,6 +3,8 @@
 import pytest
 
 from labelqueue import allowed
+from labelqueue.exceptions import SettingError
+from labelqueue.settings import SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,33 @@ def test_what_is_allowed_becomes_a_value(parse, raw, value):
 def test_what_is_not_allowed_is_said(parse, raw, words):
     with pytest.raises(ValueError, match=words):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("parse", "form", "told"),
+    [
+        (allowed.choice("a", "b"), "choice", ""),
+        (allowed.strategy("bal"), "choice", ""),
+        (allowed.number(int, 1, 10**7), "number", "a whole number from 1 to 10,000,000"),
+        (allowed.number(float, 0, 0.5, low_open=True), "number", "a number above 0 to 0.5"),
+        (allowed.optional(allowed.number(int, 1, 9)), "number", "a whole number from 1 to 9, or nothing: auto"),
+        (allowed.optional(allowed.path), "text", ""),
+        (allowed.seed, "number", "a whole number"),
+        (allowed.label_map, "object", "an object of texts, as JSON"),
+        (allowed.prelabel, "text", ""),
+    ],
+)  # fmt: skip
+def test_forms_are_told_what_is_allowed(parse, form, told):
+    assert (parse.form, str(parse)) == (form, told)
+
+
+def test_the_words_of_each_setting_are_allowed_and_its_bounds_hold():
+    for setting in SETTINGS:
+        takes = setting.allowed
+        assert all(setting.value(word) == word for word in takes.words()), setting.name
+        if takes.low is not None:
+            assert setting.value(takes.high) == takes.high
+            for beyond in (takes.high + 1, takes.low - 1, *([takes.low] if takes.low_open else [])):
+                with pytest.raises(SettingError, match=setting.name) as caught:
+                    setting.value(beyond)
+                assert caught.value.name == setting.name

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
 from ..labels import ANNOTATED, NO_VALUE, SKIPPED, UNLABELED
+from ..ordering import END
 from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, read_values, summary_of
 from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
+from .pinning import curation_counts
 
 __all__ = ["list_lines", "project_list", "project_status", "status_lines"]
 
@@ -40,7 +42,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
     rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
     waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
     quarantined = project.quarantined()
-    published = project.task_rows([place.task for place in live.places] if live else ())
+    published = project.task_rows([task for task, at in live.scores.items() if at < END] if live else ())
     summary = summary_of(project)
     return {
         "project": project.ref.id,
@@ -59,6 +61,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         "covers": live.embedded if live else 0,
         "duplicates": {"last": live.duplicates, "groups": live.duplicate_groups} if live else {"last": 0, "groups": 0},
         "balance": _balance(project, info, ids),
+        "curation": curation_counts(project),
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
         "error": next((info[name] for name in ERRORS if info.get(name)), ""),
@@ -139,6 +142,11 @@ def status_lines(status: Record) -> Iterator[str]:
         largest = ", ".join(f"{row['value']} {row['share']:.0%}" for row in balance["largest"])
         told = f"places are shared out by {balance['field']}, of {balance['values']} values: {largest}"
         yield fact("balance", balance["warning"] or told)
+    if (wished := status.get("curation")) and any(wished.values()):
+        told = f"{wished['pinned']} tasks, {wished['done']} of them labeled; {wished['excluded']} are left out"
+        yield fact("pinned", told)
+        if wished["waits"]:
+            yield fact("", wished["waits"])
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)

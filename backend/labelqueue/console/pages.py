@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, NotFound
 
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
 from ..serving import CONSOLE, context
 from ..state import Project, plain, why_refused
 from .forms import form_token, taken_note
@@ -43,7 +43,12 @@ TABS = {
     "settings": "Settings",
     "health": "Health",
 }
-CODES: tuple[tuple[type[LabelQueueError], int], ...] = ((ProjectError, 404), (PublishError, 409), (SettingError, 400))
+CODES: tuple[tuple[type[LabelQueueError], int], ...] = (
+    (ProjectError, 404),
+    (PublishError, 409),
+    (SettingError, 400),
+    (CurationError, 400),
+)
 
 console = Blueprint(
     "console",
@@ -76,7 +81,8 @@ def page(template: str, project: Project | None = None, *, status: int = 200, **
         number, title = project.ref.id, project.get("title") or f"project {project.ref.id}"
         frame["project"] = {"id": number, "title": title, "link": label_studio_link(number)}
         frame["revision"] = revision_of(project)
-    answer = Response(render_template(template, **frame, **values), status, mimetype="text/html")
+    html = render_template(template, **frame | values).encode(errors="replace")  # an address may have half a character
+    answer = Response(html, status, mimetype="text/html")
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
@@ -143,6 +149,15 @@ def when(at: float) -> Markup:
 def percent(share: float) -> str:
     """Write a share in whole percent."""
     return f"{100 * share:.0f} %"
+
+
+@console.app_template_filter("coded")
+def coded(told: str) -> Markup:
+    """Write what stands between backticks, such as commands, as code."""
+    parts = told.split("`")
+    whole = len(parts) % 2 == 1  # a lone backtick is one
+    marked = [Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)]
+    return Markup("").join(marked) if whole else escape(told)
 
 
 @console.app_template_global()

@@ -13,13 +13,16 @@ from .questions import (
     state_of_project,
     unpack_tasks,
 )
+from .thumbnails import MEGABYTE, Thumbnails, tidy
 
 __all__ = [
     "COLUMNS",
+    "MEGABYTE",
     "MISSING",
     "Layout",
     "Map",
     "Maps",
+    "Thumbnails",
     "details_question",
     "keep_layout",
     "layout_question",
@@ -27,5 +30,6 @@ __all__ = [
     "map_question",
     "nearest_question",
     "state_of_project",
+    "tidy",
     "unpack_tasks",
 ]

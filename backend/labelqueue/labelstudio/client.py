@@ -28,6 +28,7 @@ from .records import (
     objects,
     one_object,
     parsed,
+    predictions_in,
     records,
     task_records,
 )
@@ -158,10 +159,6 @@ class LabelStudio:
                 raise LabelStudioError(f"Label Studio lists {seen} projects and says that there are {promised}")
         return list(found.values())
 
-    def model_versions(self, project: int) -> list[str]:
-        """Return the versions of the predictions that the project has."""
-        return list(self.prediction_counts(project))
-
     def prediction_counts(self, project: int) -> dict[str, int]:
         """Return how many predictions of each version the project has."""
         versions = self._json("GET", f"/api/projects/{project}/model-versions/")
@@ -241,8 +238,7 @@ class LabelStudio:
     def predicted(self, project: int, version: str) -> set[int]:
         """Return the tasks that have a prediction of a version, or of one whose name contains it."""
         parameters = {"project": project, "page_size": PAGE, "include": "id", "query": having(version)}
-        found: set[int] = set()
-        page = 1
+        found, page = set[int](), 1
         while True:
             rows, total = self._page({**parameters, "page": page})
             found |= {task["id"] for task in task_records(rows, ("id",), Skipped())}
@@ -260,18 +256,20 @@ class LabelStudio:
         """
         options = {"include": "id,predictions,model_version", "fields": "all", "review": "true"}
         parameters = {"project": project, "page_size": limit, "query": having(version), **options}
-        found: list[int] = []
-        page = 1
+        found, page = list[int](), 1
         while len(found) < limit:
             rows, total = self._page({**parameters, "page": page})
-            for task in rows:
-                said = task.get("predictions") if isinstance(task, dict) else None
-                mine = [one for one in said or () if isinstance(one, dict) and one.get("model_version") == version]
-                found += [one["id"] for one in mine if isinstance(one.get("id"), int)]
+            found += [prediction for _, prediction, _ in predictions_in(rows, version)]
             if page * limit >= total:
                 break
             page += 1
         return found[:limit]
+
+    def predictions_at(self, project: int, version: str, tasks: Sequence[int]) -> list[tuple[int, int, float | None]]:
+        """Return the predictions of a version that some tasks have: task, id and score."""
+        options = {"include": "id,predictions,model_version,score", "fields": "all", "review": "true"}
+        pages = self._selected(project, tasks, Skipped(), "task", **options)
+        return [one for page in pages for one in predictions_in(page, version)]
 
     def annotated(
         self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
@@ -357,6 +355,10 @@ class LabelStudio:
     def create_prediction(self, prediction: Json) -> None:
         """Create one prediction; its cost does not depend on the project's size."""
         self._json("POST", "/api/predictions/", json=prediction)
+
+    def move_prediction(self, prediction: int, score: float) -> None:
+        """Give a prediction another score; `NotFoundError` when it is gone."""
+        self._json("PATCH", f"/api/predictions/{prediction}/", json={"score": score})
 
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; `NotFoundError` when it is gone."""

@@ -29,6 +29,7 @@ __all__ = [
     "objects",
     "one_object",
     "parsed",
+    "predictions_in",
     "records",
     "task_records",
 ]
@@ -265,6 +266,18 @@ def _whole(value: Any) -> Any:
 def ids_of(rows: Sequence[Any]) -> list[int]:
     """Return the ids in a list of records, of those that cannot be read too."""
     return [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]
+
+
+def predictions_in(rows: Sequence[Any], version: str) -> list[tuple[int, int, float | None]]:
+    """Return the predictions of a version in rows of tasks: task, id and score."""
+    found = []
+    for task in rows:
+        said = task.get("predictions") if isinstance(task, dict) and is_id(task.get("id")) else None
+        for one in said if isinstance(said, list) else ():
+            if isinstance(one, dict) and one.get("model_version") == version and is_id(one.get("id")):
+                at = one.get("score")
+                found.append((task["id"], one["id"], float(at) if isinstance(at, int | float) else None))
+    return found
 
 
 def check_results(batch: Sequence[Any], origin: str) -> None:

@@ -11,6 +11,7 @@ from .model import Model
 from .phase import Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
 from .prelabels import blank_share, confidence, fits, is_blank, least_probability, prelabel
+from .random_controls import control_order, is_control, places_for, served_in_turn, shares
 from .trust import Trust, measure_trust
 
 __all__ = [
@@ -28,13 +29,18 @@ __all__ = [
     "balancing_factor",
     "blank_share",
     "confidence",
+    "control_order",
     "digest_of",
     "fits",
     "is_blank",
+    "is_control",
     "least_probability",
     "measure_trust",
+    "places_for",
     "prelabel",
     "report",
+    "served_in_turn",
+    "shares",
     "train",
     "training_fingerprint",
     "waits_for",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .order import Order, Place
+from .order import END, Order, Place
 from .snapshot import Tasks
 
 __all__ = ["OrderSize", "head_size", "open_places", "order_size", "runs_low"]
@@ -71,15 +71,18 @@ def head_size(places: int, horizon: int | None, *, annotators: int, pace: int = 
 
 
 def open_places(order: Order | None, tasks: Tasks) -> list[Place]:
-    """Return the places of an order that can still be served."""
+    """Return what of an order's queue can still be served, in turn, but for what stands at its end since an admin left
+    it out or pinned it no longer."""
     if order is None:
         return []
-    still = tasks.open([place.task for place in order.places])
-    return [place for place, served in zip(order.places, still.tolist(), strict=True) if served]
+    scores, out = order.scores, tasks.excluded
+    queue = [place for place in order.queue if scores[place.task] < END and place.task not in out]
+    still = tasks.open([place.task for place in queue])
+    return [place for place, served in zip(queue, still.tolist(), strict=True) if served]
 
 
 def runs_low(live: Order | None, tasks: Tasks, low: int) -> bool:
     """Tell whether a refill is due: fewer than `low` tasks of the live order are left, and there are others."""
     if live is None or len(open_places(live, tasks)) >= low:
         return False
-    return bool((~tasks.annotated & ~tasks.among({place.task for place in live.places})).any())
+    return bool((~tasks.annotated & ~tasks.out & ~tasks.among({place.task for place in live.places})).any())

@@ -17,6 +17,8 @@ from ..worker import Runtime, current
 from .details import show_details
 from .maps import lay_out, show_map
 from .nearest import find_nearest
+from .preview import preview
+from .thumbnails import cut_thumbnails
 
 __all__ = ["ANSWERS", "page_job"]
 
@@ -29,6 +31,8 @@ ANSWERS: Mapping[str, Callable[..., Any]] = {
     "layout": lay_out,
     "nearest": find_nearest,
     "details": show_details,
+    "preview": preview,
+    "thumbnails": cut_thumbnails,
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
 
 from ..exceptions import CacheError
 from ..ordering import Order
@@ -79,13 +78,13 @@ class Orders:
             return [(int(number), float(since)) for number, since in json.loads(raw)]
         # Version 0.1.0 did not write it down: the newest ones come next to the live one.
         live = self._project.get("live")
-        newest = [*([int(live)] if live else []), *sorted(self._numbers(), reverse=True)[:KEPT]]
+        newest = [*([int(live)] if live else []), *self.numbers()[:KEPT]]
         orders = [self.get(number) for number in dict.fromkeys(newest)]
         return [(order.number, order.created_at) for order in orders if order is not None]
 
     def summarize_old(self) -> None:
         """Keep only a summary of orders that are neither among the newest nor among those kept in Label Studio."""
-        numbers = sorted(self._numbers(), reverse=True)
+        numbers = self.numbers()
         whole = {*numbers[:WHOLE], *self._kept()}
         old = [number for number in numbers if number not in whole]
         for order in (self.get(number) for number in old):
@@ -95,8 +94,9 @@ class Orders:
         for key in (self._key, self._before):
             drop_fields(self._store, key, [str(number) for number in old if number not in numbers[:SUMMARIES]])
 
-    def _numbers(self) -> Sequence[int]:
-        return list({int(raw) for key in (self._key, self._before) for raw in self._store.hkeys(key)})
+    def numbers(self) -> list[int]:
+        """Return the numbers of all orders, newest first."""
+        return sorted({int(raw) for key in (self._key, self._before) for raw in self._store.hkeys(key)}, reverse=True)
 
     def live(self) -> Order | None:
         """Return the order Label Studio serves, or None before the first."""

@@ -85,7 +85,12 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         remote = find_remote(project, client)
     if remote is None:
         return "set aside" if project.get("set_aside") else "not found in Label Studio"
-    project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
+    prelabels = bool(remote.get("show_collab_predictions", True))
+    project.set(
+        title=str(remote.get("title") or ""),
+        label_config=str(remote["label_config"]),
+        prelabels_shown=str(int(prelabels)),
+    )
     if not connected(project, client, remote, lock.check):
         journal.clear(mark)
         project.set(error="")
@@ -109,13 +114,14 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     if not outcome and not LabelBook(project).complete:
         outcome = unread(project)  # from a part of the labels, a model would learn what is not so
     if not outcome:
+        publisher.settle()
         snapshot = take_snapshot(
             project,
             target,
             columns,
             serving.cache,
             arriving=bool(serving.arriving),
-            prelabels=bool(remote.get("show_collab_predictions", True)),
+            prelabels=prelabels,
             lost=publisher.lost(),
             open_cache=partial(runtime.cache, project),
         )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelqueue.learning.accuracy import ControlRecord, report, wilson
-from labelqueue.ordering.random_controls import control_order, is_control
+from labelqueue.learning.random_controls import control_order, is_control
 
 NAMES = ("cat", "dog")
 

@@ -14,10 +14,10 @@ from labelqueue.ordering import campaign
 from labelqueue.reading.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.people import People
 from labelqueue.state.project import ASIDE, Project
 from labelqueue.state.task_row import TaskRow
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
