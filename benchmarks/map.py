@@ -165,9 +165,8 @@ def main() -> None:
         times(options.images, options.numbers)
         return
     model = Embedder.load(options.model, options.weights)
-    print(
-        "| | embeddings | PCA | t-SNE | third laid out | others beside it | t-SNE takes |\n|---|---|---|---|---|---|---|"
-    )
+    print("| | embeddings | PCA | t-SNE | third laid out | others beside it | t-SNE takes |")
+    print("|---|---|---|---|---|---|---|")
     for folder in options.folders:
         print(groups(folder, model), flush=True)
 
