@@ -11,6 +11,8 @@ import pytest
 from e2e.mapped import CLASSES, NASTY, fill, processes, register
 from labelqueue.admin import curation
 from labelqueue.gallery import Maps
+from labelqueue.labels import SKIPPED
+from labelqueue.state import TaskRow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 EACH = 40
@@ -241,6 +243,16 @@ def test_everything_by_keyboard(opened, project, places):
     keys.press("Enter")
     opened.wait_for_selector("#map-messages >> text=as before")
     assert curation(project)["pins"] == []
+    # Filtering by the legend: what is hidden is not selected.
+    opened.focus("#map-entries li:nth-child(1) input")
+    keys.press("Space")
+    opened.focus("#map-stage canvas")
+    for key in ["0", "ArrowUp", *["ArrowLeft"] * 60, *["ArrowUp"] * 40, "0", "0"]:
+        keys.press(key)
+    for key in [*["Shift+ArrowRight"] * 60, *["Shift+ArrowDown"] * 40, "Enter"]:
+        keys.press(key)
+    assert title(opened) == "3 images selected"
+    opened.click("#map-all")
     # A task by its number.
     opened.fill("#map-task", "77")
     keys.press("Enter")
@@ -266,6 +278,16 @@ def test_the_lasso_agrees_with_python_on_any_polygon(page, console, project):
             [xy.ravel().tolist(), polygon.tolist()],
         )
         assert rows == [row for row, place in enumerate(xy.tolist()) if inside(polygon.tolist(), *place)]
+
+
+def test_a_label_is_seen_without_a_reload_and_the_selection_stays(opened, project, console):
+    opened.goto(f"{console}/7/map?task=50")
+    until(opened, lambda: title(opened) == "1 image selected")
+    assert listed(opened) == [50]
+    project.put_tasks({51: TaskRow("/data/upload/51.jpg", SKIPPED)})
+    project.set(read_to="2026-01-01T00:00:00+00:00")
+    until(opened, lambda: "skipped" in opened.inner_text("#map-entries"))
+    assert listed(opened) == [50] and opened.inner_text("#map-told").startswith("120 images")
 
 
 def test_more_like_one_image_without_the_map(page, console, project, filled):

@@ -10,7 +10,7 @@ from flask import Response
 from redis.exceptions import RedisError
 
 from .. import admin
-from ..exceptions import StoreError
+from ..exceptions import ProjectError, StoreError
 from ..jobs import KINDS, alive, oldest_job, slow_servers
 from ..serving import context
 from ..state import Redis, TaskRow
@@ -72,7 +72,10 @@ def try_again(number: int) -> Response:
     """Give one bad image another chance, or all of them."""
     body, project = sent(), context().project(number)
     tasks = [number_of(body["of"])] if body.get("of") else None
-    return acted(admin.try_again(project, tasks), at("health", number=number))
+    try:
+        return acted(admin.try_again(project, tasks), at("health", number=number))
+    except ProjectError as error:
+        return acted(str(error), at("health", number=number), failed=True)
 
 
 def _kinds(store: Redis) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ CHANNELS = {
 }
 SCRIPTS = (
     "console.js",
-    *(f"map-{name}.js" for name in ("card", "colors", "grid", "known", "lasso", "legend", "paint", "panel", "pick")),
+    *(f"map-{name}.js" for name in ("card", "colors", "known", "lasso", "legend", "list", "paint", "panel", "pick")),
     *(f"map-{name}.js" for name in ("points", "shapes", "stage", "view")),
 )
 MOST = {"details": 200, "near": 1_000, "act": 10_000}  # tasks that one call may name

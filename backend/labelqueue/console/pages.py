@@ -100,7 +100,7 @@ def revision_of(project: Project) -> str:
     store, name = project.store, project.name
     info = project.info()
     pipe = store.pipeline(transaction=False)
-    for part in ("tasks", "quarantine", "pins", "excluded"):
+    for part in ("tasks", "quarantine", "pins", "exclusions"):
         pipe.hlen(name(part))
     for part in ("pending", "late"):
         pipe.zcard(name(part))

@@ -62,6 +62,7 @@ def test_bad_images_with_addresses_as_text_and_another_chance(client, project):
     assert 3 not in project.quarantined() and len(project.quarantined()) == 29
     assert [raw.decode() for raw in project.store.zrange(project.name("late"), 0, -1)] == ["4"]
     assert project.store.get(project.name("queued")), "a look is asked for"
+    assert "task 3 has no bad image" in client.told(client.send("/7/health", "/7/health/again", of=3))
     assert "all bad images" in client.told(client.send("/7/health", "/7/health/again"))
     assert not project.quarantined()
     client.send("/7/health", "/7/health/again", 400, of="x")

@@ -25,9 +25,18 @@ export class Card {
       this.image.removeAttribute("src");
       this.fill();
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.known.ask([task]).then(() => this.task === task && this.fill(), () => {}), REST);
+      this.timer = setTimeout(() => this.ask(task), REST);
     }
     this.move(x, y);
+  }
+
+  async ask(task) {
+    try {
+      await this.known.ask([task]);
+    } catch {
+      return; // what the map itself says of it stands there
+    }
+    if (this.task === task) this.fill();
   }
 
   move(x, y) {
