@@ -215,7 +215,7 @@ def status_lines(status: Record) -> Iterator[str]:
         told = f"places are shared out by {balance['field']}, of {balance['values']} values: {largest}"
         yield fact("balance", balance["warning"] or told)
     if (wished := status.get("curation")) and any(wished.values()):
-        told = f"{wished['pinned']} tasks, {wished['done']} of them labeled; {wished['excluded']} are left out"
+        told = f"{wished['pinned']:,}, of which {wished['done']:,} are labeled; left out: {wished['excluded']:,}"
         yield fact("pinned", told)
         if wished["waits"]:
             yield fact("", wished["waits"])
