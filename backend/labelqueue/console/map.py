@@ -225,7 +225,7 @@ def map_pin(number: int) -> Response:
 def map_exclude(number: int) -> Response:
     """Leave images out."""
     body, project = sent(), context().project(number)
-    return _done(admin.exclude(project, _tasks(body, MOST["act"]), str(body.get("reason", "")), SOURCE))
+    return _done(admin.exclude(project, _tasks(body, MOST["act"]), body.get("reason", ""), SOURCE))
 
 
 @console.post("/<id:number>/map/undo")
@@ -305,7 +305,7 @@ def undo(number: int, act: int) -> Response:
     """Take an act back whose page said so; go on to where it was done."""
     body, project = sent(), context().project(number)
     back = str(body.get("back", ""))
-    if not back.startswith(f"{at('overview', number=number)}/"):
+    if not (back.startswith(f"{at('overview', number=number)}/") and back.isprintable()):
         back = at("queue", number=number)
     try:
         return acted(_sentence(admin.undo(project, act, SOURCE)["accepted"]), back)
