@@ -64,15 +64,16 @@ def measured(page: Page, name: str) -> list[float]:
 
 
 def told(name: str, times: list[float]) -> None:
-    """Print median and worst."""
-    print(f"{name:<34} {statistics.median(times):8.1f} ms   worst of {len(times)}: {max(times):8.1f} ms", flush=True)
+    """Print the median, the best and the worst."""
+    middle, best, worst = statistics.median(times), min(times), max(times)
+    print(f"{name:<34} {middle:8.1f} ms   {best:8.1f} to {worst:8.1f} ms, {len(times)} times", flush=True)
 
 
 def measure(page: Page, address: str, count: int) -> None:
     """Measure one map."""
     print(f"-- {count:,} images")
     first, drawn = [], []
-    for _ in range(3):
+    for _ in range(5):
         page.goto("about:blank")
         page.goto(f"{address}/7/map", wait_until="commit")
         page.wait_for_selector("[data-ready]", timeout=60_000, state="attached")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -36,6 +37,7 @@ __all__ = [
     "path",
     "prelabel",
     "public_name",
+    "reached_at",
     "redis_url",
     "seed",
     "server_names",
@@ -108,7 +110,7 @@ class Setting:
     default : object
         Value when nobody set it; None means "decided at run time", as `help` says.
     scope : {'project', 'deployment'}
-        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
+        Project settings come from the Model page's extra params, the console, REST or the command line; others from
         the environment only.
     parse : callable
         Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
@@ -290,6 +292,15 @@ def public_url(raw: Any) -> str:
     if parts.path:
         raise ValueError("expected a URL without a path, such as https://queue.example.com")
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def reached_at(host: str, port: int) -> str:
+    """Return where browsers reach what listens on a host and port, as far as that can be told from them."""
+    if host in ("0.0.0.0", "::", ""):
+        host = socket.gethostname()
+    elif host in ("127.0.0.1", "::1"):
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def redis_url(raw: Any) -> str:

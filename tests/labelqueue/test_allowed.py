@@ -1,5 +1,7 @@
 """What a setting may be: every parser returns a value or says what is allowed."""
 
+import socket
+
 import pytest
 
 from labelqueue import allowed
@@ -109,3 +111,18 @@ def test_the_words_of_each_setting_are_allowed_and_its_bounds_hold():
                 with pytest.raises(SettingError, match=setting.name) as caught:
                     setting.value(beyond)
                 assert caught.value.name == setting.name
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://localhost:9090"),
+        ("::1", "http://localhost:9090"),
+        ("queue.test", "http://queue.test:9090"),
+        ("10.0.0.4", "http://10.0.0.4:9090"),
+        ("fd00::4", "http://[fd00::4]:9090"),
+        ("0.0.0.0", f"http://{socket.gethostname()}:9090"),
+    ],
+)
+def test_where_browsers_reach_a_process_that_nobody_named(host, address):
+    assert allowed.reached_at(host, 9090) == address

@@ -22,7 +22,16 @@ from .orders import (
 from .pinning import curation, curation_counts, curation_lines, exclude, include, pin, undo, unpin
 from .scene import Scene
 from .setting_changes import change_settings, project_settings, settings_lines, wanted_settings
-from .status import list_lines, project_list, project_status, status_lines
+from .status import (
+    installation_glance,
+    list_lines,
+    project_curve,
+    project_glance,
+    project_list,
+    project_status,
+    projects_here,
+    status_lines,
+)
 from .switches import pause, reconcile, resume, retrain, rollback, soon, try_again
 from .verification import DIFFERS, SAME, verification_lines, verify_order
 
@@ -45,6 +54,7 @@ __all__ = [
     "holdings",
     "holdings_lines",
     "include",
+    "installation_glance",
     "list_lines",
     "no_way_back",
     "open_queues",
@@ -56,10 +66,13 @@ __all__ = [
     "pause",
     "pin",
     "prelabel_chances",
+    "project_curve",
+    "project_glance",
     "project_list",
     "project_order",
     "project_settings",
     "project_status",
+    "projects_here",
     "reconcile",
     "resume",
     "retrain",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..exceptions import PublishError
+from ..exceptions import ProjectError, PublishError
 from ..jobs import EMBEDDING, alive, request_tend
 from ..ordering import Order
 from ..state import NOT_CONNECTED, Orders, Project
@@ -90,7 +90,15 @@ def reconcile(project: Project) -> str:
 
 
 def try_again(project: Project, tasks: Sequence[int] | None = None) -> str:
-    """Give bad images another chance: those of some tasks, or all of them."""
+    """Give bad images another chance: those of some tasks, or all of them.
+
+    Raises
+    ------
+    ProjectError
+        When one of the tasks has no bad image.
+    """
+    if others := [task for task in tasks or () if task not in project.quarantined()]:
+        raise ProjectError(f"task {others[0]} has no bad image (any more): there is nothing to try again")
     project.release_quarantine(tasks)
     request_tend(project)
     which = "all bad images are" if tasks is None else f"the image of task {', '.join(map(str, tasks))} is"

@@ -1,6 +1,7 @@
 """The console: pages on which admins see what the queue does, why, and what it is worth, and change it.
 
-Imports `serving`, `admin`, `gallery` and `state`; what takes longer than a page may is asked of `pagework`.
+Imports `serving`, `admin`, `gallery`, `jobs`, `state` and `learning`; what takes longer than a page may is asked of
+`pagework`.
 """
 
 from .health import health

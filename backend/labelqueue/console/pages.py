@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from markupsafe import Markup, escape
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
 from ..serving import CONSOLE, context
@@ -100,13 +100,12 @@ def revision_of(project: Project) -> str:
     store, name = project.store, project.name
     info = project.info()
     pipe = store.pipeline(transaction=False)
-    for part in ("tasks", "quarantine", "pins", "excluded"):
+    for part in ("tasks", "quarantine", "pins", "exclusions"):
         pipe.hlen(name(part))
     for part in ("pending", "late"):
         pipe.zcard(name(part))
     pipe.hlen(name("cache", info.get("generation", ""), "rows"))
-    pipe.keys("lq:worker:*")
-    facts = [sorted(info.items()), [sorted(one) if isinstance(one, list) else one for one in pipe.execute()]]
+    facts = [sorted(info.items()), pipe.execute(), sorted(alive(store))]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
@@ -167,6 +166,7 @@ def at(view: str, **values: Any) -> str:
 
 
 @console.errorhandler(HTTPException)
+@console.errorhandler(BadRequest)  # or the one of the whole app would answer
 def refused(error: HTTPException) -> Response:
     """Show what is wrong with a call."""
     return _told(error.description or error.name, error.code or 500)

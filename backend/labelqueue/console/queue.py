@@ -164,7 +164,8 @@ def _around(kinds: Sequence[str], number: int) -> str:
 
 def _words(reason: str) -> str:
     """Return a pick's reason without its figures: ``covers a new pattern: 0.41 from …`` covers a new pattern."""
-    short = _FIGURE.sub("…", re.split(r"[:(]", reason, maxsplit=1)[0]).strip(" ,")
+    without = re.sub(r" *\(.*\)", "", reason, flags=re.S)  # what the model says of the image
+    short = _FIGURE.sub("…", without.split(":", 1)[0]).strip(" ,")
     short = re.sub("^… (?=from )", "far ", short)
     return re.sub("^(… ?)+", "", short) or "picked by the strategy"
 

@@ -86,7 +86,7 @@ class Maps:
         dict
             ``revision`` (str) names these very bytes; ``count``, the images on it; ``generation`` of their embeddings;
             ``projection``, ``pca`` or ``tsne``, made at ``fitted_at`` (Unix time) of ``fitted`` images;
-            ``laying_out``, whether a better one is being made; ``made_at`` (Unix time); ``of``, the state of the
+            ``laying_out``, whether a better one is due; ``made_at`` (Unix time); ``of``, the state of the
             project that it shows; ``missing``, tasks without embeddings, which are not on it; ``columns``, for each of
             `COLUMNS` what its bytes mean. Categories: ``names[byte]``. A scale: from ``low`` (0) to ``high`` (254),
             ``log`` where it grows by factors. 255: no value.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..exceptions import ProjectError
 from ..jobs import Question
 from ..records import pack_ids, unpack_ids
-from ..state import Project, is_id
+from ..state import Orders, Project, is_id
 from .maps import Maps
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
 
 MOST = 1_000_000  # tasks that are asked about at once
 SHOWN, NEAREST = 200, 500  # tasks that are told of one by one, and that are looked for
+PATIENCE = 60.0  # seconds that a question is waited for which reads all embeddings: 15 s of a million
 LONG = 900.0  # seconds: a million images are laid out in three minutes
 
 
@@ -35,7 +36,9 @@ def state_of_project(project: Project) -> str:
     # When something happened, or how long it took, is nothing that the map shows.
     info = sorted(row for row in project.info().items() if not row[0].endswith(("_at", "_seconds")))
     embedded = project.store.hlen(project.name("cache", project.get("generation"), "rows"))
-    facts = repr([info, project.task_count(), embedded, Maps(project).laid_out()])
+    live = Orders(project).live()  # pins change its queue without another version
+    queue = (live.version, len(live.places), live.overlay.act, len(live.overlay.scores)) if live is not None else ()
+    facts = repr([info, project.task_count(), embedded, queue, Maps(project).laid_out()])
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
@@ -44,7 +47,7 @@ def map_question(project: Project) -> Question:
 
     The answer is `Maps.facts`. While these say ``laying_out``, ask again every few seconds.
     """
-    return Question("map", project.key, (state_of_project(project),), deadline=120.0)
+    return Question("map", project.key, (state_of_project(project),), deadline=120.0, keep=30.0)
 
 
 def layout_question(project: Project, generation: str, before: float) -> Question:
@@ -81,7 +84,8 @@ def nearest_question(project: Project, tasks: Sequence[int], count: int = 60) ->
     """
     if not 0 < count <= NEAREST:
         raise ProjectError(f"count is {count!r}; ask for 1 to {NEAREST} images")
-    return Question("nearest", project.key, (pack_tasks(tasks), count, state_of_project(project)))
+    details = (pack_tasks(tasks), count, state_of_project(project))
+    return Question("nearest", project.key, details, deadline=PATIENCE)
 
 
 def details_question(project: Project, tasks: Sequence[int], among: Sequence[int] = ()) -> Question:
@@ -92,7 +96,7 @@ def details_question(project: Project, tasks: Sequence[int], among: Sequence[int
     tasks : sequence of int
         Up to 200 that are told of one by one.
     among : sequence of int, optional
-        Up to a million that are counted, besides these.
+        Up to a million that are counted, as they are on the map. Default: those that are told of.
 
     Returns
     -------
@@ -101,8 +105,8 @@ def details_question(project: Project, tasks: Sequence[int], among: Sequence[int
         ``labeled``, ``skipped``, …), ``label`` and ``prediction`` (empty without one), ``probability`` of the
         prediction (None without one), ``rank`` (1 = next; None outside the live order), ``reason``, ``control``, and
         ``source``, the hash of its image's URI in 16 hex digits; ``counts``, for ``state``, ``label`` and
-        ``prediction`` the number of images by name, as on the map, the most first; ``total``, the images counted;
-        ``missing``, those that are not on the map.
+        ``prediction`` the number of images by name, the most first; ``total``, the images counted; ``missing``, those
+        that are not known.
 
     Raises
     ------
@@ -111,8 +115,9 @@ def details_question(project: Project, tasks: Sequence[int], among: Sequence[int
     """
     if len(tasks) > SHOWN:
         raise ProjectError(f"{len(tasks)} tasks are asked for one by one; at most {SHOWN} are told of at once")
-    counted = pack_tasks([*among, *tasks] if len(among) else tasks)
-    return Question("details", project.key, (list(tasks), counted, state_of_project(project)))
+    pack_tasks([*among, *tasks])  # raises
+    details = (list(tasks), pack_tasks(among) if len(among) else "", state_of_project(project))
+    return Question("details", project.key, details, deadline=PATIENCE)
 
 
 def pack_tasks(tasks: Sequence[int] | NDArray[np.int64]) -> str:

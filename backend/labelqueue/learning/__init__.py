@@ -3,7 +3,7 @@
 Imports `labels` and the library; pure, so that a look and a simulation learn alike.
 """
 
-from .accuracy import ControlRecord, report
+from .accuracy import ControlRecord, report, wilson
 from .geometry import Clusters, Geometry, digest_of
 from .learner import Searched, train, training_fingerprint
 from .lesson import Lesson, Recall
@@ -44,4 +44,5 @@ __all__ = [
     "train",
     "training_fingerprint",
     "waits_for",
+    "wilson",
 ]

@@ -151,8 +151,8 @@ def _decided(campaign: Campaign, snapshot: Snapshot) -> Decision:
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        accuracy = _accuracy(campaign, labels, tasks)
-        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels, tasks)}
+        accuracy, curve = _accuracy(campaign, labels, tasks), _curve(campaign, labels, tasks)
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, "work": snapshot.work}
 
     try:
         recipe = campaign.recipe()

@@ -263,6 +263,8 @@ class Snapshot:
         Number of the newest act that pinned tasks or left some out.
     curve : bool
         Whether the learning curve is measured, which changes no order and takes as long as a few trainings.
+    work : mapping
+        What people did by day and by person, which is passed on to people and changes no order.
     """
 
     target: Target
@@ -294,6 +296,7 @@ class Snapshot:
     pins: frozenset[int] = frozenset()
     act: int = 0
     curve: bool = True
+    work: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Block:

@@ -25,7 +25,7 @@ TOP = 254  # the byte of the high end of a scale
 NAMES = 255  # names that a byte tells apart, besides no value
 NO_LABEL, NOTHING, OTHER = "", "none of the labels", "all others"
 STATES = ("unlabeled", "labeled", "annotated without a label", "skipped", "pinned", "left out")
-ORDER = ("not in the order", "next in the order", "spare tail", "random control", "answered since")
+ORDER = ("not in the order", "next in the order", "spare tail", "random control", "answered since", "left out, last")
 DOUBT = "1 - (probability of the likeliest class - that of the second), of unlabeled images"
 DOUBTS = "mean of 1 - |2 p - 1| over the labels, of unlabeled images"
 ALONE = "no near-duplicates"
@@ -49,6 +49,8 @@ class Scene:
         Of that model.
     places : sequence of Place
         Of the live order, in the sequence in which they are served.
+    open : ndarray of shape (p,), bool
+        Which of them are of tasks that nobody answered.
     head : int
         Open places that are no spare tail.
     followers, leaders : ndarray of shape (k,), int64
@@ -64,6 +66,7 @@ class Scene:
     model: Model | None = None
     predictions: Predictions | None = None
     places: Sequence[Place] = ()
+    open: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_))
     head: int = 0
     followers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     leaders: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -173,18 +176,20 @@ def _standing(scene: Scene) -> tuple[Column, Column]:
     """Return the rank in the live order and the part of it."""
     ranks = np.full(scene.ids.size, MISSING, np.uint8)
     parts = np.zeros(scene.ids.size, np.uint8)
-    at = find(scene.ids, np.array([place.task for place in scene.places], dtype=np.int64))
+    last = np.array([place.excluded for place in scene.places], dtype=bool)
     control = np.array([place.control for place in scene.places], dtype=bool)
-    answered = np.append(scene.answered, True)[at]  # the last for tasks that are not here
-    parts[at[(at >= 0) & answered]] = ORDER.index("answered since")
-    still, control = at[~answered], control[~answered]
-    parts[still] = ORDER.index("spare tail")
-    parts[still[: scene.head]] = ORDER.index("next in the order")
-    parts[still[control]] = ORDER.index("random control")
-    if still.size:
-        # In factors: the first ten differ as much as the first hundred from the first thousand.
-        ranks[still] = np.rint(np.log(np.arange(1, still.size + 1)) / max(np.log(still.size), 1e-9) * TOP)
-    about = {"kind": "scale", "low": 1, "high": max(int(still.size), 1), "log": True, "about": "1 is served next"}
+    rank, most = np.cumsum(scene.open), int(np.count_nonzero(scene.open))
+    part = np.full(rank.size, ORDER.index("spare tail"))
+    part[rank <= scene.head] = ORDER.index("next in the order")
+    part[control] = ORDER.index("random control")
+    part[last] = ORDER.index("left out, last")
+    part[~scene.open] = ORDER.index("answered since")
+    at = find(scene.ids, np.array([place.task for place in scene.places], dtype=np.int64))
+    parts[at[at >= 0]] = part[at >= 0]
+    still = (at >= 0) & scene.open
+    # In factors: the first ten differ as much as the first hundred from the first thousand.
+    ranks[at[still]] = np.rint(np.log(rank[still]) / max(np.log(max(most, 1)), 1e-9) * TOP)
+    about = {"kind": "scale", "low": 1, "high": max(most, 1), "log": True, "about": "1 is served next"}
     return (ranks, about), (parts, {"kind": "categories", "names": list(ORDER)})
 
 

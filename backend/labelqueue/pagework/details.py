@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,24 +31,23 @@ def show_details(runtime: Runtime, project: Project, tasks: list[int], among: st
     tasks : list of int
         Told of one by one.
     among : str
-        Those that are counted, as `unpack_tasks` reads them.
+        Those that are counted, as `unpack_tasks` reads them; empty: the same.
     seen : str
         The state of the project that the page saw.
     """
+    rows = describe(project, tasks)
+    if not among:
+        counts = {name: dict(Counter(row[name] for row in rows).most_common()) for name in COUNTED}
+        return {"tasks": rows, "counts": counts, "total": len(rows), "missing": len(set(tasks)) - len(rows)}
     facts, maps, counted = show_map(runtime, project), Maps(project), unpack_tasks(among)
     revision = facts["revision"]
     at = find(np.frombuffer(maps.ids(revision), "<f8").astype(np.int64), counted)
-    rows = at[at >= 0]
+    here = at[at >= 0]
     counts = {
-        name: counts_by_name(np.frombuffer(maps.column(name, revision), np.uint8)[rows], facts["columns"][name])
+        name: counts_by_name(np.frombuffer(maps.column(name, revision), np.uint8)[here], facts["columns"][name])
         for name in COUNTED
     }
-    return {
-        "tasks": describe(project, tasks),
-        "counts": counts,
-        "total": int(rows.size),
-        "missing": int(counted.size - rows.size),
-    }
+    return {"tasks": rows, "counts": counts, "total": int(here.size), "missing": int(counted.size - here.size)}
 
 
 def describe(project: Project, tasks: Sequence[int]) -> list[dict[str, Any]]:

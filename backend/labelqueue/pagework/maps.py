@@ -51,13 +51,15 @@ def show_map(runtime: Runtime, project: Project, asked: str = "") -> dict[str, A
     begun, now, maps = time.time(), state_of_project(project), Maps(project)
     facts = maps.facts()
     if facts is not None and facts["of"] == now:
+        if facts["laying_out"]:  # the worker that was to do it may be gone
+            ask(project.store, layout_question(project, facts["generation"], facts["fitted_at"]))
         return facts
     columns, cache = read_columns(project), open_cache(runtime, project)
     ids, sources = embedded_tasks(project, columns, cache)
     layout = _with_all(runtime, project, cache, ids, sources)
     due = has_neighborhoods(ids.size) and (layout.projection == "pca" or ids.size >= GROWTH * layout.fitted)
     if due:
-        due = ask(project.store, layout_question(project, cache.generation, layout.fitted_at)) is None
+        ask(project.store, layout_question(project, cache.generation, layout.fitted_at))
     codes, about = make_columns(read_scene(project, columns, layout.ids))
     told = {
         "generation": cache.generation,

@@ -36,6 +36,8 @@ def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -
     model, predictions = read_model(project, target) or (None, None)
     states = columns.states[np.searchsorted(columns.ids, ids)]
     followers, leaders = _duplicates(project, live)
+    tasks, people = Tasks(columns.ids, columns.states, np.full(len(columns), -1)), People(project)
+    places, left = served(live), len(open_places(live, tasks))
     return Scene(
         ids=ids,
         states=states,
@@ -43,8 +45,9 @@ def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -
         classes=book.classes if book is not None else (),
         model=model,
         predictions=predictions,
-        places=served(live),
-        head=_head(project, columns, live),
+        places=places,
+        open=tasks.open([place.task for place in places]),
+        head=head_size(left, project.settings()["horizon"], annotators=people.at_work(), pace=people.pace()),
         followers=followers,
         leaders=leaders,
         pinned=wishes(project, "pins"),
@@ -54,7 +57,7 @@ def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -
 
 def served(live: Order | None) -> Sequence[Place]:
     """Return the places of the live order in the sequence in which they are served."""
-    return live.places if live is not None else ()
+    return live.queue if live is not None else ()
 
 
 def wishes(project: Project, kind: str) -> set[int]:
@@ -78,13 +81,6 @@ def read_model(project: Project, target: Target | None) -> tuple[Model, Predicti
         log.warning("project %d: the map shows no predictions: %s", project.ref.id, error)
         return None
     return known if known is not None and target is not None and fits(known[0], target) else None
-
-
-def _head(project: Project, columns: TaskColumns, live: Order | None) -> int:
-    """Return how many open places of the live order are its head."""
-    tasks, people = Tasks(columns.ids, columns.states, np.full(len(columns), -1)), People(project)
-    horizon = project.settings()["horizon"]
-    return head_size(len(open_places(live, tasks)), horizon, annotators=people.at_work(), pace=people.pace())
 
 
 def _duplicates(project: Project, live: Order | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -51,6 +51,7 @@ def _webp(image: Image.Image, turn: Transpose | None) -> bytes:
     small = image.resize((width, height), Image.Resampling.HAMMING, reducing_gap=2.0).convert("RGB")
     if turn is not None:
         small = small.transpose(turn)
+    small.info.clear()  # older releases of Pillow write its color profile along, of whatever size
     file = io.BytesIO()
     small.save(file, "WEBP", quality=_QUALITY, method=_EFFORT)
     return file.getvalue()

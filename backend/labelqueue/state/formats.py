@@ -201,7 +201,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
         float,
     ),
-    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
+    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at", "described_at", "people_at"), float),
     **dict.fromkeys(
         (
             "standing",
@@ -215,6 +215,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ),
         _object,
     ),
+    **dict.fromkeys(("counts", "people"), _object),
     "read_to": datetime.fromisoformat,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 
 from ..exceptions import CacheError
 from ..ordering import Order
@@ -58,7 +59,8 @@ class Orders:
         served = self._served()
         if not served or served[0][0] != order.number:
             served = [(order.number, time.time()), *served][:WHOLE]
-        self._project.set(live=str(order.number), served=json.dumps(served))
+        named = f"{order.number} {order.version}"
+        self._project.set(live=str(order.number), served=json.dumps(served), live_named=named)
 
     def kept(self) -> list[Order]:
         """Return the orders whose predictions stay in Label Studio, the one that went live last first."""
@@ -102,6 +104,20 @@ class Orders:
         """Return the order Label Studio serves, or None before the first."""
         number = self._project.get("live")
         return self.get(int(number)) if number else None
+
+    def live_version(self, info: Mapping[str, str]) -> str:
+        """Return the version of the live order, empty before the first, without looking at its places.
+
+        Parameters
+        ----------
+        info : mapping of str to str
+            The project's facts.
+        """
+        number, _, version = info.get("live_named", "").partition(" ")
+        if info.get("live", "") == number:  # else it went live by another way: an earlier version, or a backup
+            return version
+        order = self.live()
+        return order.version if order is not None else ""
 
     def get(self, number: int) -> Order | None:
         """Return one order."""

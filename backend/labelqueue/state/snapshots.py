@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, find, source_hash
 from ..exceptions import CacheError
-from ..labels import NO_VALUE, Target
+from ..labels import ANNOTATED, NO_VALUE, SKIPPED, Target
 from ..ordering import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
 from ..store import get_fields, put_fields, scan_fields, text
 from .campaigns import load_campaign
@@ -51,6 +51,12 @@ class TaskColumns:
 
     def __len__(self) -> int:
         return int(self.ids.size)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tasks there are, and how many of them are labeled or only skipped; ready for JSON."""
+        counted = {"labeled": ANNOTATED, "skipped": SKIPPED}
+        told = {name: int(np.count_nonzero(self.states == ord(state))) for name, state in counted.items()}
+        return {"tasks": len(self), **told}
 
     def embedded_in(self, cache: PatternCache) -> NDArray[np.bool_]:
         """Return which tasks have a row there, of the image that they have now."""
@@ -189,6 +195,7 @@ def take_snapshot(
         missing=missing,
         mark=mark,
         answers=np.array(book.answers, dtype=np.int64),
+        work=book.work,
         load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
         recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
         pins=frozenset(pins.pins()),

@@ -3,7 +3,7 @@
 import pytest
 
 from labelqueue import admin
-from labelqueue.exceptions import PublishError
+from labelqueue.exceptions import ProjectError, PublishError
 from labelqueue.jobs import living
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.project import NOT_CONNECTED
@@ -85,5 +85,7 @@ def test_one_bad_image_is_tried_again_or_all_of_them(project, store):
     assert set(project.quarantined()) == {2, 3} and store.get(project.name("queued"))
     assert [store.hkeys(project.name(part)) for part in ("deaths", "tries")] == [[b"2"], [b"2"]]
     assert store.zrange(project.name("late"), 0, -1) == [b"2"]
+    with pytest.raises(ProjectError, match="task 1 has no bad image"):
+        admin.try_again(project, [2, 1])
     assert admin.try_again(project).startswith("all bad images are tried again")
     assert not project.quarantined() and not store.exists(project.name("late"))

@@ -24,6 +24,12 @@ def test_everything_well(client, project):
     assert 'data-load="/console/7/health/doctor"' in html and "Look at everything now" in text
 
 
+def test_what_the_last_look_said_stands_first(client, project):
+    project.set(error=f"it is wrong {NASTY}", settings_error="see `labelqueue set`")
+    html = client.page("/7/health")
+    assert "it is wrong &lt;script&gt;" in html and "<code>labelqueue set</code>" in html
+
+
 def test_the_page_asks_label_studio_nothing(client, project):
     started = time.monotonic()
     client.page("/7/health")
@@ -62,6 +68,7 @@ def test_bad_images_with_addresses_as_text_and_another_chance(client, project):
     assert 3 not in project.quarantined() and len(project.quarantined()) == 29
     assert [raw.decode() for raw in project.store.zrange(project.name("late"), 0, -1)] == ["4"]
     assert project.store.get(project.name("queued")), "a look is asked for"
+    assert "task 3 has no bad image" in client.told(client.send("/7/health", "/7/health/again", of=3))
     assert "all bad images" in client.told(client.send("/7/health", "/7/health/again"))
     assert not project.quarantined()
     client.send("/7/health", "/7/health/again", 400, of="x")

@@ -92,7 +92,10 @@ def test_without_controls_there_is_nothing_to_hide(client, project):
         (PICK, "covers a new pattern"),
         ("2nd most doubtful of 40 in sub-pool 2 of 5 (cat 0.52, dog 0.48)", "most doubtful of … in sub-pool … of …"),
         ("least certain of 40 in the pool (cat 0.52)", "least certain of … in the pool"),
-        ("0.31 from anything selected (cat 0.52), doubt counts in the pool", "far from anything selected"),
+        (
+            "0.31 from anything selected (cat (big): 0.5), doubt counts in sub-pool 3 of 20",
+            "far from anything selected, doubt counts in sub-pool … of …",
+        ),
         ("adds 0.013 to the coverage of the pool", "adds … to the coverage of the pool"),
         ("the model is unsure: cat 0.52, dog 0.48", "the model is unsure"),
         ("why", "why"),

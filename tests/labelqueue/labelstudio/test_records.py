@@ -156,6 +156,20 @@ def test_each_record_that_is_left_out_has_its_name_and_reason():
     }
 
 
+@pytest.mark.parametrize("odd", [None, True, "4", -1.0, 1e300, float("nan"), float("inf"), [], {}])
+def test_a_time_that_is_none_costs_nothing(odd):
+    """Nothing depends on when an annotation was made, nor on how long that took."""
+    said = {"id": 5, "updated_at": WHEN, "result": [], "created_at": WHEN, "lead_time": 4.26}
+    for change in ({}, {"lead_time": odd}, {"created_at": odd}):
+        skipped, row = Skipped(), {"id": 1, "updated_at": WHEN, "annotations": [said | change]}
+        client = Saying({})
+        client._json = lambda *arguments, row=row, **options: {"tasks": [row], "total": 1}
+        (((task),),) = client.annotated(1, [1], (), skipped=skipped)
+        (one,) = task["annotations"]
+        assert ("lead_time" in one, "created_at" in one) == ("lead_time" not in change, "created_at" not in change)
+        assert one.get("lead_time", 4.3) == 4.3 and read_annotation(one).id == 5 and not skipped.found
+
+
 def test_half_a_character_is_replaced():
     assert parsed(b'{"\\ud800": ["a\\uDC00", "\\ud83d\\ude00", 1]}') == {
         "\N{REPLACEMENT CHARACTER}": ["a\N{REPLACEMENT CHARACTER}", "\N{GRINNING FACE}", 1]

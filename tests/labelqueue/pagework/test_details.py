@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from desk import Desk
+from labelqueue import admin
 from labelqueue.block import source_hash
 from labelqueue.exceptions import ProjectError
 from labelqueue.gallery.questions import details_question, pack_tasks, unpack_tasks
@@ -39,7 +40,7 @@ def asked(desk, tasks, among=()):
 
 def test_single_images_and_counts(desk):
     labeled, rest = parted(desk)
-    answer = asked(desk, [rest[0], labeled[0], rest[1], 999], range(1, N + 1))
+    answer = asked(desk, [rest[0], labeled[0], rest[1], 999], [*range(1, N + 1), 999])
     first, taught, second = answer["tasks"]
     assert [row["task"] for row in answer["tasks"]] == [rest[0], labeled[0], rest[1]]
     assert first["state"] == "unlabeled" and first["rank"] == 1 and second["rank"] == 2 and first["reason"]
@@ -51,24 +52,32 @@ def test_single_images_and_counts(desk):
     assert answer["counts"]["label"] == {"": N - 25} | {kind: truth.count(kind) for kind in ("cat", "dog")}
     assert sum(answer["counts"]["prediction"].values()) == answer["total"] == N
     assert answer["missing"] == 1, "task 999"
-    assert asked(desk, [rest[0]])["total"] == 1 and asked(desk, [], [1, 2, 3])["tasks"] == []
+    alone = asked(desk, [rest[0], 999])
+    assert alone["total"] == alone["missing"] == 1 and alone["counts"]["state"] == {"unlabeled": 1}
+    assert asked(desk, [], [1, 2, 3])["tasks"] == []
 
 
-def test_wishes_of_admins_are_seen(desk, store):
+def test_wishes_of_admins_are_seen_at_once_and_in_the_queue_when_it_follows(desk):
     project = desk.project
     _, rest = parted(desk)
-    store.hset(project.name("pins"), str(rest[0]), "{}")
-    store.hset(project.name("exclusions"), str(rest[1]), "{}")
-    answer = asked(desk, rest[:3])
+    admin.pin(project, [rest[5]], "test")
+    admin.exclude(project, [rest[0]], "blurred", "test")
+    answer = asked(desk, [rest[5], rest[0], rest[1]], [rest[5], rest[0], rest[1]])
     assert [row["state"] for row in answer["tasks"]] == ["pinned", "left out", "unlabeled"]
-    project.set(act_number="1")
-    assert asked(desk, rest[:3])["counts"]["state"] == {"unlabeled": 1, "pinned": 1, "left out": 1}
+    assert answer["counts"]["state"] == {"unlabeled": 1, "pinned": 1, "left out": 1}
+    desk.tend()
+    first, last, _ = asked(desk, [rest[5], rest[0], rest[1]])["tasks"]
+    queue = [place["task"] for place in admin.project_order(project, 1000)["tasks"]]
+    assert first["rank"] == queue.index(rest[5]) + 1 <= 2 and "pinned" in first["reason"]
+    assert last["rank"] == queue.index(rest[0]) + 1 == len(queue) and "blurred" in last["reason"]
+    admin.undo(project, 1, "test")
+    assert [row["state"] for row in asked(desk, [rest[5]])["tasks"]] == ["unlabeled"]
 
 
 def test_answers_that_are_no_labels(desk):
     desk.project.put_tasks({1: TaskRow("u1", ANNOTATED), 2: TaskRow("u2", SKIPPED), 900: TaskRow("u900", UNLABELED)})
     desk.project.store.hdel(desk.project.name("labels", "2"), "1")
-    answer = asked(desk, [1, 2, 900])
+    answer = asked(desk, [1, 2, 900], [1, 2, 900])
     assert [row["state"] for row in answer["tasks"]] == ["annotated without a label", "skipped", "unlabeled"]
     assert answer["total"] == 2 and answer["missing"] == 1, "not embedded, so not on the map"
 

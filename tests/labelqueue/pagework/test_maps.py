@@ -10,8 +10,10 @@ from labelqueue.gallery.layouts import keep_layout, load_layout
 from labelqueue.gallery.maps import COLUMNS, Maps
 from labelqueue.gallery.questions import map_question
 from labelqueue.jobs.queues import PAGE_SLOW, queue
+from labelqueue.labels import UNLABELED
 from labelqueue.pagework import answering
 from labelqueue.pagework.maps import lay_out, show_map
+from labelqueue.state.task_row import TaskRow
 from labelqueue.worker.runtime import Runtime, install
 
 N = 120
@@ -106,15 +108,38 @@ def test_new_images_stand_beside_their_like_and_deleted_ones_go(desk):
         source.offsets,
     )
     cache.put(copies)
-    rows = project.task_rows([7, 8, 9])
-    project.put_tasks({N + 7: type(rows[7])(f"u{N + 7}", "u"), N + 8: type(rows[7])(f"u{N + 8}", "u")})
-    project.put_tasks({N + 9: type(rows[7])(f"u{N + 9}", "u")})
+    project.put_tasks({task: TaskRow(f"u{task}", UNLABELED) for task in (N + 7, N + 8, N + 9)})
     project.drop_tasks([1, 2])
     facts = show_map(runtime, project)
     ids, points, _ = read(project, facts)
     assert ids.tolist() == [*range(3, N + 1), N + 7, N + 8] and facts["missing"] == 1
     assert (points[: N - 2] == before[2:]).all(), "nothing else moves"
     assert np.abs(points[-2:].astype(int) - before[[6, 7]]).max() < 700
+
+
+def test_a_pool_that_doubled_is_laid_out_anew_and_stays_what_it_was(desk, store):
+    project, runtime = desk.project, desk.runtime
+    show_map(runtime, project)
+    lay_out(runtime, project, "", 0.0)
+    queue(store, PAGE_SLOW).empty()
+    _, before, _ = read(project, Maps(project).facts())
+    rng, ids = np.random.default_rng(1), np.arange(N + 1, 2 * N + 1)
+    rows = (np.eye(2, 8)[ids % 2] * 4 + rng.normal(size=(N, 8))).astype(np.float16)
+    sources = np.array([source_hash(f"u{task}") for task in ids.tolist()], np.uint64)
+    cache = runtime.cache(project, project.get("generation"))
+    project.put_tasks({task: TaskRow(f"u{task}", UNLABELED) for task in ids.tolist()})
+    cache.put(Block(ids, sources, rows, rows, np.arange(N + 1, dtype=np.int64)))
+    facts = show_map(runtime, project)
+    assert facts["count"] == 2 * N and facts["laying_out"] and facts["fitted"] == N
+    (job,) = queue(store, PAGE_SLOW).jobs
+    job.delete()  # as if its worker was killed
+    assert show_map(runtime, project) == facts and len(queue(store, PAGE_SLOW)) == 1, "it is asked for again"
+    facts = lay_out(runtime, project, "", 0.0)
+    assert facts["fitted"] == 2 * N and not facts["laying_out"]
+    _, after, _ = read(project, facts)
+    kinds = np.arange(1, N + 1) % 2
+    old, new = (np.stack([points[:N][kinds == kind].mean(axis=0) for kind in (0, 1)]) for points in (before, after))
+    assert np.linalg.norm(old - new, axis=1).max() < np.linalg.norm(old[0] - old[1]) / 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 9])

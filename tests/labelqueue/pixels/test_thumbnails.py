@@ -129,6 +129,18 @@ def test_it_is_never_larger_than_the_image_and_never_empty(size, expected):
     assert opened(thumbnail_of(encoded(Image.new("RGB", size, RED)))).size == expected
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_nothing_else_of_the_file_comes_along(kind):
+    """A color profile may take hundreds of kB, and EXIF says where a photograph was taken."""
+    exif = Image.Exif()
+    exif[0x010E] = "taken at home"
+    data = encoded(picture(), kind, icc_profile=b"\0" * 40_000, exif=exif, xmp=b"<x>taken at home</x>")
+    for file in (thumbnail_of(data), decode_with_thumbnail(data, 64)[1]):
+        assert len(file) < 2000 and b"taken at home" not in file
+        with Image.open(io.BytesIO(file)) as image:
+            assert not {"icc_profile", "exif", "xmp"} & image.info.keys()
+
+
 def test_what_cannot_be_decoded_is_told_as_ever():
     for data, why in ((b"", "empty"), (b"<html>no", "HTML page"), (COLOR["JPEG"][:900], "damaged or truncated")):
         with pytest.raises(ImageError, match=why):

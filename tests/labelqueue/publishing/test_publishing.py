@@ -21,11 +21,12 @@ from labelqueue.publishing.publishing import PLAIN_SAMPLING, SAMPLING, Publisher
 from labelqueue.publishing.tidying import tidy
 from labelqueue.publishing.versions import tag_of
 from labelqueue.state.orders import Orders
+from labelqueue.state.project import LIVE_VERSION
 from labelqueue.state.task_row import TaskRow
 from labelqueue.store.lock import ProjectLock
 from labelqueue.worker.runtime import Runtime
 
-READS = {"about", "projects", "webhooks",
+READS = {"about", "projects", "webhooks", "people",
     "get_file", "whoami", "project", "prediction_counts", "ml_backends", "tasks", "existing",
     "annotated", "predicted", "newest_change", "hostname", "guarded", "predictions_of", "predictions_at",
 }  # fmt: skip
@@ -37,6 +38,7 @@ WRITES = {
     "move_prediction",
     "secure_webhooks",
     "save_tab",
+    "update_backend",
 }
 
 
@@ -49,7 +51,7 @@ class Remote:
         self.versions = []
         self.lost, self.stores, self.tab_fails = 0, None, False
         self.meanwhile = lambda: None  # what people do while predictions are imported
-        self.held = True
+        self.held, self.backends = True, []
 
     def check(self):
         self.log.append("check")
@@ -117,7 +119,10 @@ class Remote:
 
     def ml_backends(self, project, *, skipped=None):
         self.log.append("ml_backends")
-        return []
+        return self.backends
+
+    def update_backend(self, backend, **values):
+        self.log.append("update_backend")
 
     def secure_webhooks(self, *arguments, skipped=None):
         self.log.append("secure_webhooks")
@@ -371,6 +376,9 @@ def test_the_lock_is_looked_at_right_before_every_write(project, remote, publish
     publisher().switch(live)
     while tidy(project, remote, remote.check, now=time.time() + 3600):
         pass
+    remote.backends = [{"id": 3, "model_version": LIVE_VERSION, "url": "http://lq:9090", "description": ""}]
+    assert connected(project, remote, remote.project(7), remote.check, public_url="http://localhost:9090")
+    remote.backends = []
     assert not connected(project, remote, remote.project(7), remote.check)
     assert unchecked(remote.log) == []
     assert set(remote.log) >= WRITES, "each of them happened"

@@ -25,9 +25,14 @@ export class Card {
       this.image.removeAttribute("src");
       this.fill();
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.known.ask([task]).then(() => this.task === task && this.fill(), () => {}), REST);
+      this.timer = setTimeout(() => this.ask(task), REST);
     }
     this.move(x, y);
+  }
+
+  ask(task) {
+    const told = () => this.task === task && this.fill();
+    this.known.ask([task], told).catch(() => {}); // what the map itself says of it stands there
   }
 
   move(x, y) {

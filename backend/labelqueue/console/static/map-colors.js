@@ -19,16 +19,16 @@ export function entriesOf(spec) {
 
 function category(name, code) {
   // The first of each channel is what most images are: unlabeled, without a label, in no order.
+  if (code === 0) return { name: name || "none", plain: true, color: 0, shape: 0 };
   const at = code - 1;
-  const plain = code === 0;
-  return { name: name || "none", plain, color: plain ? 0 : at % 6, shape: plain ? 0 : (at + Math.floor(at / 6)) % shapes };
+  return { name, plain: false, color: at % 6, shape: (at + Math.floor(at / 6)) % shapes };
 }
 
 const stepOf = (code) => Math.min(STEPS - 1, Math.floor((code * STEPS) / NONE));
 
 function steps(spec) {
   const first = Array.from({ length: STEPS }, (_, step) => Math.ceil((step * NONE) / STEPS));
-  const whole = spec.log || (Number.isInteger(spec.low) && Number.isInteger(spec.high) && spec.high - spec.low >= STEPS);
+  const whole = spec.log || spec.high - spec.low >= STEPS; // places and the like: nothing is between them
   return first.map((code, step) => {
     let low = valueOf(spec, code), high = step === STEPS - 1 ? spec.high : valueOf(spec, first[step + 1]);
     if (whole) [low, high] = [firstOf(spec, code), step === STEPS - 1 ? high : firstOf(spec, first[step + 1]) - 1];
@@ -52,7 +52,8 @@ export function paletteOf(element) {
   const style = getComputedStyle(element);
   const read = (name) => packed(style.getPropertyValue(name).trim());
   const six = (start) => [1, 2, 3, 4, 5, 6].map((at) => read(`--${start}${at}`));
-  return { plain: read("--map-plain"), ink: read("--text"), mark: read("--map-mark"), category: six("c"), scale: six("map-step") };
+  const [plain, ink, mark] = ["--map-plain", "--text", "--map-mark"].map(read);
+  return { plain, ink, mark, category: six("c"), scale: six("map-step") };
 }
 
 function packed(color) {

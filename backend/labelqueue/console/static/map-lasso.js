@@ -23,7 +23,7 @@ export function rowsInside(xy, polygon) {
   return found.subarray(0, count);
 }
 
-export function contains(polygon, x, y) {
+function contains(polygon, x, y) {
   let inside = false;
   for (let at = 0, before = polygon.length - 1; at < polygon.length; before = at, at += 1) {
     const a = polygon[at], b = polygon[before];
@@ -45,7 +45,8 @@ function maskOf(polygon, left, top, perX, perY) {
       const middle = line + 0.5;
       if (ay > middle !== by > middle) crossings[line].push(ax + slope * (middle - ay));
       const one = between(ax, ay, bx, by, slope, line - 1e-3), other = between(ax, ay, bx, by, slope, line + 1 + 1e-3);
-      mask.fill(EDGE, line * SIDE + cell(Math.min(one, other) - 1e-3), line * SIDE + cell(Math.max(one, other) + 1e-3) + 1);
+      const from = cell(Math.min(one, other) - 1e-3), to = cell(Math.max(one, other) + 1e-3);
+      mask.fill(EDGE, line * SIDE + from, line * SIDE + to + 1);
     }
     [bx, by] = [ax, ay];
   }

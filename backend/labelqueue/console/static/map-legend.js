@@ -10,17 +10,17 @@ export class Legend {
   // `list`: where entries go; `changed`: called when another look is wanted; `picked`: with an entry to be selected.
   constructor(list, changed, picked) {
     Object.assign(this, { list, changed, picked, entries: [], hidden: new Set(), looked: -1 });
-    for (const [kind, entry] of [["pointerover", true], ["focusin", true], ["pointerleave", false], ["focusout", false]]) {
-      list.addEventListener(kind, (event) => this.look(entry ? Number(event.target.closest("li")?.dataset.entry ?? -1) : -1));
-    }
+    const entryAt = ({ target }) => Number(target.closest("li")?.dataset.entry ?? -1);
+    for (const kind of ["pointerover", "focusin"]) list.addEventListener(kind, (event) => this.look(entryAt(event)));
+    for (const kind of ["pointerleave", "focusout"]) list.addEventListener(kind, () => this.look(-1));
     list.addEventListener("change", (event) => {
-      const entry = Number(event.target.closest("li").dataset.entry);
+      const entry = entryAt(event);
       if (event.target.checked) this.hidden.delete(entry);
       else this.hidden.add(entry);
       changed();
     });
     list.addEventListener("click", (event) => {
-      if (event.target.closest("button")) picked(Number(event.target.closest("li").dataset.entry));
+      if (event.target.closest("button")) picked(entryAt(event));
     });
   }
 
@@ -48,23 +48,31 @@ export class Legend {
   show(entries, counts, palette, fresh) {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.at : null;
     if (fresh) Object.assign(this, { hidden: new Set(), looked: -1 });
-    Object.assign(this, { entries, counts });
-    this.list.replaceChildren(...entries.flatMap((entry, at) => (counts[at] ? [this.row(entry, at, counts[at], palette)] : [])));
+    else if (!entries[0].scale) this.carryOver(entries);
+    this.entries = entries;
+    const there = [...entries.keys()].filter((at) => counts[at] > 0);
+    this.list.replaceChildren(...there.map((at) => this.row(entries[at], at, counts[at], palette)));
     if (focused) this.list.querySelector(`[data-at="${CSS.escape(focused)}"]`)?.focus();
   }
 
+  // A new name may come between the others: what was hidden is known by its name.
+  carryOver(entries) {
+    const names = new Set([...this.hidden].map((at) => this.entries[at].name));
+    this.hidden = new Set([...entries.keys()].filter((at) => names.has(entries[at].name)));
+  }
+
   row(entry, at, count, palette) {
-    const row = document.createElement("li");
+    const made = (tag, values) => Object.assign(document.createElement(tag), values);
+    const row = made("li");
     row.dataset.entry = String(at);
-    const label = document.createElement("label");
-    const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: !this.hidden.has(at) });
+    const label = made("label");
+    const box = made("input", { type: "checkbox", checked: !this.hidden.has(at) });
     box.dataset.at = `box-${at}`;
-    const mark = document.createElement("canvas");
+    const mark = made("canvas");
     mark.setAttribute("aria-hidden", "true");
     swatch(mark, entry.shape, colorOf(entry, palette), devicePixelRatio);
-    const name = Object.assign(document.createElement("span"), { className: "name", textContent: entry.name, title: entry.name });
-    label.append(box, mark, name);
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: number.format(count) });
+    label.append(box, mark, made("span", { className: "name", textContent: entry.name, title: entry.name }));
+    const button = made("button", { type: "button", textContent: number.format(count) });
     button.dataset.at = `button-${at}`;
     button.title = "Select these";
     button.setAttribute("aria-label", `${entry.name}: select ${number.format(count)}`);

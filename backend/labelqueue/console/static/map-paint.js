@@ -70,12 +70,18 @@ export class Painter {
     }
     if (selected !== null && radius >= 2) {
       const halo = ring(radius + 2.5 * view.ratio, width);
-      for (let row = 0; row < at.length; row += 1) if (selected[row] && at[row] >= 0) put(pixels, at[row], palette.ink, halo);
+      for (let row = 0; row < at.length; row += 1) {
+        if (selected[row] && at[row] >= 0) put(pixels, at[row], palette.ink, halo);
+      }
     }
     const wide = Math.max(radius + 2 * view.ratio, 4 * view.ratio);
-    for (const [rows, color, around] of [[look.marked.first, palette.mark, ring(wide, width)], [look.marked.out, palette.ink, cross(wide, width)]]) {
-      for (const row of rows) if (at[row] >= 0 && levels[entryOf[codes[row]]] !== HIDDEN) put(pixels, at[row], color, around);
-    }
+    const over = (rows, color, shape) => {
+      for (const row of rows) {
+        if (at[row] >= 0 && levels[entryOf[codes[row]]] !== HIDDEN) put(pixels, at[row], color, shape);
+      }
+    };
+    over(look.marked.first, palette.mark, ring(wide, width));
+    over(look.marked.out, palette.ink, cross(wide, width));
     this.canvas.width = view.width;
     this.canvas.height = view.height;
     this.context.putImageData(this.image, -pad, -pad);

@@ -1,14 +1,14 @@
 // The panel beside the map: what is selected, how many of what, and what can be done with it.
 
 import { answerOf, call } from "./console.js";
-import { ImageList } from "./map-grid.js";
+import { ImageList } from "./map-list.js";
 
 const number = new Intl.NumberFormat("en");
 const images = (count) => `${number.format(count)} image${count === 1 ? "" : "s"}`;
 const CLASSES = 12; // lines of counts
 
 export class Panel {
-  // `on`: acted(kind, tasks) returns what takes it back on the map; counts(tasks) counts by class; cleared(); shown(tasks).
+  // `on`: acted(kind, tasks) returns what takes it back on the map; counts(tasks) by class; cleared(); shown(tasks).
   constructor(box, messages, addresses, known, limits, on) {
     Object.assign(this, { box, messages, addresses, known, limits, on, near: null, tasks: [] });
     this.part = Object.fromEntries([...box.querySelectorAll("[data-part]")].map((one) => [one.dataset.part, one]));
@@ -162,7 +162,8 @@ export class Panel {
     const rows = this.part.open.checked ? tasks.filter((row) => !row.label) : tasks;
     const notes = new Map(rows.map((row) => [row.task, `similarity ${row.similarity.toFixed(2)}`]));
     const those = asked === of ? images(asked) : `${images(asked)}, spread over the ${number.format(of)} selected`;
-    this.show(rows.map((row) => row.task), notes, `${images(rows.length)} most like ${asked === 1 ? "that one" : `those ${those}`}`);
+    const like = asked === 1 ? "that one" : `those ${those}`;
+    this.show(rows.map((row) => row.task), notes, `${images(rows.length)} most like ${like}`);
   }
 }
 
@@ -173,7 +174,8 @@ function spread(list, most) {
 }
 
 function download(name, type, text) {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  const href = URL.createObjectURL(new Blob([text], { type }));
+  const link = Object.assign(document.createElement("a"), { href, download: name });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  setTimeout(() => URL.revokeObjectURL(href), 1000);
 }

@@ -7,16 +7,16 @@ export class Grid {
   constructor(xy) {
     const count = xy.length / 2;
     this.xy = xy;
+    // About as many cells as a fourth of the images, and a power of two each way: an image's cell is two shifts away.
     this.bits = Math.min(Math.max(Math.round(Math.log2(Math.sqrt(count / SHARE + 1))), 0), 10);
     const side = 1 << this.bits, shift = 16 - this.bits;
+    const cellOf = (row) => ((xy[2 * row + 1] >> shift) << this.bits) + (xy[2 * row] >> shift);
     const start = (this.start = new Uint32Array(side * side + 1));
-    for (let row = 0; row < count; row += 1) start[((xy[2 * row + 1] >> shift) << this.bits) + (xy[2 * row] >> shift) + 1] += 1;
+    for (let row = 0; row < count; row += 1) start[cellOf(row) + 1] += 1;
     for (let cell = 0; cell < side * side; cell += 1) start[cell + 1] += start[cell];
     const next = start.slice(0, -1);
     this.rows = new Uint32Array(count);
-    for (let row = 0; row < count; row += 1) {
-      this.rows[next[((xy[2 * row + 1] >> shift) << this.bits) + (xy[2 * row] >> shift)]++] = row;
-    }
+    for (let row = 0; row < count; row += 1) this.rows[next[cellOf(row)]++] = row;
   }
 
   // Row of the nearest image within `reach` of a place (all in the map's units) that `allowed` lets pass; -1: none.

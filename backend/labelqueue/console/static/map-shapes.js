@@ -45,10 +45,10 @@ function block(side, width) {
 
 // Mark number `shape` of that radius in pixels; shapes of so few pixels that nobody tells them apart are blocks.
 export function mark(shape, radius, width) {
-  return radius < 2 ? block(Math.max(1, Math.round(1.6 * radius)), width) : stamp(SHAPES[shape % shapes], radius, width);
+  if (radius < 2) return block(Math.max(1, Math.round(1.6 * radius)), width);
+  return stamp(SHAPES[shape % shapes], radius, width);
 }
 
-export const disc = (radius, width) => stamp(SHAPES[0], radius, width);
 export const ring = (radius, width) => stamp(RING, radius, width);
 export const cross = (radius, width) => stamp(CROSS, radius, width);
 

@@ -6,9 +6,11 @@ const STEP = 16; // CSS pixels of an arrow key
 const ZOOM = 1.5; // of a key or button
 
 export class Stage {
-  // `on`: painted(), hovered(row, px, py), picked(row, add), drawn(polygon, add), cleared(); `pick(x, y, reach)`: a row.
+  // `pick(x, y, reach)`: the row there; `on`: painted(), hovered(row, px, py), picked(row, add), drawn(polygon, add),
+  // cleared().
   constructor(box, view, pick, on) {
-    Object.assign(this, { box, view, pick, on, tool: "move", path: [], pointers: new Map(), cross: null, corner: null });
+    Object.assign(this, { box, view, pick, on, tool: "move" });
+    Object.assign(this, { path: [], pointers: new Map(), cross: null, corner: null, ringed: null });
     [this.map, this.above] = box.querySelectorAll("canvas");
     this.pencil = this.above.getContext("2d");
     this.asked = false;
@@ -25,7 +27,8 @@ export class Stage {
   fitBox() {
     const ratio = Math.min(devicePixelRatio || 1, 2);
     const { clientWidth, clientHeight } = this.box;
-    this.view.resize(Math.max(Math.round(clientWidth * ratio), 1), Math.max(Math.round(clientHeight * ratio), 1), ratio);
+    const [width, height] = [clientWidth, clientHeight].map((side) => Math.max(Math.round(side * ratio), 1));
+    this.view.resize(width, height, ratio);
     this.repaint();
   }
 

@@ -21,7 +21,7 @@ const FIRST = "pinned", OUT = "left out";
 const number = new Intl.NumberFormat("en");
 const find = (name) => document.getElementById(`map-${name}`);
 const main = find("page");
-const addresses = Object.fromEntries(["base", "query", "details", "near", "pin", "exclude", "undo", "thumbs", "task", "like"].map((name) => [name, main.dataset[name]]));
+const addresses = { ...main.dataset };
 
 let points = null;
 let look = null; // of the painter
@@ -37,7 +37,7 @@ const view = new View();
 const known = new Known(addresses, () => points);
 const card = new Card(find("card"), known);
 const color = find("color");
-const legend = new Legend(find("entries"), () => stage.repaint(), (entry) => select(rowsWhere((code) => look.entryOf[code] === entry)));
+const legend = new Legend(find("entries"), () => stage.repaint(), selectEntry);
 const stage = new Stage(find("stage"), view, pick, { painted, hovered, picked, drawn, cleared: () => select([]) });
 const painter = new Painter(stage.map);
 const panel = new Panel(find("panel"), find("messages"), addresses, known, JSON.parse(main.dataset.limits), {
@@ -85,7 +85,7 @@ async function recolor(fresh = true) {
 
 function marks() {
   const names = points.facts.columns[SOLE]?.names ?? [];
-  const rows = (name) => (names.includes(name) ? rowsWhere((code) => code === names.indexOf(name), points.column(SOLE)) : []);
+  const rows = (name) => rowsWhere((code) => names[code] === name, points.column(SOLE));
   const marked = { first: rows(FIRST), out: rows(OUT) };
   find("key-first").hidden = marked.first.length === 0;
   find("key-out").hidden = marked.out.length === 0;
@@ -122,6 +122,10 @@ function shown(tasks) {
   stage.repaint();
 }
 
+function selectEntry(entry) {
+  select(rowsWhere((code) => look.entryOf[code] === entry));
+}
+
 function drawn(polygon, add) {
   if (points === null) return;
   const begun = performance.now();
@@ -149,17 +153,19 @@ function countsOfTasks(tasks) {
     const codes = points.column(channel);
     const { names } = points.facts.columns[channel] ?? {};
     if (!codes || !names) continue;
-    const counts = new Map();
-    for (const row of rows) if (names[codes[row]]) counts.set(codes[row], (counts.get(codes[row]) ?? 0) + 1);
+    const counts = new Uint32Array(256);
+    for (let at = 0; at < rows.length; at += 1) counts[codes[rows[at]]] += 1;
     const title = channel === SOLE ? "" : `${channel} `;
-    found.push(...[...counts].sort((a, b) => b[1] - a[1]).map(([code, count]) => [title + names[code], count]));
+    const there = [...names.keys()].filter((code) => names[code] && counts[code]);
+    found.push(...there.sort((a, b) => counts[b] - counts[a]).map((code) => [title + names[code], counts[code]]));
   }
   return found;
 }
 
 // Pins and what is left out are seen at once; the map that a worker makes then says the same. Returns the way back.
 function acted(kind, tasks) {
-  const code = points.facts.columns[SOLE].names.indexOf(kind === "pin" ? FIRST : OUT);
+  const { names } = points.facts.columns[SOLE];
+  const code = names.indexOf(kind === "pin" ? FIRST : OUT);
   const before = new Map();
   const mark = (codeOf) => {
     const codes = points.column(SOLE); // of the map that is there by then
@@ -167,7 +173,8 @@ function acted(kind, tasks) {
     known.forget();
     recolor(false);
   };
-  if (code >= 0) mark((task, was) => (before.set(task, was), code));
+  const free = ["unlabeled", FIRST, OUT].map((name) => names.indexOf(name)); // what is labeled stays labeled
+  if (code >= 0) mark((task, was) => (before.set(task, was), free.includes(was) ? code : was));
   return () => mark((task, was) => before.get(task) ?? was);
 }
 
@@ -218,6 +225,7 @@ async function take(facts) {
   view.setBounds(read.bounds);
   if (moved) grid = null;
   await recolor(before === null || !(color.value in before.facts.columns));
+  if (before === null) searchAsked();
   main.dataset.ready = facts.revision;
   if (glides && moved) glide(read, before.xy, target);
 }
@@ -253,13 +261,19 @@ function search(task) {
   select([row]);
 }
 
+// The task that the page's address names, of a link from elsewhere.
+function searchAsked() {
+  const asked = new URL(location.href).searchParams.get("task");
+  if (asked && /^\d{1,15}$/.test(asked)) search(Number(asked));
+}
+
 find("search").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = event.target.elements.task.value.trim();
   if (/^\d{1,15}$/.test(typed)) search(Number(typed));
   else find("found").textContent = `“${typed}” is no task's number`;
 });
-color.addEventListener("change", () => points !== null && recolor());
+color.addEventListener("change", () => points !== null && recolor().catch(update));
 for (const radio of document.querySelectorAll('input[name="tool"]')) {
   radio.addEventListener("change", () => {
     stage.tool = radio.value;
@@ -267,14 +281,15 @@ for (const radio of document.querySelectorAll('input[name="tool"]')) {
   });
   if (radio.checked) stage.map.dataset.tool = stage.tool = radio.value;
 }
-const buttons = { in: () => stage.zoom(1), out: () => stage.zoom(-1), whole: () => stage.whole(), all: () => legend.showAll(true), none: () => legend.showAll(false) };
-for (const [name, act] of Object.entries(buttons)) find(name).addEventListener("click", act);
+find("in").addEventListener("click", () => stage.zoom(1));
+find("out").addEventListener("click", () => stage.zoom(-1));
+find("whole").addEventListener("click", () => stage.whole());
+find("all").addEventListener("click", () => legend.showAll(true));
+find("none").addEventListener("click", () => legend.showAll(false));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   palette = paletteOf(main);
   if (points !== null) recolor(false);
 });
 document.addEventListener("refreshed", update);
 
-await update();
-const asked = new URL(location.href).searchParams.get("task");
-if (asked && /^\d{1,15}$/.test(asked) && points !== null) search(Number(asked));
+update();

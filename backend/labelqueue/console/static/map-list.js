@@ -54,8 +54,9 @@ export class ImageList {
     const [before, after] = this.pages.querySelectorAll("button");
     before.disabled = this.page === 0;
     after.disabled = this.page === this.last;
-    this.pages.querySelector("span").textContent = `page ${number.format(this.page + 1)} of ${number.format(this.last + 1)}`;
-    this.source.ask(shown).then(() => this.fill(), () => this.fill());
+    const [now, all] = [this.page + 1, this.last + 1].map(number.format);
+    this.pages.querySelector("span").textContent = `page ${now} of ${all}`;
+    this.source.ask(shown, () => this.fill()).catch(() => {}); // what the map itself says stands there
     this.changed();
   }
 
