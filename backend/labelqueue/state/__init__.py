@@ -22,7 +22,7 @@ from ..store import (
     text,
     why_refused,
 )
-from .campaigns import load_campaign, predictions_of, save_campaign, save_summary, summary_of
+from .campaigns import load_campaign, predictions_of, rows_keys, save_campaign, save_summary, summary_of
 from .formats import ERRORS, PARTS, make_readable
 from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
@@ -92,6 +92,7 @@ __all__ = [
     "read_event",
     "read_states",
     "read_values",
+    "rows_keys",
     "remove",
     "save_campaign",
     "save_summary",
