@@ -95,7 +95,6 @@ COVERED_BY = {
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",
-    "poolselect.reference": "tests/poolselect/test_freesel_orders.py",
     "poolselect.proposals": "tests/poolselect/test_freesel_orders.py",
     "poolselect.registry": "tests/poolselect/test_strategy.py",
     "poolselect.rng": "tests/poolselect/test_freesel_law.py",
