@@ -10,6 +10,8 @@ from poolselect.pool import Pool
 
 # A row of the pool that can lower the distances of no more rows of the sample than this is never multiplied again.
 _FEW = 64
+# A row whose bound exceeds this share of the last best gain is likely to be asked for.
+_LIKELY = 0.7
 # Numbers remembered of all of them: 8 bytes each.
 _MOST = 2**22
 # BLAS works on a matrix with few numbers by another routine, whose last digits differ: results of both never mix.
@@ -60,6 +62,7 @@ class Reference:
         self._starts = np.zeros(n, dtype=np.int64)
         self._counts = np.full(n, -1, dtype=np.int64)
         self._memory = 0
+        self._last = 0.0  # gain of the last choice
         self._where, self._close = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         selected = np.flatnonzero(pool.selected)
         if selected.size:
@@ -88,30 +91,41 @@ class Reference:
             self._bounds[distinct] = np.inf
         known = (self._counts[distinct] >= 0) & (not small)
         self._bounds[distinct[known]] = self._remembered(distinct[known])
-        for fresh in (True, False):
-            # What was never multiplied has no bound: first these, then those that may still be better than all others.
-            bounds = self._bounds[distinct]
-            asked = ~known & (np.isinf(bounds) if fresh else bounds >= bounds[known].max(initial=-np.inf))
-            if asked.any():
-                self._bounds[distinct[asked]] = self._multiplied(distinct[asked], small)
-                known |= asked
-        gains = np.where(known, self._bounds[distinct], -np.inf)
-        return int(first[gains >= gains.max()].min())
+        bounds = self._bounds[distinct]
+        # Never multiplied, or likely to be asked for: at once, since a product with many columns is cheaper.
+        asked = ~known & (bounds >= min(_LIKELY * self._last, float(bounds.max())))
+        while asked.any():
+            self._bounds[distinct[asked]] = bounds[asked] = self._multiplied(distinct[asked], small)
+            known |= asked
+            asked = ~known & (bounds >= bounds[known].max())
+        gains = np.where(known, bounds, -np.inf)
+        self._last = float(gains.max())
+        return int(first[gains >= self._last].min())
 
     def _multiplied(self, rows: NDArray[np.int64], small: bool) -> NDArray[np.float64]:
         """Return the gains of some rows of the pool, and remember whom they are close to where those are few."""
         wide = rows if small else np.resize(rows, max(rows.size, _SMALL // self._rows.size + 1))
-        vectors = self._metric.vectors(wide)
-        affinity = self._metric.affinity(self._vectors, vectors)
+        affinity = self._metric.affinity(self._vectors, self._metric.vectors(wide))
         self.products += affinity.size
-        # The gaps' noise cuts favor no candidate, so a gain is a sum of differences of closenesses.
-        flat = np.flatnonzero(affinity > self._closeness[:, None])
+        closer = affinity > self._closeness[:, None]
+        flat = np.flatnonzero(closer) if np.count_nonzero(closer) <= _FEW * wide.size else None
+        if flat is None:
+            # The gaps' noise cuts favor no candidate, so a gain is a sum of differences of closenesses.
+            covered = np.maximum(affinity, self._closeness[:, None], out=affinity)
+            return (self._covered(covered) - self._covered(self._closeness[:, None]))[: rows.size]
         where, column = np.divmod(flat, wide.size)
         close = affinity.ravel()[flat]
-        counts = np.bincount(column, minlength=wide.size)
         if not small:
-            self._remember(rows, counts[: rows.size], where, column, close)
+            self._remember(rows, np.bincount(column, minlength=wide.size)[: rows.size], where, column, close)
         return _sums(column, self._lowered(where, close), wide.size)[: rows.size]
+
+    def _covered(self, closeness: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the weighted sums of columns of closenesses (r, b): shape (b,)."""
+        if self._weights is None:
+            sums: NDArray[np.float64] = closeness.sum(axis=0, dtype=np.float64)
+            return sums
+        weighted: NDArray[np.float64] = self._weights @ closeness.astype(np.float64)
+        return weighted
 
     def _lowered(self, where: NDArray[np.int64], close: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what sampled rows would lower the potential by, if something were so close to them."""
@@ -136,7 +150,7 @@ class Reference:
         if end > self._where.size:
             size = min(max(2 * end, 4096), _MOST)
             self._where, self._close = np.resize(self._where, size), np.resize(self._close, size)
-        kept = kept[np.argsort(column[kept], kind="stable")]
+        kept = kept[np.argsort(column[kept].astype(np.uint32), kind="stable")]
         self._where[start:end], self._close[start:end] = where[kept], close[kept]
         self._starts[rows[few]] = start + np.cumsum(counts[few]) - counts[few]
         self._counts[rows[few]] = counts[few]
