@@ -35,7 +35,10 @@ setup(
     ],
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"labelqueue": ["py.typed", "web/openapi.json", "weights/*"], "poolselect": ["py.typed"]},
+    package_data={
+        "labelqueue": ["py.typed", "web/openapi.json", "console/templates/*", "console/static/*", "weights/*"],
+        "poolselect": ["py.typed"],
+    },
     # Upper bounds where a new major release may break its callers; those of pillow come often and do not.
     install_requires=[
         "numpy>=2,<3",
@@ -71,6 +74,7 @@ setup(
             "hypothesis>=6.100",
             "jsonschema>=4.21",
             "playwright>=1.45",
+            "axe-playwright-python>=0.1",
             "psutil>=5.9",
             "moto[s3]>=5",
             "flask-cors>=5",  # moto's server imports it

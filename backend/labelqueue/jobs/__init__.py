@@ -7,6 +7,7 @@ Imports `state` and `telemetry`; what the jobs do is in `worker`.
 from .embedders import EmbedderChoice, embedder_status, imported_vectors
 from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
+from .pages import Answer, Question, answer_of, ask, give_answer
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
 from .servers import cool_down, slow_servers, warm_up
 from .shards import (
@@ -28,8 +29,12 @@ __all__ = [
     "PAGE",
     "TEND",
     "TENDING",
+    "Answer",
     "EmbedderChoice",
+    "Question",
     "alive",
+    "answer_of",
+    "ask",
     "begin_look",
     "bury",
     "claim",
@@ -39,6 +44,7 @@ __all__ = [
     "end_look",
     "enqueue_shards",
     "finish",
+    "give_answer",
     "give_back",
     "heartbeat",
     "held_back",

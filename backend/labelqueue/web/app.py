@@ -16,13 +16,11 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import BaseConverter, Map
 
+from ..console import console
 from ..exceptions import LabelQueueError
+from ..serving import MAX_BODY, NAME, Context, bad_request, guard, http_error, known_error, lost_store
 from ..settings import Deployment
 from ..telemetry import set_up_logs
-from .access import guard
-from .context import NAME, Context
-from .errors import bad_request, http_error, known_error, lost_store
-from .gate import MAX_BODY
 from .protocol import VIEWS
 from .rest import api
 from .webhook import count_events
@@ -106,6 +104,7 @@ def create_app(deployment: Deployment | None = None, *, counting: bool = False) 
 
         app.add_url_rule("/metrics", "metrics", metrics, methods=["GET"])
     app.register_blueprint(api)
+    app.register_blueprint(console)
     app.register_error_handler(LabelQueueError, known_error)
     app.register_error_handler(RedisError, lost_store)
     app.register_error_handler(HTTPException, http_error)

@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 
 from .. import __version__
 from ..metrics import flush, gauges, kept, projects_of
+from ..serving import context
 from ..state import Redis
 from ..telemetry import COUNTED, METRICS, PREFIX, PROJECT, SUM, Counted, Metric
-from .context import context
 
 __all__ = ["metrics"]
 

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flask import Response, jsonify
+from flask import Response, jsonify, redirect, request, url_for
 from werkzeug.exceptions import BadRequest
 
 from ..jobs import request_tend
 from ..labels import result_of
 from ..learning import blank_share, confidence, fits, is_blank
+from ..serving import context, json_object
 from ..state import LIVE_VERSION, NOT_CONNECTED, Project, ProjectRef, is_id, predictions_of
 from ..telemetry import note
-from .context import context, json_object
 from .webhook import webhook
 
 __all__ = ["VIEWS"]
@@ -29,6 +29,13 @@ View = Callable[[], "Response | tuple[Response, int]"]
 def health() -> Response:
     """Say that the process is up; reveals nothing."""
     return jsonify({"status": "UP"})
+
+
+def root() -> Response:
+    """Lead people who open the address in a browser to the console; to everybody else this is `health`."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return redirect(url_for("console.projects"))  # type: ignore[return-value]
+    return health()
 
 
 def versions() -> Response:
@@ -91,7 +98,7 @@ def predict() -> Response:
 
 # rule -> (method, view)
 VIEWS: dict[str, tuple[str, View]] = {
-    "/": ("GET", health),
+    "/": ("GET", root),
     "/health": ("GET", health),
     "/setup": ("POST", setup),
     "/predict": ("POST", predict),

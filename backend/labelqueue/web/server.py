@@ -17,9 +17,9 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..serving import Gate, error_answer
 from ..settings import Deployment
 from .app import create_app
-from .gate import Gate, error_answer
 
 __all__ = ["run"]
 

@@ -12,11 +12,9 @@ from flask import Flask, Response, g, jsonify, request
 
 from ..admin import retrain
 from ..jobs import request_tend
+from ..serving import ARRIVED, WEBHOOK, context, json_object, refusal
 from ..state import ACTIONS, Journal, Project, ProjectRef, read_event
 from ..telemetry import count, forget, note, observe
-from .access import refusal
-from .context import context, json_object
-from .gate import ARRIVED, WEBHOOK
 
 __all__ = ["count_events", "webhook"]
 

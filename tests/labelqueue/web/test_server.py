@@ -262,8 +262,8 @@ def clocked(monkeypatch, tmp_path):
     """A server in a thread that answers {} to all, with a second for headers and bodies and room for 20 callers."""
     monkeypatch.setattr(server, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(server, "MAX_CONNECTIONS", 20)
-    monkeypatch.setattr("labelqueue.web.gate.BODY_SECONDS", 1.0)
-    monkeypatch.setattr("labelqueue.web.gate.LINGER_SECONDS", 0.5)
+    monkeypatch.setattr("labelqueue.serving.gate.BODY_SECONDS", 1.0)
+    monkeypatch.setattr("labelqueue.serving.gate.LINGER_SECONDS", 0.5)
 
     def app(environ, start_response):
         environ["wsgi.input"].read()
@@ -295,7 +295,7 @@ def test_headers_that_never_end_are_hung_up_on_and_a_body_that_never_ends_is_tol
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX: ", head("/", "Content-Length: 9") + b"{"])
 def test_when_there_are_too_many_the_slowest_gives_way(clocked, monkeypatch, sent):
     monkeypatch.setattr(server, "HEAD_SECONDS", 60.0)
-    monkeypatch.setattr("labelqueue.web.gate.BODY_SECONDS", 60.0)
+    monkeypatch.setattr("labelqueue.serving.gate.BODY_SECONDS", 60.0)
     with contextlib.ExitStack() as lines:
         for _ in range(30):
             lines.enter_context(socket.create_connection(("127.0.0.1", clocked), timeout=30)).sendall(sent)

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from conftest import ORIGIN
 from labelqueue.jobs import living
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.worker import models
+from labelqueue.worker import models, searching
 from labelqueue.worker import worker as module
 from labelqueue.worker.runtime import Runtime, current
 
@@ -26,6 +26,7 @@ def runtime(deployment):
 def loops(runtime, store, monkeypatch):
     """Let the worker's loops end as told: with an error, or because somebody stops it; collect what each saw."""
     seen, housekeepers, ends = [], [], []
+    store.set(searching.WATCH, "another worker")  # no Label Studio is there, and how soon that is seen differs
 
     class House(module.Housekeeper):
         def __init__(self, *arguments):
