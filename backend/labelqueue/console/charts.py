@@ -83,7 +83,7 @@ def numbers(head: Sequence[str], rows: Sequence[Sequence[object]], name: str = "
     )
     return Markup(
         '<details class="numbers" id="{}-numbers"><summary>Numbers</summary>'
-        '<div class="scroll" role="region" aria-label="Numbers" tabindex="0"><table>'
+        '<div class="scroll" role="group" aria-label="Numbers" tabindex="0"><table>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>"
     ).format(name, cells, body)
 

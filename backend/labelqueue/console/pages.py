@@ -105,8 +105,7 @@ def revision_of(project: Project) -> str:
     for part in ("pending", "late"):
         pipe.zcard(name(part))
     pipe.hlen(name("cache", info.get("generation", ""), "rows"))
-    pipe.keys("lq:worker:*")
-    facts = [sorted(info.items()), [sorted(one) if isinstance(one, list) else one for one in pipe.execute()]]
+    facts = [sorted(info.items()), pipe.execute(), sorted(alive(store))]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

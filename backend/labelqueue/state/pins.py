@@ -154,8 +154,8 @@ class Pins:
         acts = self.acts()
         before = {act.number: rows for act in acts if (rows := self._rows_before(act.number)) is not None}
         return {
-            "pins": [[task, asdict(wish)] for task, wish in self.pins().items()],
-            "exclusions": [[task, asdict(wish)] for task, wish in self.exclusions().items()],
+            "pins": [[task, asdict(wish)] for task, wish in sorted(self.pins().items())],
+            "exclusions": [[task, asdict(wish)] for task, wish in sorted(self.exclusions().items())],
             "acts": [asdict(act) for act in acts],
             "before": list(before.items()),
         }
