@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
+from ..jobs import alive
 from ..serving import CONSOLE, context
 from ..state import Project, plain, why_refused
 from .forms import form_token, taken_note

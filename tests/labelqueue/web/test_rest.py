@@ -426,7 +426,7 @@ def test_strangers_and_web_pages_may_not_call(client, ordered, store, deployment
     checked(guarded.test_client(), method, path, 401)
     checked(guarded.test_client(), method, path, 401, auth=("ls", "y"))
     checked(guarded.test_client(), method, path, 401, headers={SECRET_HEADER: ordered.get("secret")})
-    checked(guarded.test_client(), method, path, 401, headers={"Origin": "http://ls.test"}, **right)
+    checked(guarded.test_client(), method, path, 403, headers={"Origin": "http://ls.test"}, **right)
     assert ordered.get("pause_wanted") == ""
     assert guarded.test_client().open(path, method=method.upper(), json={}, **right).status_code in (200, 202)
 
