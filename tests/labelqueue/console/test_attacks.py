@@ -1,4 +1,4 @@
-"""What strangers, hostile names and odd calls come to: nothing of theirs runs, nothing is changed, all of it is told."""
+"""What strangers, hostile names and odd calls come to: nothing of theirs runs or changes anything, and all is told."""
 
 from __future__ import annotations
 
@@ -33,73 +33,13 @@ NASTY = (
     "\u202eلاعب\u2066",
     "w" * 3000,
 )
-ELEMENTS = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "link",
-        "script",
-        "body",
-        "a",
-        "header",
-        "span",
-        "nav",
-        "main",
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "div",
-        "section",
-        "form",
-        "input",
-        "button",
-        "select",
-        "option",
-        "textarea",
-        "label",
-        "fieldset",
-        "legend",
-        "details",
-        "summary",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "dl",
-        "dt",
-        "dd",
-        "ul",
-        "ol",
-        "li",
-        "code",
-        "kbd",
-        "em",
-        "strong",
-        "br",
-        "time",
-        "img",
-        "progress",
-        "svg",
-        "g",
-        "path",
-        "line",
-        "rect",
-        "circle",
-        "text",
-        "desc",
-        "canvas",
-        "noscript",
-        "template",
-        "datalist",
-        "polyline",
-        "polygon",
-    ]
+# Of a page: whatever is beside them came in by a name.
+ELEMENTS = frozenset(
+    """
+    a body br button canvas caption circle code datalist dd desc details div dl dt em fieldset form g h1 h2 h3 head header
+    html img input kbd label legend li line link main meta nav noscript ol option p path polygon polyline progress rect
+    script section select span strong summary svg table tbody td template text textarea th thead time title tr ul
+    """.split()
 )
 ADDRESSES = ("", *(f"/7/{view}" for view in pages.TABS if view != "overview"), "/7", "/7/orders/3", "/7/like/5")
 ADDRESSES += ("/7/settings/preview?seed=4", "/7/queue?controls=1", "/7/health/doctor")

@@ -95,5 +95,8 @@ function watch() {
   }, POLL);
 }
 
+// Opened by an address that holds a password, a page may fetch nothing; the browser knows the password by now.
+if (new URL(document.baseURI).username) location.replace(location.href);
+
 localTimes();
 watch();
