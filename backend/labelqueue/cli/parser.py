@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     from ..backup import command as backup
     from ..demo import command as demo
     from ..exchange import command as exchange
-    from ..offline import pretext, select
+    from ..offline import embed, pretext, select
     from ..simulation import command as simulate
 
     raw = argparse.RawDescriptionHelpFormatter
@@ -153,6 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
     json_output(command("settings", commands.settings, "list every setting, its default and where it is set"))
     choose = command("select", select.run, "choose the images of a folder to label first, without any Label Studio")
     select.add_arguments(choose)
+    many = command("embed", embed.run, "embed the images of a folder, a bucket or a list, in parts, for `select`")
+    embed.add_arguments(many)
     learn = command("pretext", pretext.run, "train the rotation features that BAL can use in place of the embeddings")
     pretext.add_arguments(learn)
     replay = command("simulate", simulate.run, "replay labeling on your own labeled images, strategy against strategy")
