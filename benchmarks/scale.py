@@ -1,4 +1,4 @@
-"""How long a selection from a collection takes, and how much memory: synthetic vectors, in shards as `embed` writes them.
+"""How long a selection from a collection takes, and how much memory: synthetic vectors in shards as `embed` writes.
 
 Run: python benchmarks/scale.py --rows 5000000 -n 10000 FOLDER
 """

@@ -15,6 +15,15 @@ _HELD = 256 * 2**20  # bytes of the file that stay mapped, about; the system's c
 _AROUND = 1 << 16  # bytes that the system maps around one that is asked for
 
 
+def _on_the_whole(name: str) -> Any:
+    """Return a method of arrays that works on float32."""
+
+    def method(self: HalfRows, *inputs: Any, **options: Any) -> Any:
+        return getattr(_widened(self), name)(*inputs, **options)
+
+    return method
+
+
 class HalfRows(np.ndarray[Any, np.dtype[np.float16]]):
     """A memory-mapped ``.npy`` of float16 that gives float32 wherever it is read. `Pool` takes it as it is.
 
@@ -68,9 +77,8 @@ class HalfRows(np.ndarray[Any, np.dtype[np.float16]]):
     def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
         return function(*map(_widened, inputs), **{name: _widened(value) for name, value in options.items()})
 
-    def sum(self, *inputs: Any, **options: Any) -> Any:
-        """Sum of the whole, in float32 or the dtype asked for."""
-        return _widened(self).sum(*inputs, **options)
+    # What ndarray computes without asking either of the two above.
+    sum, mean, std, var, cumsum, dot = map(_on_the_whole, ("sum", "mean", "std", "var", "cumsum", "dot"))
 
 
 def _widened(value: Any) -> Any:

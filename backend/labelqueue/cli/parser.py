@@ -35,6 +35,10 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
 
+more images than anybody would import:
+  labelqueue embed s3://bucket/photos -o vectors/    in parts, on many machines; then `select vectors/`
+  labelqueue import 1 first.csv                      the chosen ones become tasks of project 1
+
 keep what only labelqueue knows:
   labelqueue backup 1 animals.backup          settings, orders, what was learned, embeddings; while it runs
   labelqueue restore animals.backup           bring it back; into another project with --project ID
@@ -49,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     from ..backup import command as backup
     from ..demo import command as demo
     from ..exchange import command as exchange
+    from ..intake import command as intake
     from ..offline import embed, pretext, select
     from ..simulation import command as simulate
 
@@ -155,6 +160,8 @@ def build_parser() -> argparse.ArgumentParser:
     select.add_arguments(choose)
     many = command("embed", embed.run, "embed the images of a folder, a bucket or a list, in parts, for `select`")
     embed.add_arguments(many)
+    chosen = command("import", intake.run, "make tasks in Label Studio of the images that `select` chose, in order")
+    intake.add_arguments(chosen)
     learn = command("pretext", pretext.run, "train the rotation features that BAL can use in place of the embeddings")
     pretext.add_arguments(learn)
     replay = command("simulate", simulate.run, "replay labeling on your own labeled images, strategy against strategy")

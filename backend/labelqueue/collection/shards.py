@@ -1,7 +1,7 @@
 """Parquet files of a collection: shards of vectors, and manifests that name images. The one door for pyarrow here.
 
 A shard has the columns ``file`` (address), ``version``, ``source`` (hash of both), ``hash`` (perceptual hash),
-``vector`` (float16) and, with several patterns, ``patterns``. `labelqueue embeddings import` takes such a file as it is.
+``vector`` (float16) and, with several patterns, ``patterns``. `labelqueue embeddings import` takes such a file as is.
 """
 
 from __future__ import annotations

@@ -195,8 +195,10 @@ def _write_vectors(
     if several:
         np.save(folder / "offsets.npy", offsets)
         _new(folder / "patterns.npy", int(offsets[-1]), collection.dimension)
+    # Parts took turns in the addresses: in the order of these, each page of the file is written at one time.
+    sweep = np.argsort(place[starts[:-1]], kind="stable").tolist()
     with Progress(n, "vectors", enabled=progress, leave=False) as bar:
-        for start, path in zip(starts, shards, strict=False):
+        for start, path in ((starts[number], shards[number]) for number in sweep):
             vectors, marks, patterns, lengths = read_vectors(collection, path)
             where = place[start : start + len(vectors)]
             here = np.flatnonzero(where >= 0)
