@@ -81,6 +81,7 @@ COVERED_BY = {
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.collection.directory": "tests/labelqueue/collection/test_embedding.py",
+    "labelqueue.collection.process_engine": "tests/labelqueue/collection/test_ray_engine.py",
     "labelqueue.collection.shards": "tests/labelqueue/collection/test_spool.py",
     "labelqueue.intake.command": "tests/labelqueue/intake/test_tasks.py",
     "labelqueue.labelstudio.new_tasks": "tests/labelqueue/intake/test_tasks.py",

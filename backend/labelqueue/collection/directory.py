@@ -19,7 +19,7 @@ from .part import Part
 
 __all__ = ["Collection", "Failure"]
 
-FILE, FORMAT = "collection.json", 1
+FILE, FORMAT = "labelqueue-collection.json", 1
 READABLE = 0o644  # other machines may run under other users
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ import numpy as np
 
 from ..block import Block, concatenate
 from ..exceptions import CollectionError
-from ..images import Embedded, Embedder, Item, embed_stream
+from ..images import Embedded, Embedder
 from ..progress import Progress, write_line
 from .directory import Collection, Failure
 from .part import WHOLE, Part
+from .process_engine import embed_here
 from .shards import read_sources, write_shard
-from .source import Picture, find_pictures, nameable, reader
+from .source import Picture, find_pictures, nameable
 
 __all__ = ["Options", "embed"]
 
 ROWS, SECONDS = 4096, 60.0  # of a shard, and between two of them: what a kill can cost
-READERS = {True: 4, False: 32}  # threads that read, from disks and over the network
 HOPELESS = 1000  # images in a row that could not be fetched: it is not the images
 SHOWN = 5  # bad images that are named
 _NO_TEXT = "its name is no valid text (UTF-8): rename it"
@@ -158,27 +157,6 @@ def _engine(missing: Sequence[Picture], embedder: Embedder, options: Options) ->
         yield from embed_on_ray(work, embedder, options.patterns, weights=options.weights, actors=options.actors)
     else:
         yield from embed_here(work, embedder, options.patterns)
-
-
-def embed_here(work: Sequence[tuple[int, str]], embedder: Embedder, patterns: int) -> Iterator[Embedded]:
-    """Embed images in this process.
-
-    Parameters
-    ----------
-    work : sequence of (int, str)
-        A number for each image, and its address.
-    embedder : Embedder
-    patterns : int
-
-    Yields
-    ------
-    Embedded
-        Ids are those numbers.
-    """
-    read = reader()
-    items = [Item(number, uri, partial(read, uri)) for number, uri in work]
-    local = "://" not in work[0][1]
-    yield from embed_stream(embedder, items, n_patterns=patterns, readers=READERS[local])
 
 
 class _Writer:

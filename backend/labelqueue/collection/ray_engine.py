@@ -6,6 +6,7 @@ and its work is done again, and the cluster needs no file system in common, only
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import numpy as np
 from ..block import Block, concatenate, source_hash
 from ..exceptions import CollectionError
 from ..images import Embedded, Embedder
+from .process_engine import embed_here
 
 __all__ = ["embed_on_ray"]
 
 BATCH = 64  # images that an actor takes at a time: what is done again when it dies
+WAVE = 500_000  # images that Ray is told of at a time: it holds their addresses as objects
 _FEW = 64  # blocks of addresses in the cluster for each actor, so that slow ones do not hold up the end
 
 
@@ -70,11 +73,12 @@ def embed_on_ray(
     mine = not ray.is_initialized()
     if mine:
         try:
-            ray.init(log_to_driver=False)
+            ray.init(log_to_driver=False, logging_level=logging.WARNING)
         except Exception as error:
             raise CollectionError(f"Ray cannot be reached: {error}; see RAY_ADDRESS and `ray status`") from error
     try:
-        yield from _stream(ray, work, embedder, patterns, weights, actors)
+        for start in range(0, len(work), WAVE):
+            yield from _stream(ray, work[start : start + WAVE], embedder, patterns, weights, actors)
     finally:
         if mine:
             ray.shutdown()
@@ -92,7 +96,8 @@ def _stream(
     gpus = int(have.get("GPU", 0))
     count = min(actors or gpus or int(have.get("CPU", 1)) or 1, -(-len(work) // BATCH))
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    context.enable_progress_bars = False  # there is one of ours
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context.execution_options.preserve_order = False
     rows = ray.data.from_items(
         [{"number": number, "uri": uri} for number, uri in work],
@@ -138,8 +143,6 @@ class _Actor:
             )
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        from .embedding import embed_here
-
         work = list(zip(batch["number"].tolist(), (str(uri) for uri in batch["uri"]), strict=True))
         return _packed(list(embed_here(work, self._embedder, self._patterns)))
 

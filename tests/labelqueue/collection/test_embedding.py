@@ -65,7 +65,7 @@ def test_everything_is_embedded_and_told(run, photos, embedder):
     assert (told["images"], told["embedded"], told["here"], told["bad"], told["again"]) == (24, 24, 0, 0, 0)
     assert addresses(run.directory) == sorted(map(str, photos.rglob("*.png")))
     assert told["fingerprint"] == embedder.fingerprint({"n_patterns": 1}) and told["dimension"] == 192
-    record = json.loads((run.directory / "collection.json").read_text())
+    record = json.loads((run.directory / "labelqueue-collection.json").read_text())
     assert record["fingerprint"] == told["fingerprint"] and record["card"]["model"] == "bundled"
     collection = Collection.open(run.directory)
     vectors, hashes, _, _ = read_vectors(collection, collection.shards()[0])
@@ -145,13 +145,13 @@ def test_another_models_directory_is_refused(run, embedder, tmp_path, photos):
         run(patterns=3)
     with pytest.raises(CollectionError, match=r"holds other files .*name a new folder"):
         run(directory=photos)
-    (run.directory / "collection.json").write_text("{")
+    (run.directory / "labelqueue-collection.json").write_text("{")
     with pytest.raises(CollectionError, match="cannot be read"):
         run()
     with pytest.raises(CollectionError, match="is no collection"):
         Collection.open(tmp_path)
     record = {"format": 99, "card": {}, "n_patterns": 1, "dimension": 3}
-    (run.directory / "collection.json").write_text(json.dumps(record))
+    (run.directory / "labelqueue-collection.json").write_text(json.dumps(record))
     with pytest.raises(CollectionError, match="update labelqueue"):
         run()
 
@@ -159,7 +159,7 @@ def test_another_models_directory_is_refused(run, embedder, tmp_path, photos):
 def test_two_that_begin_at_once_agree(tmp_path, embedder):
     first = Collection.make(tmp_path / "v", embedder.card, 1, 192)
     assert Collection.make(tmp_path / "v", embedder.card, 1, 192) == first
-    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == ["collection.json"]
+    assert sorted(path.name for path in (tmp_path / "v").iterdir()) == ["labelqueue-collection.json"]
 
 
 def test_a_damaged_or_foreign_shard_is_named(run, tmp_path, photos):
