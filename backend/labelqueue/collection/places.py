@@ -53,8 +53,11 @@ def _split(uri: str) -> tuple[Any, str]:
     scheme, _, rest = uri.partition("://")
     bucket = rest.partition("/")[0]
     system = _system(f"{scheme}://{bucket}")
-    plain = rest if type(system).__name__ == "ArrowFSWrapper" else system._strip_protocol(uri)
-    return system, plain
+    return system, rest if _is_arrow(system) else system._strip_protocol(uri)
+
+
+def _is_arrow(system: Any) -> bool:
+    return type(system).__name__ == "ArrowFSWrapper"
 
 
 def find_files(prefix: str) -> dict[str, str]:
@@ -69,7 +72,7 @@ def find_files(prefix: str) -> dict[str, str]:
     system, path = _split(prefix)
     root = path.rstrip("/")
     try:
-        found: Mapping[str, Mapping[str, Any]] = system.find(root, detail=True)
+        found: Mapping[str, Mapping[str, Any]] = _listed(system, root)
     except (OSError, ValueError) as error:
         raise CollectionError(f"{prefix} cannot be listed: {_brief(error)}") from error
     except Exception as error:  # each file system has errors of its own
@@ -81,6 +84,20 @@ def find_files(prefix: str) -> dict[str, str]:
         if facts.get("type") != "directory" and inside.startswith(below):
             files[wanted + inside[len(below) :]] = _version(facts)
     return files
+
+
+def _listed(system: Any, root: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the facts of all files below a folder; one that cannot be looked into is an error, never passed over."""
+    if _is_arrow(system):
+        from pyarrow.fs import FileSelector
+
+        rows = system.fs.get_file_info(FileSelector(root, recursive=True))
+        return {row.path: {"size": row.size, "mtime": row.mtime_ns} for row in rows if row.is_file}
+    from fsspec.spec import AbstractFileSystem
+
+    plain = type(system).find is AbstractFileSystem.find
+    found: Mapping[str, Mapping[str, Any]] = system.find(root, detail=True, **({"on_error": "raise"} if plain else {}))
+    return found
 
 
 def _version(facts: Mapping[str, Any]) -> str:
@@ -102,7 +119,11 @@ def read_place(uri: str) -> bytes:
     """
     system, path = _split(uri)
     try:
-        data: bytes = system.cat_file(path, start=0, end=MOST_BYTES + 1)
+        if _is_arrow(system):  # which cannot read a beginning by itself
+            with system.open(path, "rb") as stream:
+                data: bytes = stream.read(MOST_BYTES + 1)
+        else:
+            data = system.cat_file(path, end=MOST_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ImageError(f"there is no such file ({uri})") from error
     except Exception as error:  # a refused key, a lost line: whatever it is, another time may do
