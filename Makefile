@@ -14,7 +14,7 @@ DEMO_OPTIONS = --port $(PORT) --label-studio-port $(LABEL_STUDIO_PORT) \
 	$(if $(IMAGES),--images "$(IMAGES)") $(if $(filter-out 0,$(ONCE)),--once)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-pythons chaos lint audit clean
+.PHONY: help demo test test-fast test-pythons chaos screenshots lint audit clean
 
 help: ## show this list
 	@echo "make demo        a Label Studio with images and an ordered queue, up until Ctrl-C"
@@ -29,6 +29,8 @@ help: ## show this list
 	@echo "make chaos       storms against a real installation: kills, failures, fuzz and so on, in about 25 minutes"
 	@echo "                   ONLY=kills,fuzz          some of them"
 	@echo "                   ROUNDS=30                fewer is shorter, and less of everything"
+	@echo "make screenshots the pictures of the console in docs/, of a project as the demo makes it"
+	@echo "                   VIEWS=overview,map       some of them"
 	@echo "make lint        ruff and mypy"
 	@echo "make audit       known vulnerabilities of the installed versions, with pip-audit; asks the package index"
 	@echo "make clean       remove environments, caches and the demo's data"
@@ -54,6 +56,10 @@ test-pythons:
 chaos:
 	@$(BOOTSTRAP) test
 	@PYTHONPATH="$(CURDIR)/backend:$(CURDIR)/selectors:$(CURDIR)/tests" $(BIN)/python -m chaos --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+screenshots:
+	@$(BOOTSTRAP) test
+	@$(BIN)/python scripts/screenshots.py --label-studio .venv-labelstudio/bin/label-studio $(if $(VIEWS),--views "$(VIEWS)")
 
 lint:
 	@$(BOOTSTRAP) fast

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labelqueue.images.decoding import decode
 from labelqueue.images.rotation_network import small_cnn, train_rotation
+from labelqueue.pixels.decoding import decode
 from poolselect import BAL, LeastConfidence, Pool, QueryStrategy, Random, search_balancing_factor
 
 SIZE = 32  # pixels

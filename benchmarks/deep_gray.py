@@ -25,7 +25,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from labelqueue.images import Embedder, decode, levels
+from labelqueue.images import Embedder
+from labelqueue.pixels import decode, levels
 
 TAILS = (0.0, 0.001, 0.005, 0.02)
 Gray = NDArray[np.uint8]

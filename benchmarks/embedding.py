@@ -3,6 +3,7 @@
     python benchmarks/embedding.py                     ViT-S/16 at 224 and the bundled model, K = 1 and K = 5
     python benchmarks/embedding.py --select FOLDER     also: how long `labelqueue select` takes, first and second run
     python benchmarks/embedding.py --doubled           instead: the double input size of segmentation, per model
+    python benchmarks/embedding.py --thumbnails        instead: what cutting thumbnails costs, per model
 
 Draws pictures of 640 x 480 as JPEGs into a temporary folder. For each model and K three things take turns over as many
 images in the same process, `--rounds` times: the bare timm forward pass (`forward_features`, minibatches of the same
@@ -143,6 +144,27 @@ def time_doubled(folder: Path, rounds: int) -> None:
         )
 
 
+def time_thumbnails(embedder: Embedder, files: list[Path], rounds: int, readers: int) -> None:
+    """Print what the pipeline takes without and with thumbnails, turn about; the first to go changes each round."""
+    items = [Item(number, file.name, file.read_bytes) for number, file in enumerate(files)]
+    list(embed_stream(embedder, items[: embedder.minibatch_size], readers=readers))
+    wall, cpu, size = np.zeros((rounds, 2)), np.zeros((rounds, 2)), 0
+    for turn in range(rounds):
+        for cutting in (0, 1) if turn % 2 else (1, 0):
+            started, burnt = time.perf_counter(), time.process_time()
+            done = list(embed_stream(embedder, items, readers=readers, thumbnails=bool(cutting)))
+            wall[turn, cutting] = (time.perf_counter() - started) / len(files) * 1e3
+            cpu[turn, cutting] = (time.process_time() - burnt) / len(files) * 1e3
+            size = sum(len(file) for part in done for file in part.thumbnails.values()) or size
+    ratios, burnt = wall[:, 0] / wall[:, 1], np.median(cpu, axis=0)
+    print(
+        f"{embedder.name:<38} throughput with thumbnails : without {np.median(ratios):.3f} ({ratios.min():.3f} to "
+        f"{ratios.max():.3f}) | CPU ms/image: {burnt[0]:.1f} without, {burnt[1]:.1f} with, ratio "
+        f"{np.median(cpu[:, 0] / cpu[:, 1]):.3f} | {size / len(files):.0f} bytes each",
+        flush=True,
+    )
+
+
 def time_select(directory: Path, folder: Path) -> None:
     """Print how long choosing 100 images of a folder takes, without and with kept embeddings."""
     for run in ("first", "second"):
@@ -159,6 +181,7 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=4)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--doubled", action="store_true")
+    parser.add_argument("--thumbnails", action="store_true")
     parser.add_argument("--select", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -178,6 +201,9 @@ def main() -> None:
             draw(file, number)
         print(f"{len(files)} JPEGs of 640 x 480, {sum(f.stat().st_size for f in files) / len(files) / 1e3:.0f} kB each")
         for embedder in (small_vit(folder), Embedder.load("bundled")):
+            if arguments.thumbnails:
+                time_thumbnails(embedder, files, arguments.rounds, arguments.readers)
+                continue
             for n_patterns in (1, 5):
                 compare(embedder, files, n_patterns, arguments.rounds, folder, arguments.readers)
         if arguments.select:

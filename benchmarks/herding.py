@@ -25,7 +25,7 @@ from freesel_order import DIMENSIONS, clustered
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from poolselect import BADGE, DropQuery, MaxHerding, Pool, ProbCover, QueryStrategy, UHerding
+from poolselect import BADGE, BAIT, DropQuery, MaxHerding, Pool, ProbCover, QueryStrategy, UHerding
 
 CLASSES = 10
 
@@ -61,7 +61,7 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         cold, warm = make_pool(vectors, 0), make_pool(vectors, 100)
         runs: list[tuple[QueryStrategy, Pool, int]] = [
             (MaxHerding(), cold, 300), (ProbCover(), cold, 300), (UHerding(), warm, 300), (DropQuery(), warm, 300),
-            (BADGE(), warm, 100),
+            (BADGE(), warm, 100), (BAIT(), warm, 100),
         ]  # fmt: skip
         for strategy, pool, picks in runs:
             took = seconds(strategy, pool, picks, arguments.repeats)

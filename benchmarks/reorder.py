@@ -27,9 +27,9 @@ from labelqueue.labelstudio.client import Hooks
 from labelqueue.ordering.campaign import share_of
 from labelqueue.settings import Deployment
 from labelqueue.state.label_book import LabelBook
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.project import LIVE_VERSION, Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
+from labelqueue.store.lock import ProjectLock
 from labelqueue.store.redis_server import EmbeddedRedis
 from labelqueue.worker import embedding
 from labelqueue.worker.look import look
@@ -56,9 +56,6 @@ class Instant:
 
     def secure_webhooks(self, *arguments: Any, **options: Any) -> Hooks:
         return Hooks(1, 0)
-
-    def model_versions(self, project: int) -> list[str]:
-        return []
 
     def guarded(self, check: Callable[[], None]) -> Self:
         return self

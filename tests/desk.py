@@ -12,9 +12,9 @@ from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.labelstudio.records import Hooks
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import LIVE_VERSION
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker import embedding
 from labelqueue.worker.look import look
 
@@ -29,6 +29,7 @@ class Server:
         self.remote = {"id": project.ref.id, "created_at": created, "label_config": CONFIG, "title": "animals"}
         self.rows = {task: self._row(task, [], 0) for task in range(1, n + 1)}
         self.clock, self.down, self.imported = 0, False, []
+        self.moves = 0
         self.stored = Counter()  # predictions by version, besides those imported
 
     def _row(self, task, annotations, clock):
@@ -54,9 +55,6 @@ class Server:
 
     def secure_webhooks(self, *arguments, skipped=None):
         return Hooks(1, 0)
-
-    def model_versions(self, project):
-        return list(self.prediction_counts(project))
 
     def prediction_counts(self, project):
         return self.stored + Counter(row["model_version"] for rows in self.imported for row in rows)
@@ -92,6 +90,18 @@ class Server:
         return [place for place in places if self.imported[place[0]][place[1]]["model_version"] == version][-limit:][
             ::-1
         ]
+
+    def predictions_at(self, project, version, tasks):
+        return [
+            (row["task"], (i, j), row["score"])
+            for i, rows in enumerate(self.imported)
+            for j, row in enumerate(rows)
+            if row["model_version"] == version and row["task"] in set(tasks)
+        ]
+
+    def move_prediction(self, place, score):
+        self.moves += 1
+        self.imported[place[0]][place[1]]["score"] = score
 
     def delete_prediction(self, place):
         del self.imported[place[0]][place[1]]
@@ -137,8 +147,12 @@ class Desk:
 
     def next(self):
         """Return the place that Label Studio serves next."""
-        tasks = self.server.rows
-        return next(place for place in self.live.places if not tasks[place.task]["annotations"])
+        tasks, live = self.server.rows, self.live
+        stored = [row for rows in self.server.imported for row in rows if row["model_version"] == live.version]
+        scores = {row["task"]: row["score"] for row in stored}
+        assert len(scores) == len(stored), "one prediction of a version for one task"
+        task = min((task for task in scores if not tasks[task]["annotations"]), key=scores.__getitem__)
+        return next(place for place in live.queue if place.task == task)
 
     def label(self, count=1):
         for _ in range(count):

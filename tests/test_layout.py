@@ -34,6 +34,7 @@ DOORS = {
             f"labelqueue.console.{name}"
             for name in ("forms", "health", "map", "orders", "overview", "pages", "projects", "queue", "settings")
         ),
+        "labelqueue.console.thumbnails",
     },
     "prometheus_client": {"labelqueue.web.metrics"},
     "uvicorn": {"labelqueue.web.server"},
@@ -48,28 +49,25 @@ DOORS = {
         "labelqueue.worker.worker",
     },
     "PIL": {
-        "labelqueue.images.decoding",
-        "labelqueue.images.deep",
-        "labelqueue.images.dicom",
+        "labelqueue.pixels.decoding",
+        "labelqueue.pixels.deep",
+        "labelqueue.pixels.dicom",
+        "labelqueue.pixels.thumbnails",
         "labelqueue.demo.drawing",
     },
-    "pydicom": {"labelqueue.images.dicom"},
+    "pydicom": {"labelqueue.pixels.dicom"},
     "pyarrow": {"labelqueue.exchange.table", "labelqueue.collection.shards", "labelqueue.collection.places"},
     "fsspec": {"labelqueue.collection.places"},
     "ray": {"labelqueue.collection.ray_engine"},
     "safetensors": {"labelqueue.images.weights", "labelqueue.records"},
-    "sklearn": {"labelqueue.learning.learner", "poolselect.kmeans"},
+    "sklearn": {"labelqueue.learning.learner", "labelqueue.pagework.projection", "poolselect.kmeans"},
 }
 
 # Tests mirror packages and modules: `labelqueue/reading/reading.py` has `tests/labelqueue/reading/test_reading.py`.
 # A module without a file of its own -> the one that tests it instead.
 COVERED_BY = {
-    "labelqueue.admin.findings": "tests/labelqueue/admin/test_doctor.py",
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
-    **{
-        f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py"
-        for name in ("forms", "health", "map", "orders", "overview", "projects", "queue", "settings")
-    },
+    **{f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py" for name in ("forms",)},
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
@@ -78,6 +76,7 @@ COVERED_BY = {
     "labelqueue.backup.saving": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.staging": "tests/labelqueue/backup/test_restoring.py",
     "labelqueue.backup.translation": "tests/labelqueue/backup/test_restoring.py",
+    "labelqueue.cli.curation": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.cli.commands": "tests/labelqueue/cli/test_parser.py",
     "labelqueue.fetching.download": "tests/labelqueue/fetching/test_fetcher.py",
     "labelqueue.collection.directory": "tests/labelqueue/collection/test_embedding.py",
@@ -87,6 +86,9 @@ COVERED_BY = {
     "labelqueue.labelstudio.new_tasks": "tests/labelqueue/intake/test_tasks.py",
     "labelqueue.offline.choosing": "tests/labelqueue/offline/test_select.py",
     "labelqueue.exchange.stored": "tests/labelqueue/exchange/test_importing.py",
+    "labelqueue.gallery.layouts": "tests/labelqueue/pagework/test_maps.py",
+    "labelqueue.pagework.scenes": "tests/labelqueue/pagework/test_maps.py",
+    "labelqueue.pagework.vectors": "tests/labelqueue/pagework/test_nearest.py",
     "labelqueue.images.last_block": "tests/labelqueue/images/test_vision_transformer.py",
     "labelqueue.images.weights": "tests/labelqueue/images/test_embedder.py",
     "labelqueue.jobs.embedders": "tests/labelqueue/worker/test_models.py",
@@ -107,6 +109,7 @@ COVERED_BY = {
     "poolselect.coverage": "tests/poolselect/test_freesel_law.py",
     "poolselect.exceptions": "tests/poolselect/test_pool.py",
     "poolselect.farthest": "tests/poolselect/test_freesel_orders.py",
+    "poolselect.fisher": "tests/poolselect/test_bait.py",
     "poolselect.freesel": "tests/poolselect/test_freesel_orders.py",
     "poolselect.metric": "tests/poolselect/test_freesel_law.py",
     "poolselect.random": "tests/contract/test_strategies.py",

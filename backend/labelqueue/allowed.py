@@ -2,15 +2,16 @@
 what is allowed.
 
 Each returns the value, or a parser that does; they raise ValueError or TypeError, which `settings` turns into an error
-that names the setting.
+that names the setting. Those of words and numbers tell forms which they take: see `Allowed`.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from .exceptions import SettingError
 
 __all__ = [
     "IMPORTED",
+    "Allowed",
     "Setting",
     "brief",
     "check_together",
@@ -35,6 +37,7 @@ __all__ = [
     "path",
     "prelabel",
     "public_name",
+    "reached_at",
     "redis_url",
     "seed",
     "server_names",
@@ -50,6 +53,53 @@ SECRETS = ("LABEL_STUDIO_API_KEY", "REDIS_URL", "BASIC_AUTH_PASS")  # hold passw
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """A parser that tells what it takes, so that a form can offer it.
+
+    Attributes
+    ----------
+    parse : callable
+        Turns a JSON value or an environment string into the value.
+    form : {'choice', 'number', 'text', 'object'}
+        What people fill in: one of some words, a number, a text (`words` are only proposed), an object as JSON.
+    words : callable
+        Returns the words that are taken.
+    whole : bool
+        Of a number: whether it has no decimals.
+    low, high : float, optional
+        Its bounds; None for none.
+    low_open : bool
+        Whether `low` itself is not taken.
+    empty : str
+        What nothing is called where nothing may be given; empty where it may not.
+    """
+
+    parse: Callable[[Any], Any]
+    form: Literal["choice", "number", "text", "object"] = "text"
+    words: Callable[[], tuple[str, ...]] = tuple
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    empty: str = ""
+
+    def __call__(self, raw: Any) -> Any:
+        """Return the value, or raise ValueError or TypeError."""
+        return self.parse(raw)
+
+    def __str__(self) -> str:
+        """Say what is taken, for people; empty for any text."""
+        told = ""
+        if self.form == "number":
+            told = "a whole number" if self.whole else "a number"
+            if self.low is not None and self.high is not None:
+                told += f" {'above' if self.low_open else 'from'} {self.low:,g} to {self.high:,.12g}"
+        elif self.form == "object":
+            told = "an object of texts, as JSON"
+        return f"{told}, or nothing: {self.empty}" if told and self.empty else told
+
+
+@dataclass(frozen=True)
 class Setting:
     """One row of the settings table.
 
@@ -60,7 +110,7 @@ class Setting:
     default : object
         Value when nobody set it; None means "decided at run time", as `help` says.
     scope : {'project', 'deployment'}
-        Project settings come from the Model page's extra params, REST or the command line; deployment settings from
+        Project settings come from the Model page's extra params, the console, REST or the command line; others from
         the environment only.
     parse : callable
         Turns a JSON value or an environment string into the value; raises ValueError saying what is allowed.
@@ -80,7 +130,12 @@ class Setting:
             return self.parse(raw)
         except (ValueError, TypeError) as error:
             value = "a value that is not shown" if self.name in SECRETS else f"value {self._told(raw)}"
-            raise SettingError(f"setting {self.name!r} has {value}: {error}") from None
+            raise SettingError(f"setting {self.name!r} has {value}: {error}", self.name) from None
+
+    @property
+    def allowed(self) -> Allowed:
+        """What may be given, for forms."""
+        return self.parse if isinstance(self.parse, Allowed) else Allowed(self.parse)
 
     def _told(self, raw: Any) -> str:
         """Return a value for an error; of an address neither user nor query, where passwords and keys stand."""
@@ -91,7 +146,7 @@ class Setting:
         return told
 
 
-def choice(*allowed: str) -> Callable[[Any], str]:
+def choice(*allowed: str) -> Allowed:
     """Allow one of some words."""
 
     def parse(raw: Any) -> str:
@@ -99,10 +154,10 @@ def choice(*allowed: str) -> Callable[[Any], str]:
             raise ValueError(f"allowed are {', '.join(allowed)}")
         return str(raw)
 
-    return parse
+    return Allowed(parse, "choice", lambda: allowed)
 
 
-def number(kind: type, low: float, high: float, *, low_open: bool = False) -> Callable[[Any], Any]:
+def number(kind: type, low: float, high: float, *, low_open: bool = False) -> Allowed:
     """Allow a number of a kind within bounds."""
     noun = "a whole number" if kind is int else "a number"
 
@@ -118,16 +173,16 @@ def number(kind: type, low: float, high: float, *, low_open: bool = False) -> Ca
             raise ValueError(expected)
         return kind(raw) if isinstance(raw, int) else kind(number)
 
-    return parse
+    return Allowed(parse, "number", whole=kind is int, low=low, high=high, low_open=low_open)
 
 
-def optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def optional(parse: Callable[[Any], Any]) -> Allowed:
     """Allow anything that another parser takes, or nothing."""
-    return lambda raw: None if raw in (None, "", "auto") else parse(raw)
+    told = parse if isinstance(parse, Allowed) else Allowed(parse)
+    return replace(told, parse=lambda raw: None if raw in (None, "", "auto") else parse(raw), empty="auto")
 
 
-def seed(raw: Any) -> int:
-    """Allow any whole number."""
+def _seed(raw: Any) -> int:
     if isinstance(raw, bool) or not isinstance(raw, int | str):
         raise ValueError("expected a whole number")
     try:
@@ -136,23 +191,25 @@ def seed(raw: Any) -> int:
         raise ValueError("expected a whole number") from None
 
 
-def strategy(*ours: str) -> Callable[[Any], str]:
+seed = Allowed(_seed, "number", whole=True)  # any whole number
+
+
+def strategy(*ours: str) -> Allowed:
     """Allow one of our strategies, or one that an installed package adds."""
 
+    def words() -> tuple[str, ...]:
+        # Names only: nothing is imported here, the web process has no need of it.
+        return (*ours, *sorted({point.name for point in entry_points(group=STRATEGY_GROUP)} - {*ours}))
+
     def parse(raw: Any) -> str:
-        if raw in ours:
-            return str(raw)
-        # Names only: nothing is imported here, the web process has no need of numpy.
-        added = sorted(point.name for point in entry_points(group=STRATEGY_GROUP))
-        if raw not in added:
-            raise ValueError(f"allowed are {', '.join((*ours, *added))}")
+        if raw not in ours and raw not in words():
+            raise ValueError(f"allowed are {', '.join(words())}")
         return str(raw)
 
-    return parse
+    return Allowed(parse, "choice", words)
 
 
-def prelabel(raw: Any) -> str | float:
-    """Allow when answers are filled in."""
+def _prelabel(raw: Any) -> str | float:
     if raw in ("auto", "on", "off"):
         return str(raw)
     if isinstance(raw, bool):  # true is what people write in JSON
@@ -161,6 +218,9 @@ def prelabel(raw: Any) -> str | float:
         return float(number(float, 0, 1, low_open=True)(raw))
     except ValueError:
         raise ValueError("allowed are auto, on, off, or a probability above 0 to 1") from None
+
+
+prelabel = Allowed(_prelabel, words=lambda: ("auto", "on", "off"))  # when answers are filled in
 
 
 def text(raw: Any) -> str:
@@ -195,8 +255,7 @@ def embedder(raw: Any) -> str:
         raise ValueError(f"{error}; or `imported NAME` for what `labelqueue embeddings import` brought") from None
 
 
-def label_map(raw: Any) -> dict[str, str]:
-    """Allow an object from text to text."""
+def _label_map(raw: Any) -> dict[str, str]:
     if isinstance(raw, str):
         try:
             raw = json.loads(raw or "{}")
@@ -205,6 +264,9 @@ def label_map(raw: Any) -> dict[str, str]:
     if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
         raise ValueError('expected an object of texts, such as {"car": "vehicle"}')
     return {text(before): text(now) for before, now in raw.items()}
+
+
+label_map = Allowed(_label_map, "object")  # from text to text
 
 
 def origin(raw: Any) -> str:
@@ -230,6 +292,15 @@ def public_url(raw: Any) -> str:
     if parts.path:
         raise ValueError("expected a URL without a path, such as https://queue.example.com")
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def reached_at(host: str, port: int) -> str:
+    """Return where browsers reach what listens on a host and port, as far as that can be told from them."""
+    if host in ("0.0.0.0", "::", ""):
+        host = socket.gethostname()
+    elif host in ("127.0.0.1", "::1"):
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def redis_url(raw: Any) -> str:
@@ -315,5 +386,6 @@ def check_together(values: Mapping[str, Any]) -> None:
         name = "warm" if values["strategy"] == "auto" else "strategy"
         raise SettingError(
             f"setting {name!r} has value 'bal_paper', which divides a budget into cycles: set budget with it, to the "
-            "labels that you will pay for in total, or choose bal"
+            "labels that you will pay for in total, or choose bal",
+            "budget",
         )

@@ -13,6 +13,7 @@ LabelQueueError
 ├── CollectionError           a directory of embedded images is none, of another model, or damaged
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
+├── CurationError             tasks cannot be pinned, left out or changed back as it was asked
 ├── BackupError               a backup cannot be made, or is damaged, of another format or of another project
 ├── TableError                a file of vectors cannot be read, written, or taken as a project's embeddings
 └── PublishError              an order could not be published; the previous one still stands
@@ -25,6 +26,7 @@ __all__ = [
     "CacheError",
     "CollectionError",
     "CredentialError",
+    "CurationError",
     "EmbedderError",
     "ImageError",
     "LabelQueueError",
@@ -45,7 +47,17 @@ class LabelQueueError(Exception):
 
 
 class SettingError(LabelQueueError):
-    """A setting has an unknown key or a value that is not allowed."""
+    """A setting has an unknown key or a value that is not allowed.
+
+    Attributes
+    ----------
+    name : str
+        Which setting; empty when the error is about none of them alone.
+    """
+
+    def __init__(self, told: str, name: str = "") -> None:
+        super().__init__(told)
+        self.name = name
 
 
 class StoreError(LabelQueueError):
@@ -125,6 +137,10 @@ class CacheError(LabelQueueError):
 
 class ProjectError(LabelQueueError):
     """A project is unknown here, or its label config names no image to label."""
+
+
+class CurationError(LabelQueueError):
+    """Tasks cannot be pinned, left out or changed back as it was asked; nothing was changed."""
 
 
 class BackupError(LabelQueueError):

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 COLD_START = ("freesel", "maxherding", "probcover", "clustering", "typiclust", "kcenter", "random")
-WARM = ("bal", "uherding", "dropquery", "badge", "margin", "least_confidence", "entropy", "random", "bal_paper")
+WARM = ("bal", "uherding", "dropquery", "badge", "bait", "margin", "least_confidence", "entropy", "random", "bal_paper")
 METRICS = ("centered", "cosine", "euclidean")  # poolselect's names
 UNCERTAINTY = ("coverage", "margin", "least_confidence", "entropy")
 
@@ -393,6 +393,7 @@ class Deployment:
             for setting in DEPLOYMENT.values()
         }
         values["home"] = values["home"] or _default_home()
+        values["public_url"] = values["public_url"] or allowed.reached_at(values["host"], values["port"])
         if bool(values["basic_auth_user"]) != bool(values["basic_auth_pass"]):
             raise SettingError("BASIC_AUTH_USER and BASIC_AUTH_PASS belong together: set both, or neither")
         return cls(**values)

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from poolselect.badge import BADGE
+from poolselect.bait import BAIT
 from poolselect.bal import BAL
 from poolselect.balance import Balance
 from poolselect.cdd import cluster_distance_difference, default_clusters, fit_centroids
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BADGE",
+    "BAIT",
     "BAL",
     "Balance",
     "DropQuery",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from poolselect.badge import BADGE
+from poolselect.bait import BAIT
 from poolselect.bal import BAL
 from poolselect.clustering import FoundationClustering
 from poolselect.dropquery import DropQuery
@@ -23,6 +24,7 @@ ENTRY_POINT_GROUP = "labelqueue.strategies"
 
 _OURS: dict[str, type[QueryStrategy]] = {
     "badge": BADGE,
+    "bait": BAIT,
     "bal": BAL,
     "clustering": FoundationClustering,
     "dropquery": DropQuery,

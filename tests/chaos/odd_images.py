@@ -15,7 +15,7 @@ from chaos.judge import PATIENCE, Judge, Verdict
 from chaos.people import People
 from chaos.scene import Scene
 from http_stub import serving
-from labelqueue.images.decoding import FORMATS
+from labelqueue.pixels.decoding import FORMATS
 from processes import until
 
 MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F", "PA")

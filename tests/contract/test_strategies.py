@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolselect import (
+    BAIT,
     BAL,
     DropQuery,
     FreeSel,
@@ -25,6 +26,7 @@ from poolselect import (
 
 # Modes that take another path than the defaults do.
 VARIANTS = {
+    "bait, several cycles": partial(BAIT, cycle_size=3, candidate_size=12, reference_size=20),
     "bal, known budget": partial(BAL, cycles=4, cycle_size=3, balancing_factor=1.5),
     "dropquery, everything doubtful": partial(DropQuery, dropout=0.99, n_clusters=4),
     "maxherding, few stand for all": partial(MaxHerding, reference_size=7),

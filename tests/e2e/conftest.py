@@ -7,12 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e.harness import Backend, LabelStudioApi, free_port
 from labelqueue.demo.drawing import draw_images
 from labelqueue.demo.server import Account, LabelStudioServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 ROOT = Path(__file__).parents[2]
 EXECUTABLE = ROOT / ".venv-labelstudio" / "bin" / "label-studio"
@@ -75,8 +79,8 @@ def drawn() -> Callable[[int], list[tuple[str, bytes]]]:
 
 
 @pytest.fixture(scope="session")
-def browser(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """A headless Chromium, logged in as the owner."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A headless Chromium that knows nobody."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -90,12 +94,18 @@ def browser(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFa
             headless=True,
             viewport={"width": 1280, "height": 720},
         )
-        page = context.new_page()
-        page.goto(f"{label_studio.url}/user/login/")
-        page.fill("#email", ACCOUNT.email)
-        page.fill("#password", ACCOUNT.password)
-        page.press("#password", "Enter")
-        page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
-        page.close()
         yield context
         context.close()
+
+
+@pytest.fixture(scope="session")
+def browser(label_studio: LabelStudioServer, chromium: BrowserContext) -> BrowserContext:
+    """That Chromium, logged in as the owner."""
+    page = chromium.new_page()
+    page.goto(f"{label_studio.url}/user/login/")
+    page.fill("#email", ACCOUNT.email)
+    page.fill("#password", ACCOUNT.password)
+    page.press("#password", "Enter")
+    page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
+    page.close()
+    return chromium

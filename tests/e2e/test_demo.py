@@ -50,6 +50,8 @@ def test_once_imports_orders_shows_and_ends(demo):
     assert "30 images imported" in run.stderr
     assert "left out: even/broken.jpg" in run.stderr and "1 .txt" in run.stderr
     assert "owner@test.local" in run.stdout
+    first = next(line.split() for line in run.stdout.splitlines() if line.strip())
+    assert first[0] == "console" and re.fullmatch(r"http://localhost:\d+/console/\d+", first[1])
 
 
 def test_a_second_run_imports_nothing_twice_and_ctrl_c_stops_everything(demo):

@@ -1,8 +1,12 @@
 """What a setting may be: every parser returns a value or says what is allowed."""
 
+import socket
+
 import pytest
 
 from labelqueue import allowed
+from labelqueue.exceptions import SettingError
+from labelqueue.settings import SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,48 @@ def test_what_is_allowed_becomes_a_value(parse, raw, value):
 def test_what_is_not_allowed_is_said(parse, raw, words):
     with pytest.raises(ValueError, match=words):
         parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("parse", "form", "told"),
+    [
+        (allowed.choice("a", "b"), "choice", ""),
+        (allowed.strategy("bal"), "choice", ""),
+        (allowed.number(int, 1, 10**7), "number", "a whole number from 1 to 10,000,000"),
+        (allowed.number(float, 0, 0.5, low_open=True), "number", "a number above 0 to 0.5"),
+        (allowed.optional(allowed.number(int, 1, 9)), "number", "a whole number from 1 to 9, or nothing: auto"),
+        (allowed.optional(allowed.path), "text", ""),
+        (allowed.seed, "number", "a whole number"),
+        (allowed.label_map, "object", "an object of texts, as JSON"),
+        (allowed.prelabel, "text", ""),
+    ],
+)  # fmt: skip
+def test_forms_are_told_what_is_allowed(parse, form, told):
+    assert (parse.form, str(parse)) == (form, told)
+
+
+def test_the_words_of_each_setting_are_allowed_and_its_bounds_hold():
+    for setting in SETTINGS:
+        takes = setting.allowed
+        assert all(setting.value(word) == word for word in takes.words()), setting.name
+        if takes.low is not None:
+            assert setting.value(takes.high) == takes.high
+            for beyond in (takes.high + 1, takes.low - 1, *([takes.low] if takes.low_open else [])):
+                with pytest.raises(SettingError, match=setting.name) as caught:
+                    setting.value(beyond)
+                assert caught.value.name == setting.name
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://localhost:9090"),
+        ("::1", "http://localhost:9090"),
+        ("queue.test", "http://queue.test:9090"),
+        ("10.0.0.4", "http://10.0.0.4:9090"),
+        ("fd00::4", "http://[fd00::4]:9090"),
+        ("0.0.0.0", f"http://{socket.gethostname()}:9090"),
+    ],
+)
+def test_where_browsers_reach_a_process_that_nobody_named(host, address):
+    assert allowed.reached_at(host, 9090) == address

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from labelqueue.images.decoding import decode
+from labelqueue.pixels.decoding import decode
 from poolselect.duplicates import BITS
 from poolselect.perceptual_hash import perceptual_hash
 

@@ -58,6 +58,7 @@ def test_every_strategy_of_ours_has_its_name():
     names = {name: kind.__name__ for name, kind in poolselect.strategies().items()}
     assert names == {
         "badge": "BADGE",
+        "bait": "BAIT",
         "bal": "BAL",
         "clustering": "FoundationClustering",
         "dropquery": "DropQuery",

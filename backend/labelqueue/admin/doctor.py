@@ -10,11 +10,10 @@ from redis.exceptions import RedisError
 
 from ..exceptions import CredentialError, LabelQueueError, LabelStudioError, NotFoundError, StoreError
 from ..state import Redis, store_facts
-from .findings import Check, Seen, finding_lines, unknown, worst
 from .installation_checks import INSTALLATION, STORE
 from .lines import Record
 from .project_checks import PROJECT
-from .scene import Scene
+from .scene import Check, Scene, Seen, finding_lines, unknown, worst
 
 __all__ = ["diagnosis_lines", "examine", "exit_status", "store_findings"]
 

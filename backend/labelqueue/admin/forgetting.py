@@ -79,7 +79,7 @@ def holdings_lines(kept: Holdings) -> Iterator[str]:
     yield fact("removed", f"what is known of {project.task_count()} tasks and of their labels, and what was learned")
     chosen = ", ".join(project.setting_choices()) or "none"
     yield fact("", f"the record of {len(orders)} orders, and what was set: {chosen}")
-    yield fact("", f"embeddings of {len(caches)} generations")
+    yield fact("", f"embeddings of {len(caches)} generations, and thumbnails")
     for path in kept.files:
         yield fact("", f"{path} ({_size(path) / MIB:.1f} MiB)")
     yield fact("kept", "everything in Label Studio: tasks, labels, predictions")

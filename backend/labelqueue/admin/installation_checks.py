@@ -13,8 +13,7 @@ from redis.exceptions import RedisError
 from ..exceptions import CredentialError, LabelStudioError, StoreError
 from ..jobs import KINDS, alive
 from ..state import StoreFacts, why_refused
-from .findings import Check, Seen, unknown, warning, well, wrong
-from .scene import Scene
+from .scene import Check, Scene, Seen, unknown, warning, well, wrong
 
 __all__ = ["INSTALLATION", "STORE"]
 

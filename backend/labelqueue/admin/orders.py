@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
-from ..ordering import Order, score
-from ..state import WHOLE, Orders, Project
+from ..learning import confidence
+from ..ordering import END, Order
+from ..state import WHOLE, Orders, Project, predictions_of
 from .lines import Record, fact, moment, shown
 
 __all__ = [
@@ -18,10 +19,14 @@ __all__ = [
     "check_recorded",
     "find_order",
     "known_orders",
+    "no_way_back",
+    "open_queues",
     "order_audit",
     "order_lines",
     "order_list",
     "order_list_lines",
+    "order_summary",
+    "prelabel_chances",
     "project_order",
 ]
 
@@ -29,7 +34,7 @@ NAMED = 10  # orders that an error lists
 COUNTS = ("again", "forgotten", "duplicates", "duplicate_groups")  # 0 in most orders
 NUMBER = re.compile(r"r?([0-9]{1,18})(?:\N{MIDDLE DOT}[0-9a-z]+)?")  # what people call an order besides its version
 LATEST = "latest"
-APART = ("places", "left_out", "inputs")  # of an order, what a summary of it leaves out
+APART = ("places", "left_out", "overlay", "inputs")  # of an order, what a summary of it leaves out
 
 
 def find_order(project: Project, order: str | int) -> Order:
@@ -76,6 +81,13 @@ def check_recorded(project: Project, order: Order) -> None:
         )
 
 
+def no_way_back(order: Record) -> str:
+    """Return why a rollback cannot lead to an order, of which `order_list` or `order_audit` told; empty when it can."""
+    if order["live"]:
+        return "it is live"
+    return f"only the newest {WHOLE} orders are on record with their tasks" if order["forgotten"] else ""
+
+
 def _newest(versions: list[str]) -> str:
     older = f", and {len(versions) - NAMED} older ones" if len(versions) > NAMED else ""
     return f"{', '.join(repr(version) for version in reversed(versions[-NAMED:]))}{older}"
@@ -83,18 +95,41 @@ def _newest(versions: list[str]) -> str:
 
 def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
     """Return the open head of the live order: rank (1 = next), task, image, score, reason, and whether it is a random
-    control."""
+    control, pinned, or left out; these stand last."""
     live = Orders(project).live()
-    places = live.places if live else ()
+    places, scores = (live.queue, live.scores) if live else ((), {})
     tasks = project.task_rows([place.task for place in places])
     head: list[dict[str, Any]] = []
-    for rank, place in enumerate(places):
+    for place in places:
         if len(head) == limit:
             break
         row = tasks.get(place.task)
-        if row is not None and row.state == UNLABELED:
-            head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": score(rank)})
+        waits = scores[place.task] >= END and not place.excluded  # for the next order: it is no place of this one
+        if row is not None and row.state == UNLABELED and not waits:
+            head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": scores[place.task]})
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
+
+
+def open_queues(project: Project, orders: Sequence[Order]) -> list[list[int] | None]:
+    """Return the tasks of these orders that can still be served, in their sequence; None where they are no longer on
+    record."""
+    queues = [None if order.forgotten else [place.task for place in order.queue] for order in orders]
+    rows = project.task_rows(sorted({task for queue in queues for task in queue or ()}))
+    still = {task for task, row in rows.items() if row.state == UNLABELED}
+    return [None if queue is None else [task for task in queue if task in still] for queue in queues]
+
+
+def prelabel_chances(project: Project, tasks: Sequence[int]) -> dict[int, float]:
+    """Return how likely the answers are right that the live order fills in for these tasks.
+
+    A task is missing where nobody knows any more: the model has learned since, or its image came later.
+    """
+    live, known = Orders(project).live(), predictions_of(project) if tasks else None
+    if live is None or known is None or live.model != known[0].fingerprint:
+        return {}
+    model, predictions = known
+    said = {task: predictions.lookup(task) for task in tasks}
+    return {task: confidence(model, chances) for task, chances in said.items() if chances is not None}
 
 
 def order_list(project: Project) -> dict[str, Any]:
@@ -107,10 +142,16 @@ def order_list(project: Project) -> dict[str, Any]:
 def order_audit(project: Project, order: Order) -> dict[str, Any]:
     """Return all that is on record of an order: how it came about, and each task's rank, score and reason.
 
-    Ranks count from 1 over all places as they were published, whatever became of the tasks.
+    Ranks count from 1 over all places as they are published, pinned ones in front, whatever became of the tasks.
     """
-    places = [{"rank": rank + 1, **asdict(place), "score": score(rank)} for rank, place in enumerate(order.places)]
+    queue, scores = order.queue, order.scores
+    places = [{"rank": rank, **asdict(place), "score": scores[place.task]} for rank, place in enumerate(queue, 1)]
     return {"project": project.ref.id, **_summary(order, project.get("live")), "tasks": places}
+
+
+def order_summary(project: Project, order: Order) -> dict[str, Any]:
+    """Return what is on record of one order, without its tasks."""
+    return _summary(order, project.get("live"))
 
 
 def _summary(order: Order, live: str) -> dict[str, Any]:
@@ -118,7 +159,7 @@ def _summary(order: Order, live: str) -> dict[str, Any]:
     return {
         **record,
         "parameters": dict(order.parameters),
-        "published": len(order.places) + order.forgotten,
+        "published": len(order.scores) + order.forgotten,
         "live": str(order.number) == live,
     }
 

@@ -11,9 +11,9 @@ from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import TEND, EmbedderChoice, alive, is_on_its_way, request_tend, slow_servers
 from ..labelstudio import SAMPLING
 from ..state import SECRET_HEADER, Orders, text
-from .findings import Check, Seen, unknown, warning, well, wrong
 from .lines import lacking
-from .scene import Scene
+from .pinning import curation_counts
+from .scene import Check, Scene, Seen, unknown, warning, well, wrong
 from .switches import reconcile, soon
 
 __all__ = ["PROJECT"]
@@ -133,7 +133,7 @@ def _predictions(scene: Scene) -> Seen:
     live = Orders(scene.project).live()
     if live is None:
         return well("none yet, as there is no order")
-    expected = len(scene.project.task_rows([place.task for place in live.places]))
+    expected = len(scene.project.task_rows(list(live.scores)))
     stored = scene.predictions.get(live.version, 0)
     told = f"{stored} of {expected} of {live.version!r}"
     if stored == expected:
@@ -145,6 +145,16 @@ def _predictions(scene: Scene) -> Seen:
 
 def _miss(scene: Scene) -> str:
     return reconcile(scene.project)
+
+
+def _pins(scene: Scene) -> Seen:
+    told = curation_counts(scene.project)
+    what = f"{told['pinned']} pinned, {told['done']} of them labeled, {told['excluded']} left out"
+    if told["waits"]:
+        return warning(
+            f"{what}; {told['waits']}", "wait a moment; if it stays so, see `project`, `queue` and `workers`"
+        )
+    return well(what)
 
 
 def _members(scene: Scene) -> Seen:
@@ -238,6 +248,7 @@ PROJECT: tuple[Check, ...] = (
     Check("webhook", "it tells of labels at once; without it they are read once a minute", _webhook, _secure),
     Check("queue", "only with both set as published is the next task the one that we chose", _queue, _look),
     Check("predictions", "tasks without one are served at random, after all others", _predictions, _miss),
+    Check("pins", "until the queue follows them, others are labeled first, or what was left out", _pins),
     Check("members", "with more than one, Label Studio mixes the next few tasks", _members),
     Check("overlap", "with more than one, tasks that others began come first, at random", _overlap),
     Check("locks", "what a dead worker holds keeps others from the project", _locks, _unlock),

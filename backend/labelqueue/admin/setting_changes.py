@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..allowed import IMPORTED
+from ..allowed import IMPORTED, check_together
 from ..exceptions import ProjectError, SettingError
 from ..jobs import imported_vectors, request_tend
 from ..labels import parse_label_config
@@ -13,7 +13,7 @@ from ..settings import PROJECT, parse_project_settings
 from ..state import Project
 from .lines import Record, fact, moment, shown
 
-__all__ = ["change_settings", "project_settings", "settings_lines"]
+__all__ = ["change_settings", "project_settings", "settings_lines", "wanted_settings"]
 
 NAMED = 20  # labels that an error lists
 
@@ -40,17 +40,24 @@ def change_settings(project: Project, raw: Mapping[str, Any], source: str) -> di
     SettingError
         On an unknown name, a value that is not allowed, or a `target` or a label that the label config does not have.
     """
-    _check_embedder(project, raw.get("embedder"))
-    if config := project.get("label_config"):
-        _check(
-            config,
-            {**project.settings(), **parse_project_settings({k: v for k, v in raw.items() if v is not None})},
-            raw,
-        )
+    wanted_settings(project, raw)
     changed = project.put_settings(raw, source)
     if changed:
         request_tend(project)
     return changed
+
+
+def wanted_settings(project: Project, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value that every setting would have after a change, which is not made; see `change_settings`."""
+    parsed = parse_project_settings({k: v for k, v in raw.items() if v is not None or k not in PROJECT})
+    given = {name: PROJECT[name].default if parsed.get(name) is None else parsed[name] for name in raw}
+    wanted = {**project.settings(), **given}
+    _check_embedder(project, raw.get("embedder"))
+    if given:
+        check_together(wanted)
+    if config := project.get("label_config"):
+        _check(config, wanted, raw)
+    return wanted
 
 
 def _check(config: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -60,11 +67,12 @@ def _check(config: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> 
     try:
         target = parse_label_config(config, wanted["target"])
     except ProjectError as error:
-        raise SettingError(f"setting 'target' has value {wanted['target']!r}: {error}") from error
+        raise SettingError(f"setting 'target' has value {wanted['target']!r}: {error}", "target") from error
     unknown = sorted(set(wanted["label_map"].values()) - set(target.labels))
     if given.get("label_map") and unknown and not target.open:
         have = ", ".join(target.labels[:NAMED])
-        raise SettingError(f"setting 'label_map' leads to {unknown[0]!r}, and the label config has {have}")
+        told = f"setting 'label_map' leads to {unknown[0]!r}, and the label config has {have}"
+        raise SettingError(told, "label_map")
 
 
 def _check_embedder(project: Project, wanted: object) -> None:
@@ -75,7 +83,8 @@ def _check_embedder(project: Project, wanted: object) -> None:
         there = f"here are {here!r}" if here else "none were imported"
         raise SettingError(
             f"setting 'embedder' has value {wanted!r}, and {there}: `labelqueue embeddings import {project.ref.id} "
-            f"FILE --name {wanted.removeprefix(IMPORTED)}` brings them and sets it"
+            f"FILE --name {wanted.removeprefix(IMPORTED)}` brings them and sets it",
+            "embedder",
         )
 
 

@@ -15,12 +15,23 @@ from numpy.typing import NDArray
 
 from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
 from ..labels import ANNOTATED, NO_VALUE, SKIPPED, UNLABELED
+from ..ordering import END
 from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, read_values, summary_of
 from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
+from .pinning import curation_counts
 
-__all__ = ["list_lines", "project_list", "project_status", "status_lines"]
+__all__ = [
+    "installation_glance",
+    "list_lines",
+    "project_curve",
+    "project_glance",
+    "project_list",
+    "project_status",
+    "projects_here",
+    "status_lines",
+]
 
 FEW = 5  # of a kind that are named
 REMADE_TOLD = 7 * 24 * 3600.0  # seconds
@@ -37,21 +48,14 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
     """
     info, live = project.info(), Orders(project).live()
     ids, states = read_states(project)
-    rows = project.store.hlen(project.name("cache", info.get("generation", ""), "rows"))
-    waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
     quarantined = project.quarantined()
-    published = project.task_rows([place.task for place in live.places] if live else ())
-    summary = summary_of(project)
-    return {
-        "project": project.ref.id,
-        "title": info.get("title", ""),
-        "version": live.version if live else None,
+    published = project.task_rows([task for task, at in live.scores.items() if at < END] if live else ())
+    summary, version = summary_of(project), live.version if live else ""
+    told = _told(project, info, summary, version)
+    return told | {
         "strategy": live.strategy if live else None,
         "tasks": len(states),
-        "reading": _progress(info.get("reading", "")),
-        "embedded": rows,
-        "embedder": embedder_status(info, rows, len(states)),
-        "pending": waiting,
+        "embedder": embedder_status(info, told["embedded"], len(states)),
         "quarantined": len(quarantined),
         "labeled": int(np.count_nonzero(states == ord(ANNOTATED))),
         "skipped": int(np.count_nonzero(states == ord(SKIPPED))),
@@ -59,30 +63,94 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         "covers": live.embedded if live else 0,
         "duplicates": {"last": live.duplicates, "groups": live.duplicate_groups} if live else {"last": 0, "groups": 0},
         "balance": _balance(project, info, ids),
+        "curation": curation_counts(project),
+        "settings": project.settings(),
+        "settings_from": {
+            name: {"source": choice.source, "at": choice.at} for name, choice in project.setting_choices().items()
+        },
+        "learning_curve": learning_curve(summary.get("learning_curve"), target),
+        "journal": len(Journal(project)),
+        **installation_glance(project.store),
+        "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
+    }
+
+
+def project_curve(project: Project, target: float | None = None) -> dict[str, Any] | None:
+    """Return the learning curve alone; see `project_status`."""
+    summary = summary_of(project)
+    return learning_curve(summary.get("learning_curve"), target)
+
+
+def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
+    """Return where a project stands without going through its tasks, for pages: it costs a few milliseconds, however
+    many there are. What became of them is what the last look counted.
+
+    Parameters
+    ----------
+    project : Project
+    at_work : bool, default True
+        Whether to look how fast people label; a list of many projects does not say.
+    """
+    info, people, settings = project.info(), People(project), project.settings()
+    summary = json.loads(info.get("standing") or "{}")
+    told = _told(project, info, summary, Orders(project).live_version(info))
+    # Before the first look of a version that counts, those with a label stand for those that are labeled.
+    labeled = (told["learning"] or {}).get("labels", 0)
+    counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0}
+    counts |= json.loads(info.get("counts") or "{}")
+    return {
+        **told,
+        **counts,
+        "quarantined": int(project.store.hlen(project.name("quarantine"))),
+        "embedder": embedder_status(info, told["embedded"], counts["tasks"]),
+        "balance_field": settings["balance"],
+        "balance_read": info.get("balance_field", ""),
+        "read": bool(info.get("full_at")),
+        "open": int(info.get("head_left") or 0),
+        "sampling_before": info.get("sampling_before", ""),
+        "retrain_wanted": bool(info.get("retrain_wanted")),
+        "control_share": settings["control_share"],
+        "work": summary.get("work") or {},
+        "names": json.loads(info.get("people") or "{}"),
+        "pace": people.pace() if at_work else 0,
+        "last_labeled": people.last_labeled() if at_work else 0.0,
+    }
+
+
+def installation_glance(store: Redis) -> dict[str, Any]:
+    """Return what concerns all projects: the workers that live, servers that are left alone, what is found of Redis."""
+    living = alive(store)
+    return {
+        "workers": len(living),
+        "workers_by_kind": {kind: sum(name.startswith(kind) for name in living) for kind in KINDS},
+        "slow_servers": _slow_servers(store),
+        "redis": store_findings(store),
+    }
+
+
+def _told(project: Project, info: Mapping[str, str], summary: Record, version: str) -> dict[str, Any]:
+    """Return what costs little."""
+    waiting = sum(project.store.zcard(project.name(name)) for name in ("pending", "late")) + len(in_flight(project))
+    return {
+        "project": project.ref.id,
+        "title": info.get("title", ""),
+        "version": version or None,
+        "reading": _progress(info.get("reading", "")),
+        "embedded": project.store.hlen(project.name("cache", info.get("generation", ""), "rows")),
+        "pending": waiting,
         "paused": info.get("paused", ""),
         "hold": info.get("hold", ""),
         "error": next((info[name] for name in ERRORS if info.get(name)), ""),
         "settings_error": info.get("settings_error", ""),
         "rollback_error": info.get("rollback_error", ""),
-        "settings": project.settings(),
-        "settings_from": {
-            name: {"source": choice.source, "at": choice.at} for name, choice in project.setting_choices().items()
-        },
         "learning": summary.get("learning"),
         "accuracy": summary.get("accuracy"),
-        "learning_curve": learning_curve(summary.get("learning_curve"), target),
-        "journal": len(Journal(project)),
         "annotators": People(project).at_work(),
-        "workers": len(alive(project.store)),
-        "workers_by_kind": {kind: len(alive(project.store, kind)) for kind in KINDS},
-        "slow_servers": _slow_servers(project.store),
-        "redis": store_findings(project.store),
-        "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", live.version if live else ""),
+        "refused_prelabels": _refused(info.get("refused_prelabels") or "{}", version),
         "unreadable": _first(project.unreadable()),
         "set_aside": _set_aside(info),
         "remade": _remade(info, time.time()),
         "webhook": _webhook(info),
-        "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
     }
 
 
@@ -91,24 +159,31 @@ def project_list(store: Redis, origin: str) -> list[dict[str, Any]]:
 
     Of several that had one id, the newest, and those that are set aside.
     """
-    here = [project for project in Project.all(store) if project.ref.origin == origin]
-    newest = {project.ref.id: project for project in sorted(here, key=lambda project: project.ref.created)}
     rows = []
-    for project in sorted(here, key=lambda project: (project.ref.id, project.ref.created)):
-        info, live = project.info(), Orders(project).live()
-        if project is not newest[project.ref.id] and not info.get("set_aside"):
-            continue
+    for project, _ in projects_here(store, origin):
+        info = project.info()
         rows.append(
             {
                 "project": project.ref.id,
                 "title": info.get("title", ""),
-                "version": live.version if live else None,
+                "version": Orders(project).live_version(info) or None,
                 "paused": info.get("paused", ""),
                 "error": next((info[name] for name in ERRORS if info.get(name)), ""),
                 "set_aside": _set_aside(info),
             }
         )
     return rows
+
+
+def projects_here(store: Redis, origin: str) -> list[tuple[Project, bool]]:
+    """Return the projects of `project_list`, each with whether it is the newest of its id, which pages are about."""
+    here = sorted(
+        (project for project in Project.all(store) if project.ref.origin == origin),
+        key=lambda project: (project.ref.id, project.ref.created),
+    )
+    newest = {project.ref.id: project.key for project in here}
+    found = ((project, newest[project.ref.id] == project.key) for project in here)
+    return [(project, latest) for project, latest in found if latest or project.get("set_aside")]
 
 
 def list_lines(listed: list[dict[str, Any]]) -> Iterator[str]:
@@ -139,6 +214,11 @@ def status_lines(status: Record) -> Iterator[str]:
         largest = ", ".join(f"{row['value']} {row['share']:.0%}" for row in balance["largest"])
         told = f"places are shared out by {balance['field']}, of {balance['values']} values: {largest}"
         yield fact("balance", balance["warning"] or told)
+    if (wished := status.get("curation")) and any(wished.values()):
+        told = f"{wished['pinned']:,}, of which {wished['done']:,} are labeled; left out: {wished['excluded']:,}"
+        yield fact("pinned", told)
+        if wished["waits"]:
+            yield fact("", wished["waits"])
     yield from _learning_lines(status)
     for number, line in enumerate((status["accuracy"] or {}).get("lines", ())):
         yield fact("accuracy" if number == 0 else "", line)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..exceptions import PublishError
+from ..exceptions import ProjectError, PublishError
 from ..jobs import EMBEDDING, alive, request_tend
 from ..ordering import Order
 from ..state import NOT_CONNECTED, Orders, Project
 from .orders import check_recorded, find_order, known_orders
 
-__all__ = ["pause", "reconcile", "resume", "retrain", "rollback", "soon"]
+__all__ = ["pause", "reconcile", "resume", "retrain", "rollback", "soon", "try_again"]
 
 
 def pause(project: Project) -> str:
@@ -86,6 +87,22 @@ def reconcile(project: Project) -> str:
     project.set(want_full="1", counted_at="")
     request_tend(project)
     return f"everything is read again from Label Studio, and bad images are tried again, {soon(project)}"
+
+
+def try_again(project: Project, tasks: Sequence[int] | None = None) -> str:
+    """Give bad images another chance: those of some tasks, or all of them.
+
+    Raises
+    ------
+    ProjectError
+        When one of the tasks has no bad image.
+    """
+    if others := [task for task in tasks or () if task not in project.quarantined()]:
+        raise ProjectError(f"task {others[0]} has no bad image (any more): there is nothing to try again")
+    project.release_quarantine(tasks)
+    request_tend(project)
+    which = "all bad images are" if tasks is None else f"the image of task {', '.join(map(str, tasks))} is"
+    return f"{which} tried again, {soon(project)}"
 
 
 def _before_the_live_one(project: Project) -> Order:

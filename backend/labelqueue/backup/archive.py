@@ -21,7 +21,7 @@ __all__ = ["CARRIED", "Reader", "Writer", "writing"]
 
 KIND, FORMAT = "labelqueue backup", 1
 MANIFEST = "manifest.json"
-CARRIED = ("facts", "settings", "tasks", "orders", "campaign", "embeddings")  # of `state.PARTS`
+CARRIED = ("facts", "settings", "tasks", "curation", "orders", "campaign", "embeddings")  # of `state.PARTS`
 LARGEST = 2**31  # bytes of one part: a block of embeddings has some megabytes
 PIECE = 2**20  # bytes that are read at once for a checksum
 UNCHANGED = "nothing was changed"

@@ -14,7 +14,7 @@ from ..block import Block, find
 from ..exceptions import BackupError, CacheError
 from ..ordering import CampaignState
 from ..progress import Progress
-from ..state import WHOLE, Orders, PatternCache, Project, load_campaign, put_fields, save_campaign
+from ..state import WHOLE, Orders, PatternCache, Pins, Project, load_campaign, put_fields, save_campaign
 from .contents import QUEUE_FACTS
 from .matching import Match
 from .parts import Backup
@@ -24,7 +24,7 @@ from .translation import told_block, told_campaign, told_order
 __all__ = ["Taken", "replaced", "stage"]
 
 
-COUNTS = ("arrivals", "arrivals_told", "order_number")  # facts that only grow
+COUNTS = ("act_number", "arrivals", "arrivals_told", "order_number")  # facts that only grow
 
 
 @dataclass(eq=False)
@@ -59,6 +59,10 @@ def replaced(project: Project, backup: Backup) -> list[str]:
         lines.append(f"settings that were changed here after the backup: {', '.join(newer)}")
     if other := [name for name in differ if name not in newer]:
         lines.append(f"settings that were chosen otherwise then: {', '.join(other)}")
+    if backup.curation is not None:
+        last, acts = max((row["number"] for row in backup.curation["acts"]), default=0), Pins(project).acts()
+        if acts and acts[0].number != last:
+            lines.append(f"pins and exclusions: up to act {acts[0].number} here, up to act {last} then")
     mine, learned = load_campaign(project), backup.campaign
     if _learned(mine) and _learned(learned) and mine.dump() != learned.dump():
         lines.append(
@@ -98,6 +102,7 @@ def stage(
     taken.told["tasks"] = {"taken": len(found), "of": total, "by_image": int((found.then != found.now).sum())}
     _stage_settings(staged, project, backup, taken, same=same)
     learned = _stage_campaign(staged, project, backup, found, taken)
+    _stage_curation(staged, project, backup, found, taken)
     _stage_orders(staged, project, backup, found, taken)
     staged.keep_alive()
     brought = _stage_embeddings(staged, project, backup, found, spool, taken, show=show)
@@ -133,6 +138,15 @@ def _stage_campaign(staged: Staged, project: Project, backup: Backup, found: Mat
         return not _learned(load_campaign(project))
     save_campaign(staged, state, CampaignState())
     return True
+
+
+def _stage_curation(staged: Staged, project: Project, backup: Backup, found: Match, taken: Taken) -> None:
+    """Stage pins and exclusions in place of those here; a backup from before there were any leaves these."""
+    pins = Pins(staged if backup.curation is not None else project)
+    if backup.curation is not None:
+        pins.bring(backup.curation, dict(zip(found.then.tolist(), found.now.tolist(), strict=True)))
+        taken.drops += [project.name(name) for name in ("pins", "exclusions", "acts", "acts_before")]
+    taken.told["curation"] = {"pinned": len(pins.pins()), "excluded": len(pins.exclusions())}
 
 
 def _stage_orders(staged: Staged, project: Project, backup: Backup, found: Match, taken: Taken) -> None:

@@ -122,6 +122,8 @@ def backup_lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"project {told['project']} ({told['title']!r}) is in {told['file']}, {told['bytes'] / MIB:,.1f} MiB:"
     yield f"  {_settings(told['settings'])}"
     yield f"  the record of {told['orders']} orders" + (f", up to r{told['newest_order']}" if told["orders"] else "")
+    if told["pinned"] or told["excluded"]:
+        yield f"  {told['pinned']:,} tasks that are pinned, {told['excluded']:,} that are left out"
     yield f"  what was learned: {told['trainings']} trainings, the last on {told['labels']} labels"
     yield f"  embeddings of {told['images']:,} images, for {told['tasks']:,} tasks"
 
@@ -139,6 +141,8 @@ def restore_lines(told: Mapping[str, Any]) -> Iterator[str]:
         some = ", ".join(f"r{number}" for number in orders["others"][:5])
         here.append(f"{len(orders['others'])} are not taken, since others have their numbers here ({some})")
     yield "; ".join([f"  the record of {orders['taken']} of {orders['of']} orders", *here])
+    if any(told["curation"].values()):
+        yield f"  {told['curation']['pinned']:,} tasks are pinned, {told['curation']['excluded']:,} are left out"
     yield f"  what was learned from {learned['labels']:,} of {learned['of']:,} labels"
     rows = f"  embeddings of {images['taken'] + images['here']:,} of {images['of']:,} images"
     yield rows + (f", and {images['added']:,} that were embedded here since stay" if images["added"] else "")

@@ -11,6 +11,7 @@ from ..records import pack, unpack
 
 __all__ = [
     "CAMPAIGN",
+    "CURATION",
     "FACTS",
     "LEFT",
     "MEMORY_FACTS",
@@ -24,27 +25,29 @@ __all__ = [
 ]
 
 FACTS, SETTINGS, TASKS = "facts.json", "settings.json", "tasks.safetensors"
+CURATION = "curation.json"  # pins and exclusions, and the acts that led there
 TAG, FORMAT = "labelqueue_columns", "1"
 
 # Facts of a project's `info` that are taken along: what was learned and how far it came, for any project.
 MEMORY_FACTS = (
-    "arrivals", "arrivals_told", "embedder", "generation", "imported", "learned", "order_number", "rotation_generation",
-    "standing",
+    "act_number", "arrivals", "arrivals_told", "embedder", "generation", "imported", "learned", "order_number",
+    "rotation_generation", "standing",
 )  # fmt: skip
 # Those that belong to its queue in Label Studio: taken where it is the same project, and has no live order here.
 QUEUE_FACTS = (
-    "bulk_seconds", "hold", "live", "pause_wanted", "refilling", "refused_prelabels", "sampling_before", "served",
-    "single_seconds", "tag", "tags",
+    "bulk_seconds", "hold", "live", "moving", "pause_wanted", "refilling", "refused_prelabels", "sampling_before",
+    "served", "single_seconds", "tag", "tags",
 )  # fmt: skip
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (
-    "backend_title", "backend_url", "balance_field", "behind", "changes", "counted_at", "data_fields", "denied_at",
-    "denied_since", "embedder_error", "embedder_offered", "embedder_wanted", "error", "features_error", "formats",
-    "full_at", "head_left", "image_error", "image_field", "import_building", "label_config", "organization",
-    "paused", "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error",
-    "rollback_wanted", "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled",
-    "setup_at", "stranger", "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at",
-    "webhook_misses", "webhook_revived", "webhook_revived_at", "webhook_secured_at",
+    "backend_title", "backend_url", "balance_field", "behind", "changes", "counted_at", "counts", "data_fields",
+    "denied_at", "denied_since", "described", "described_at", "embedder_error", "embedder_offered",
+    "embedder_wanted", "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field",
+    "import_building", "label_config", "live_named", "organization", "paused", "people", "people_at", "prelabels_shown",
+    "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted",
+    "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at", "stranger",
+    "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at", "webhook_misses",
+    "webhook_revived", "webhook_revived_at", "webhook_secured_at",
 )  # fmt: skip
 
 # Parts of a campaign's state (`CampaignState.dump`) and their names in the file.

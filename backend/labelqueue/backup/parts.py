@@ -16,9 +16,20 @@ from ..exceptions import BackupError, LabelQueueError
 from ..ordering import CampaignState, Order
 from ..records import known_fields
 from ..settings import PROJECT
-from ..state import Choice, ProjectRef, is_readable
+from ..state import Act, Choice, ProjectRef, Wish, is_readable
 from .archive import Reader
-from .contents import CAMPAIGN, FACTS, MEMORY_FACTS, QUEUE_FACTS, SETTINGS, TASKS, block_name, load_columns, rows_name
+from .contents import (
+    CAMPAIGN,
+    CURATION,
+    FACTS,
+    MEMORY_FACTS,
+    QUEUE_FACTS,
+    SETTINGS,
+    TASKS,
+    block_name,
+    load_columns,
+    rows_name,
+)
 
 __all__ = ["Backup"]
 
@@ -91,6 +102,24 @@ class Backup:
             return None if seen is None else dict(seen)
 
         return self._parse(SETTINGS, parse)
+
+    @cached_property
+    def curation(self) -> dict[str, Any] | None:
+        """Pins, exclusions and acts, as `Pins.bring` takes them; None in a backup from before there were any."""
+        if CURATION not in self._reader.names:
+            return None
+
+        def parse() -> dict[str, Any]:
+            found = dict(self._reader.json(CURATION))
+            for name in ("pins", "exclusions"):
+                found[name] = [(int(task), asdict(Wish(**known_fields(Wish, row)))) for task, row in found[name]]
+            found["acts"] = [asdict(Act(**known_fields(Act, row))) for row in found["acts"]]
+            found["before"] = [
+                (int(number), [[int(row[0]), row[1], row[2]] for row in rows]) for number, rows in found["before"]
+            ]
+            return found
+
+        return self._parse(CURATION, parse)
 
     def setting(self, name: str) -> Any:
         """Return the value of a project setting."""

@@ -16,6 +16,7 @@ from ..state import (
     PARTS,
     Orders,
     PatternCache,
+    Pins,
     Project,
     ProjectLock,
     load_campaign,
@@ -23,7 +24,18 @@ from ..state import (
     text,
 )
 from .archive import CARRIED, Writer, writing
-from .contents import CAMPAIGN, FACTS, MEMORY_FACTS, QUEUE_FACTS, SETTINGS, TASKS, block_name, dump_columns, rows_name
+from .contents import (
+    CAMPAIGN,
+    CURATION,
+    FACTS,
+    MEMORY_FACTS,
+    QUEUE_FACTS,
+    SETTINGS,
+    TASKS,
+    block_name,
+    dump_columns,
+    rows_name,
+)
 
 __all__ = ["back_up", "check_formats", "locked"]
 
@@ -137,6 +149,8 @@ def _moment(project: Project, writer: Writer, spool: Path) -> tuple[dict[str, An
     state = load_campaign(project)
     for name, data in state.dump().items():
         writer.add(CAMPAIGN[name], data)
+    curation = Pins(project).dump()
+    writer.add(CURATION, _json(curation))
     orders = Orders(project)
     numbers = []
     for order in orders.all():
@@ -157,6 +171,8 @@ def _moment(project: Project, writer: Writer, spool: Path) -> tuple[dict[str, An
         images = max(images, len(ids))
     return {
         "settings": sorted(choices),
+        "pinned": len(curation["pins"]),
+        "excluded": len(curation["exclusions"]),
         "orders": len(numbers),
         "newest_order": max(numbers, default=0),
         "labels": len(state.trained_on),

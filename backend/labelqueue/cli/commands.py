@@ -21,10 +21,12 @@ __all__ = [
     "forget",
     "order",
     "orders",
+    "project_of",
     "serve",
     "set_settings",
     "setting_change",
     "settings",
+    "show",
     "status",
     "switch",
     "worker",
@@ -59,9 +61,9 @@ def status(arguments: argparse.Namespace) -> int:
 
     if arguments.project is None:
         deployment, store = _deployment()
-        return _show(arguments, admin.project_list(store, deployment.label_studio_url), admin.list_lines)
+        return show(arguments, admin.project_list(store, deployment.label_studio_url), admin.list_lines)
     target = None if arguments.target is None else wanted_share(arguments.target)
-    return _show(arguments, admin.project_status(_project(arguments), target), admin.status_lines)
+    return show(arguments, admin.project_status(project_of(arguments), target), admin.status_lines)
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -69,7 +71,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     from .. import admin
 
     diagnosis = admin.examine(admin.Scene(Deployment.from_environment(), arguments.project), fix=arguments.fix)
-    _show(arguments, diagnosis, admin.diagnosis_lines)
+    show(arguments, diagnosis, admin.diagnosis_lines)
     return admin.exit_status(diagnosis)
 
 
@@ -77,25 +79,25 @@ def order(arguments: argparse.Namespace) -> int:
     """Show what comes next, or all that is on record of one order."""
     from .. import admin
 
-    project = _project(arguments)
+    project = project_of(arguments)
     if arguments.of is None:
-        return _show(arguments, admin.project_order(project, arguments.limit), admin.order_lines)
-    return _show(arguments, admin.order_audit(project, admin.find_order(project, arguments.of)), admin.audit_lines)
+        return show(arguments, admin.project_order(project, arguments.limit), admin.order_lines)
+    return show(arguments, admin.order_audit(project, admin.find_order(project, arguments.of)), admin.audit_lines)
 
 
 def orders(arguments: argparse.Namespace) -> int:
     """List every order there was, or compute one again from its record."""
     from .. import admin
 
-    project = _project(arguments)
+    project = project_of(arguments)
     if arguments.verify is None:
-        return _show(arguments, admin.order_list(project), admin.order_list_lines)
+        return show(arguments, admin.order_list(project), admin.order_list_lines)
     from ..worker import Runtime
 
     runtime = Runtime(Deployment.from_environment())
     order = admin.find_order(project, arguments.verify)
     verified = admin.verify_order(project, order, partial(runtime.cache, project))
-    _show(arguments, verified, admin.verification_lines)
+    show(arguments, verified, admin.verification_lines)
     return {admin.SAME: OK, admin.DIFFERS: DIFFERS}.get(verified["outcome"], UNVERIFIABLE)
 
 
@@ -103,12 +105,12 @@ def set_settings(arguments: argparse.Namespace) -> int:
     """Change settings of a project, and show them all."""
     from .. import admin
 
-    project = _project(arguments)
+    project = project_of(arguments)
     if arguments.changes:
         changed = admin.change_settings(project, dict(arguments.changes), "command line")
         if not arguments.json:
             print(f"{', '.join(changed)} taken over {admin.soon(project)}" if changed else "every value is as it was")
-    return _show(arguments, admin.project_settings(project), admin.settings_lines)
+    return show(arguments, admin.project_settings(project), admin.settings_lines)
 
 
 def setting_change(written: str) -> tuple[str, Any]:
@@ -130,7 +132,7 @@ def switch(name: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         from .. import admin
 
-        project = _project(arguments)
+        project = project_of(arguments)
         given = {"order": arguments.order} if name == "rollback" else {}
         print(f"project {project.ref.id}: {getattr(admin, name)(project, **given)}")
         return OK
@@ -182,14 +184,15 @@ def _deployment() -> tuple[Deployment, Redis]:
     return deployment, connect(deployment)
 
 
-def _project(arguments: argparse.Namespace) -> Project:
+def project_of(arguments: argparse.Namespace) -> Project:
+    """Return the project that is named."""
     from ..state import Project
 
     deployment, store = _deployment()
     return Project.find(store, deployment.label_studio_url, arguments.project)
 
 
-def _show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:
+def show(arguments: argparse.Namespace, record: Any, lines: Callable[[Any], Iterable[str]]) -> int:
     """Print a record: as JSON when asked to, else as lines for people."""
     print(json.dumps(record, indent=2) if arguments.json else "\n".join(lines(record)))
     return OK

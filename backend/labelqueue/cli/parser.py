@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from ..exceptions import LabelQueueError
 from ..telemetry import say, set_up_logs
-from . import commands
+from . import commands, curation
 
 __all__ = ["build_parser", "main"]
 
@@ -34,6 +34,8 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue pause 1                          give the queue back; `resume 1` takes it over again
   labelqueue rollback 1                       the order before the live one; `rollback 1 3` takes r3
   labelqueue retrain 1                        train and order now
+  labelqueue pin 1 42 57                      these two are next; `exclude 1 42 --reason blurry` leaves one out
+  labelqueue undo 1 3                         take act 3 back; `curation 1` lists acts, pins and exclusions
 
 more images than anybody would import:
   labelqueue embed s3://bucket/photos -o vectors/    in parts, on many machines; then `select vectors/`
@@ -146,6 +148,8 @@ def build_parser() -> argparse.ArgumentParser:
     of_project(
         "reconcile", commands.switch("reconcile"), "read everything again from Label Studio and repair every difference"
     )
+    for name, what in curation.COMMANDS.items():
+        curation.add_arguments(name, of_project(name, curation.run(name), what))
     backup.add_backup_arguments(
         command("backup", backup.run_backup, "write all that is remembered of a project to a file")
     )

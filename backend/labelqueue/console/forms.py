@@ -57,17 +57,18 @@ def sent() -> dict[str, Any]:
     return {name: value for name, value in request.form.items() if name != "token"}
 
 
-def acted(told: str, address: str, *, failed: bool = False) -> Response:
-    """Go on to a page, which says first what was done, or why it was not."""
+def acted(told: str, address: str, *, failed: bool = False, undo: int | None = None) -> Response:
+    """Go on to a page, which says first what was done, or why it was not; `undo`: the act that a button takes back."""
     name = secrets.token_hex(16)
-    note = json.dumps({"told": told, "failed": failed})
+    note = json.dumps({"told": told, "failed": failed, "undo": undo, "back": address})
     context().patient_store.set(NOTE + name, note, ex=NOTE_SECONDS)
     mark = "&" if "?" in address else "?"
     return redirect(f"{address}{mark}note={name}", code=303)  # type: ignore[return-value]
 
 
 def taken_note() -> dict[str, Any] | None:
-    """Return what the present page is to say first: `told`, and whether it `failed`."""
+    """Return what the present page is to say first: `told`, whether it `failed`, and the act to `undo`, if any, with
+    the address to come `back` to."""
     name = request.args.get("note", "")
     raw = context().patient_store.get(NOTE + name) if _NAME.fullmatch(name) else None
     note: dict[str, Any] | None = json.loads(text(raw)) if raw else None

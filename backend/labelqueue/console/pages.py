@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError
+from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
+from ..jobs import alive
 from ..serving import CONSOLE, context
 from ..state import Project, plain, why_refused
 from .forms import form_token, taken_note
@@ -43,7 +44,12 @@ TABS = {
     "settings": "Settings",
     "health": "Health",
 }
-CODES: tuple[tuple[type[LabelQueueError], int], ...] = ((ProjectError, 404), (PublishError, 409), (SettingError, 400))
+CODES: tuple[tuple[type[LabelQueueError], int], ...] = (
+    (ProjectError, 404),
+    (PublishError, 409),
+    (SettingError, 400),
+    (CurationError, 400),
+)
 
 console = Blueprint(
     "console",
@@ -76,7 +82,8 @@ def page(template: str, project: Project | None = None, *, status: int = 200, **
         number, title = project.ref.id, project.get("title") or f"project {project.ref.id}"
         frame["project"] = {"id": number, "title": title, "link": label_studio_link(number)}
         frame["revision"] = revision_of(project)
-    answer = Response(render_template(template, **frame, **values), status, mimetype="text/html")
+    html = render_template(template, **frame | values).encode(errors="replace")  # an address may have half a character
+    answer = Response(html, status, mimetype="text/html")
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
@@ -94,13 +101,12 @@ def revision_of(project: Project) -> str:
     store, name = project.store, project.name
     info = project.info()
     pipe = store.pipeline(transaction=False)
-    for part in ("tasks", "quarantine", "pins", "excluded"):
+    for part in ("tasks", "quarantine", "pins", "exclusions"):
         pipe.hlen(name(part))
     for part in ("pending", "late"):
         pipe.zcard(name(part))
     pipe.hlen(name("cache", info.get("generation", ""), "rows"))
-    pipe.keys("lq:worker:*")
-    facts = [sorted(info.items()), [sorted(one) if isinstance(one, list) else one for one in pipe.execute()]]
+    facts = [sorted(info.items()), pipe.execute(), sorted(alive(store))]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
@@ -145,6 +151,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+@console.app_template_filter("coded")
+def coded(told: str) -> Markup:
+    """Write what stands between backticks, such as commands, as code."""
+    parts = told.split("`")
+    whole = len(parts) % 2 == 1  # a lone backtick is one
+    marked = [Markup("<code>{}</code>").format(part) if n % 2 else escape(part) for n, part in enumerate(parts)]
+    return Markup("").join(marked) if whole else escape(told)
+
+
 @console.app_template_global()
 def at(view: str, **values: Any) -> str:
     """Return the address of a view of the console."""
@@ -152,6 +167,7 @@ def at(view: str, **values: Any) -> str:
 
 
 @console.errorhandler(HTTPException)
+@console.errorhandler(BadRequest)  # or the one of the whole app would answer
 def refused(error: HTTPException) -> Response:
     """Show what is wrong with a call."""
     return _told(error.description or error.name, error.code or 500)

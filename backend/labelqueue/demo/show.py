@@ -110,7 +110,7 @@ def _show(
         host.connect(project.id, backend)
         with contextlib.closing(connect(Deployment.from_environment(environ))) as store:
             order = _wait_for_order(output, store, server.url, project.id, host.task_count(project.id), alive)
-        _print_result(server, project.id, order)
+        _print_result(server, project.id, order, Deployment.from_environment(environ).public_url)
         if once:
             return 0
         _print_switches(environ, project.id)
@@ -140,7 +140,8 @@ def _service_environment(
     environ: Mapping[str, str], server: LabelStudioServer, home: Path, port: int
 ) -> dict[str, str]:
     """Return the environment of `labelqueue serve`: the caller's embedder and Redis, everything else the demo's."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("BASIC_AUTH_")}
+    ours = ("BASIC_AUTH_", "LABELQUEUE_PUBLIC_URL")
+    kept = {name: value for name, value in environ.items() if not name.startswith(ours)}
     return {
         "LABELQUEUE_EMBEDDER": "bundled",
         **kept,
@@ -272,7 +273,8 @@ def _wait_for_order(
             time.sleep(POLL / 2)
 
 
-def _print_result(server: LabelStudioServer, project: int, order: Mapping[str, Any]) -> None:
+def _print_result(server: LabelStudioServer, project: int, order: Mapping[str, Any], public_url: str) -> None:
+    print(f"\n  console       {public_url}/console/{project}  (what the queue does, and why)")
     rows = [("next", "image", "why")]
     for row in order["tasks"]:
         name = UPLOAD_PREFIX.sub("", unquote(row["image"]).rsplit("/", 1)[-1])

@@ -10,7 +10,8 @@ from xml.sax.saxutils import quoteattr
 
 from ..exceptions import SettingError
 from ..files import read_file
-from ..images import decode, list_images
+from ..images import list_images
+from ..pixels import decode
 from .drawing import CLASSES, draw_images
 
 __all__ = ["ImageFile", "ImageSource", "drawn_source", "folder_source", "label_config"]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .decoding import FORMATS
+from ..pixels import FORMATS
 
 __all__ = ["SUFFIXES", "Listing", "describe_left_out", "list_images"]
 

@@ -7,18 +7,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block, concatenate, source_hash
 from ..exceptions import ImageError, LabelQueueError, TransientImageError
-from .decoding import decode
+from ..pixels import decode, decode_with_thumbnail
 
 Layer = Literal["penultimate", "last"]
+T = TypeVar("T")
+Decoded = tuple[NDArray[np.uint8], bytes]  # the square that the model sees, and a thumbnail or nothing
 
-__all__ = ["Embedded", "Item", "Model", "embed_stream"]
+__all__ = ["Embedded", "Item", "Model", "embed_stream", "read_ahead"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,15 @@ class Embedded:
         Ids of bad images, each with its reason: for good.
     transient : list of (int, str)
         Ids of images that could not be fetched this time, each with its reason: try them again.
+    thumbnails : dict of int to bytes
+        Id to the image's thumbnail, a WebP file, where thumbnails are asked for and one could be made. Also of an image
+        that is decoded and not embedded yet, or that the model fails at.
     """
 
     block: Block
     failed: list[tuple[int, str]] = field(default_factory=list)
     transient: list[tuple[int, str]] = field(default_factory=list)
+    thumbnails: dict[int, bytes] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -91,6 +97,7 @@ def embed_stream(
     layer: Layer = "penultimate",
     readers: int = 4,
     block_size: int = 64,
+    thumbnails: bool = False,
 ) -> Iterator[Embedded]:
     """Read, decode and embed images.
 
@@ -106,6 +113,8 @@ def embed_stream(
         Threads that read and decode.
     block_size : int, default 64
         Rows in a block, or a few more: blocks end where minibatches end.
+    thumbnails : bool, default False
+        Whether to cut thumbnails, from the pixels that are decoded for the model.
 
     Yields
     ------
@@ -124,14 +133,20 @@ def embed_stream(
     batch: list[tuple[Item, NDArray[np.uint8]]] = []
     running: deque[Future[tuple[Block, list[tuple[int, str]]]]] = deque()
     ahead = 2 * embedder.minibatch_size + readers
-    with closing(_read_ahead(items, embedder.image_size, readers, ahead)) as images, embedder.lanes() as lanes:
+    with (
+        closing(read_ahead(items, _decoder(embedder.image_size, thumbnails), readers, ahead)) as images,
+        embedder.lanes() as lanes,
+    ):
         models = ThreadPoolExecutor(lanes, thread_name_prefix="labelqueue-model")
         try:
-            for item, pixels in images:
-                if isinstance(pixels, ImageError):
-                    ready.report(item, pixels)
+            for item, found in images:
+                if isinstance(found, ImageError):
+                    ready.report(item, found)
                 else:
+                    pixels, thumbnail = found
                     batch.append((item, pixels))
+                    if thumbnail:
+                        ready.thumbnails[item.id] = thumbnail
                 if len(batch) == embedder.minibatch_size:
                     running.append(models.submit(_embed, embedder, batch, options))
                     batch = []
@@ -158,9 +173,10 @@ class _Ready:
         self._blocks: list[Block] = []
         self._failed: list[tuple[int, str]] = []
         self._transient: list[tuple[int, str]] = []
+        self.thumbnails: dict[int, bytes] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._blocks or self._failed or self._transient)
+        return bool(self._blocks or self._failed or self._transient or self.thumbnails)
 
     @property
     def rows(self) -> int:
@@ -174,19 +190,42 @@ class _Ready:
         self._failed.extend(failed)
 
     def take(self) -> Embedded:
-        done = Embedded(concatenate(self._blocks), self._failed, self._transient)
-        self._blocks, self._failed, self._transient = [], [], []
+        done = Embedded(concatenate(self._blocks), self._failed, self._transient, self.thumbnails)
+        self._blocks, self._failed, self._transient, self.thumbnails = [], [], [], {}
         return done
 
 
-def _read_ahead(
-    items: Iterable[Item], size: int, readers: int, ahead: int
-) -> Generator[tuple[Item, NDArray[np.uint8] | ImageError], None, None]:
-    """Yield every item with its pixels or its error, in order; at most `ahead` decoded images are held."""
+def _decoder(size: int, thumbnails: bool) -> Callable[[bytes], Decoded]:
+    """Return what turns a file into a square of this size, and into a thumbnail if these are asked for."""
+    if thumbnails:
+        return lambda data: decode_with_thumbnail(data, size)
+    return lambda data: (decode(data, size), b"")
 
-    def load(item: Item) -> NDArray[np.uint8] | ImageError:
+
+def read_ahead(
+    items: Iterable[Item], decoder: Callable[[bytes], T], readers: int, ahead: int
+) -> Generator[tuple[Item, T | ImageError], None, None]:
+    """Read and decode images in threads, some of them ahead of whoever takes them.
+
+    Parameters
+    ----------
+    items : iterable of Item
+    decoder : callable
+        Gets a file's bytes; raises ImageError.
+    readers : int
+        Threads.
+    ahead : int
+        Decoded images that are held at most.
+
+    Yields
+    ------
+    (Item, object or ImageError)
+        Every item, in order, with what the decoder made of it or what is wrong. Other errors of ours end it.
+    """
+
+    def load(item: Item) -> T | ImageError:
         try:
-            return decode(item.load(), size)
+            return decoder(item.load())
         except ImageError as error:
             return error
         except LabelQueueError:
@@ -196,7 +235,7 @@ def _read_ahead(
             reason = " ".join(str(error).split())[:300]
             return ImageError(f"reading the image failed with {type(error).__name__}: {reason}")
 
-    waiting: deque[tuple[Item, Future[NDArray[np.uint8] | ImageError]]] = deque()
+    waiting: deque[tuple[Item, Future[T | ImageError]]] = deque()
     pool = ThreadPoolExecutor(readers, thread_name_prefix="labelqueue-reader")
     try:
         for item in items:

@@ -8,6 +8,7 @@ from .label_config import Target, parse_label_config
 from .results import importable, result_of
 from .task_data import NO_VALUE, field_value, image_uri
 from .values import Value, classes_of, judge, unknown_labels
+from .work import Work
 
 __all__ = [
     "ANNOTATED",
@@ -17,6 +18,7 @@ __all__ = [
     "Annotation",
     "Target",
     "Value",
+    "Work",
     "classes_of",
     "field_value",
     "image_uri",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .label_config import CONTROLS, SHAPES, Path
@@ -58,6 +59,10 @@ class Annotation:
         config needs no second reading.
     unreadable : bool
         Whether a part of it is no answer in any form we know: imports store whatever they are given.
+    created : int
+        Unix time of its creation; 0 when it is not known.
+    seconds : float or None
+        How long the person had it open, as Label Studio says; None when it does not.
     """
 
     id: int
@@ -67,12 +72,14 @@ class Annotation:
     cancelled: bool
     answers: Mapping[str, Answer] = field(default_factory=dict)
     unreadable: bool = False
+    created: int = 0
+    seconds: float | None = None
 
     def dump(self) -> list[Any]:
         """Return the form that goes into JSON."""
         said = {name: [one.paths, int(one.bare), int(one.drawn)] for name, one in self.answers.items()}
         flags = [int(self.ground_truth), int(self.cancelled)]
-        return [self.id, self.updated_at, self.user, *flags, said, int(self.unreadable)]
+        return [self.id, self.updated_at, self.user, *flags, said, int(self.unreadable), self.created, self.seconds]
 
     @classmethod
     def load(cls, row: Sequence[Any]) -> Annotation:
@@ -82,7 +89,9 @@ class Annotation:
             str(control): Answer(tuple(map(tuple, paths)), bool(bare), bool(drawn))
             for control, (paths, bare, drawn, *_) in said.items()
         }
-        return cls(number, updated_at, user, bool(ground_truth), bool(cancelled), answers, bool(unreadable))
+        created, seconds = row[7:9] if len(row) > 8 else (0, None)  # what an earlier version wrote ends before
+        flags = bool(ground_truth), bool(cancelled)
+        return cls(number, updated_at, user, *flags, answers, bool(unreadable), created, seconds)
 
 
 def read_annotation(raw: Mapping[str, Any]) -> Annotation:
@@ -91,8 +100,8 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
     Parameters
     ----------
     raw : mapping
-        With the keys id, updated_at, completed_by, ground_truth, was_cancelled and result. Results of tags that give
-        no labels are passed over.
+        With the keys id, updated_at, completed_by, ground_truth, was_cancelled and result, and as far as they are
+        known created_at and lead_time. Results of tags that give no labels are passed over.
     """
     results = raw["result"]
     items = results if isinstance(results, list) else []
@@ -124,6 +133,8 @@ def read_annotation(raw: Mapping[str, Any]) -> Annotation:
         bool(raw.get("was_cancelled")),
         answers,
         unreadable,
+        int(datetime.fromisoformat(raw["created_at"]).timestamp()) if raw.get("created_at") else 0,
+        raw.get("lead_time"),
     )
 
 

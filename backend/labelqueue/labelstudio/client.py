@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import requests
 
 from ..exceptions import CredentialError, LabelStudioError
-from .queries import having, listing
+from .queries import ANNOTATION_FIELDS, having, listing
 from .records import (
     Hooks,
     Json,
@@ -22,12 +22,14 @@ from .records import (
     TaskRecord,
     check_results,
     clock_ahead,
+    hook_change,
     ids_of,
     is_id,
     name_among,
     objects,
     one_object,
     parsed,
+    predictions_in,
     records,
     task_records,
 )
@@ -42,7 +44,9 @@ PROJECTS = 100  # on a page of their list, which Label Studio makes no longer
 ASKED_AT_ONCE = 100  # tasks named in one address, which some servers cut at 4,096 characters; masks are large too
 NAME_KEPT, ROW_SECONDS = 600.0, 0.02  # that its name counts, and that an import may take for each prediction
 REFUSALS = 200  # pages that Label Studio cannot show, in one reading, until no more is looked for in them
-ANNOTATION_FIELDS = ("id", "updated_at", "completed_by", "ground_truth", "was_cancelled", "result")
+# Label Studio lists predictions of one version by their tasks only; `review` keeps it from computing every column of
+# the Data Manager.
+PREDICTIONS = {"include": "id,predictions,model_version,score", "fields": "all", "review": "true"}
 
 
 class LabelStudio:
@@ -158,16 +162,15 @@ class LabelStudio:
                 raise LabelStudioError(f"Label Studio lists {seen} projects and says that there are {promised}")
         return list(found.values())
 
-    def model_versions(self, project: int) -> list[str]:
-        """Return the versions of the predictions that the project has."""
-        return list(self.prediction_counts(project))
+    def people(self) -> list[Json]:
+        """Return the users that our key may see."""
+        return objects(self._json("GET", "/api/users"), "user", Skipped())
 
     def prediction_counts(self, project: int) -> dict[str, int]:
         """Return how many predictions of each version the project has."""
         versions = self._json("GET", f"/api/projects/{project}/model-versions/")
-        if not isinstance(versions, dict):
-            raise LabelStudioError(f"Label Studio at {self.origin} gives no counts of model versions")
-        return {version: count for version, count in versions.items() if isinstance(count, int)}
+        counts = one_object(versions, "counts of model versions")
+        return {version: count for version, count in counts.items() if isinstance(count, int)}
 
     def ml_backends(self, project: int, *, skipped: Skipped | None = None) -> list[Json]:
         """Return the project's ML backends; those that cannot be read go to `skipped`."""
@@ -241,8 +244,7 @@ class LabelStudio:
     def predicted(self, project: int, version: str) -> set[int]:
         """Return the tasks that have a prediction of a version, or of one whose name contains it."""
         parameters = {"project": project, "page_size": PAGE, "include": "id", "query": having(version)}
-        found: set[int] = set()
-        page = 1
+        found, page = set[int](), 1
         while True:
             rows, total = self._page({**parameters, "page": page})
             found |= {task["id"] for task in task_records(rows, ("id",), Skipped())}
@@ -251,27 +253,21 @@ class LabelStudio:
             page += 1
 
     def predictions_of(self, project: int, version: str, limit: int) -> list[int]:
-        """Return the ids of some predictions of a version, at most `limit` of them; none when there are none.
-
-        Notes
-        -----
-        Label Studio lists predictions of one version by their tasks only. `review` keeps it from computing every
-        column of the Data Manager.
-        """
-        options = {"include": "id,predictions,model_version", "fields": "all", "review": "true"}
-        parameters = {"project": project, "page_size": limit, "query": having(version), **options}
-        found: list[int] = []
-        page = 1
+        """Return the ids of some predictions of a version, at most `limit` of them; none when there are none."""
+        parameters = {"project": project, "page_size": limit, "query": having(version), **PREDICTIONS}
+        found, page = list[int](), 1
         while len(found) < limit:
             rows, total = self._page({**parameters, "page": page})
-            for task in rows:
-                said = task.get("predictions") if isinstance(task, dict) else None
-                mine = [one for one in said or () if isinstance(one, dict) and one.get("model_version") == version]
-                found += [one["id"] for one in mine if isinstance(one.get("id"), int)]
+            found += [prediction for _, prediction, _ in predictions_in(rows, version)]
             if page * limit >= total:
                 break
             page += 1
         return found[:limit]
+
+    def predictions_at(self, project: int, version: str, tasks: Sequence[int]) -> list[tuple[int, int, float | None]]:
+        """Return the predictions of a version that some tasks have: task, id and score."""
+        pages = self._selected(project, tasks, Skipped(), "task", **PREDICTIONS)
+        return [one for page in pages for one in predictions_in(page, version)]
 
     def annotated(
         self, project: int, tasks: Sequence[int], fields: Sequence[str], *, skipped: Skipped | None = None
@@ -348,6 +344,10 @@ class LabelStudio:
         """Change fields of a project."""
         return one_object(self._json("PATCH", f"/api/projects/{project}", json=values), "project")
 
+    def update_backend(self, backend: int, **values: Any) -> None:
+        """Change fields of an ML backend; `url` and `project` have to be among the values, and it calls /setup."""
+        self._json("PATCH", f"/api/ml/{backend}", json=values)
+
     def import_predictions(self, project: int, predictions: Sequence[Json]) -> int:
         """Import predictions at once, which recounts the project; return how many it did not silently drop."""
         timeout = TIMEOUT[0], TIMEOUT[1] + ROW_SECONDS * len(predictions)
@@ -357,6 +357,10 @@ class LabelStudio:
     def create_prediction(self, prediction: Json) -> None:
         """Create one prediction; its cost does not depend on the project's size."""
         self._json("POST", "/api/predictions/", json=prediction)
+
+    def move_prediction(self, prediction: int, score: float) -> None:
+        """Give a prediction another score; `NotFoundError` when it is gone."""
+        self._json("PATCH", f"/api/predictions/{prediction}/", json={"score": score})
 
     def delete_prediction(self, prediction: int) -> None:
         """Delete one prediction; `NotFoundError` when it is gone."""
@@ -371,13 +375,8 @@ class LabelStudio:
             if hook["url"].rstrip("/") != f"{backend_url.rstrip('/')}/webhook":
                 continue
             ours += 1
-            before: Json = hook["headers"] if isinstance(hook.get("headers"), dict) else {}
-            change: Json = {}
-            if any(before.get(key) != value for key, value in headers.items()):
-                change["headers"] = {**before, **headers}
-            if hook.get("is_active") is False:
-                change["is_active"] = True
-                revived += 1
+            change = hook_change(hook, headers)
+            revived += "is_active" in change
             if change:
                 self._json("PATCH", f"/api/webhooks/{hook['id']}/", json=change)
         return Hooks(ours, revived)

@@ -6,7 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["having", "listing"]
+__all__ = ["ANNOTATION_FIELDS", "having", "listing"]
+
+ANNOTATION_FIELDS = (
+    "id", "updated_at", "created_at", "lead_time", "completed_by", "ground_truth", "was_cancelled", "result",
+)  # fmt: skip
 
 
 def listing(since: datetime | None, after: int) -> str:

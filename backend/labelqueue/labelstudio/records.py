@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from ..exceptions import LabelStudioError
 
@@ -23,12 +23,14 @@ __all__ = [
     "TaskRecord",
     "check_results",
     "clock_ahead",
+    "hook_change",
     "ids_of",
     "is_id",
     "name_among",
     "objects",
     "one_object",
     "parsed",
+    "predictions_in",
     "records",
     "task_records",
 ]
@@ -36,6 +38,7 @@ __all__ = [
 Json = dict[str, Any]
 MAX_ID = 2**63 - 1  # what a database column, and an array of ours, can hold
 HALF = re.compile("[\ud800-\udfff]")
+LONGEST = 10**7  # seconds
 COUNTS = ("total_annotations", "cancelled_annotations")
 
 
@@ -47,7 +50,8 @@ class Hooks(NamedTuple):
 
 
 class AnnotationRow(TypedDict):
-    """An annotation; `result` is whatever was imported, for `labels.read_annotation` to read."""
+    """An annotation; `result` is whatever was imported, for `labels.read_annotation` to read. When it was created, and
+    for how many seconds it was open, is there where it can be read: nothing depends on it."""
 
     id: int
     updated_at: str
@@ -55,6 +59,8 @@ class AnnotationRow(TypedDict):
     ground_truth: bool
     was_cancelled: bool
     result: Any
+    created_at: NotRequired[str]
+    lead_time: NotRequired[float]
 
 
 class TaskRecord(TypedDict, total=False):
@@ -133,7 +139,7 @@ def objects(raw: Any, what: str, skipped: Skipped) -> list[Json]:
     raw : object
         An answer that has to be a list.
     what : str
-        What the entries are, for people; of backends and webhooks the address is needed.
+        What the entries are, for people; of backends and webhooks the address is needed, of tabs and users none.
     skipped : Skipped
         Gets the others.
     """
@@ -145,11 +151,20 @@ def objects(raw: Any, what: str, skipped: Skipped) -> list[Json]:
             skipped.add(f"{what} at place {place}", "no object")
         elif not is_id(row.get("id")):
             skipped.add(f"{what} at place {place}", "no id")
-        elif what != "tab" and not isinstance(row.get("url"), str):
+        elif what not in ("tab", "user") and not isinstance(row.get("url"), str):
             skipped.add(f"{what} {row['id']}", "no url")
         else:
             rows.append(row)
     return rows
+
+
+def hook_change(hook: Json, headers: Mapping[str, str]) -> Json:
+    """Return what is to be changed of a webhook so that it sends these headers and is switched on."""
+    before: Json = hook["headers"] if isinstance(hook.get("headers"), dict) else {}
+    change: Json = {}
+    if any(before.get(key) != value for key, value in headers.items()):
+        change["headers"] = {**before, **headers}
+    return change | {"is_active": True} if hook.get("is_active") is False else change
 
 
 def records(raw: Any) -> tuple[list[Any], int]:
@@ -218,7 +233,7 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
         else:
             user = one.get("completed_by")
             user = user.get("id") if isinstance(user, dict) else user
-            yield {
+            found: AnnotationRow = {
                 "id": one["id"],
                 "updated_at": one["updated_at"],
                 "completed_by": user if is_id(user) else None,
@@ -226,6 +241,11 @@ def _annotations(row: Json, skipped: Skipped) -> Iterator[AnnotationRow]:
                 "was_cancelled": bool(one.get("was_cancelled")),
                 "result": one["result"],
             }
+            if _is_time(one.get("created_at")):
+                found["created_at"] = one["created_at"]
+            if _is_duration(one.get("lead_time")):
+                found["lead_time"] = round(float(one["lead_time"]), 1)
+            yield found
 
 
 def _is(value: Any, kind: type) -> bool:
@@ -252,6 +272,11 @@ def _is_time(value: Any) -> bool:
     return when is not None and when.utcoffset() is not None and 1970 <= when.year < 9999
 
 
+def _is_duration(value: Any) -> bool:
+    """Tell whether a value is a number of seconds that a person can have had something open."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST
+
+
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return HALF.sub("\N{REPLACEMENT CHARACTER}", value)
@@ -265,6 +290,18 @@ def _whole(value: Any) -> Any:
 def ids_of(rows: Sequence[Any]) -> list[int]:
     """Return the ids in a list of records, of those that cannot be read too."""
     return [row["id"] for row in rows if isinstance(row, dict) and is_id(row.get("id"))]
+
+
+def predictions_in(rows: Sequence[Any], version: str) -> list[tuple[int, int, float | None]]:
+    """Return the predictions of a version in rows of tasks: task, id and score."""
+    found = []
+    for task in rows:
+        said = task.get("predictions") if isinstance(task, dict) and is_id(task.get("id")) else None
+        for one in said if isinstance(said, list) else ():
+            if isinstance(one, dict) and one.get("model_version") == version and is_id(one.get("id")):
+                at = one.get("score")
+                found.append((task["id"], one["id"], float(at) if isinstance(at, int | float) else None))
+    return found
 
 
 def check_results(batch: Sequence[Any], origin: str) -> None:

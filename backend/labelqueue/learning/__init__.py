@@ -3,7 +3,7 @@
 Imports `labels` and the library; pure, so that a look and a simulation learn alike.
 """
 
-from .accuracy import ControlRecord, report
+from .accuracy import ControlRecord, report, wilson
 from .geometry import Clusters, Geometry, digest_of
 from .learner import Searched, train, training_fingerprint
 from .lesson import Lesson, Recall
@@ -11,6 +11,7 @@ from .model import Model
 from .phase import Course, advance, balancing_factor, waits_for
 from .predictions import Predictions
 from .prelabels import blank_share, confidence, fits, is_blank, least_probability, prelabel
+from .random_controls import control_order, is_control, places_for, served_in_turn, shares
 from .trust import Trust, measure_trust
 
 __all__ = [
@@ -28,14 +29,20 @@ __all__ = [
     "balancing_factor",
     "blank_share",
     "confidence",
+    "control_order",
     "digest_of",
     "fits",
     "is_blank",
+    "is_control",
     "least_probability",
     "measure_trust",
+    "places_for",
     "prelabel",
     "report",
+    "served_in_turn",
+    "shares",
     "train",
     "training_fingerprint",
     "waits_for",
+    "wilson",
 ]

@@ -155,6 +155,8 @@ class ControlReport:
         Controls served before there was a model.
     stalled : bool
         See `report`.
+    excluded : int
+        Images that an admin left out: none of this speaks of them.
     """
 
     overall: Share
@@ -167,10 +169,12 @@ class ControlReport:
     waiting: int
     unpredicted: int
     stalled: bool
+    excluded: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        told = {name: getattr(self, name) for name in ("wanted", "skipped", "waiting", "unpredicted", "stalled")}
+        names = ("wanted", "skipped", "waiting", "unpredicted", "stalled", "excluded")
+        told = {name: getattr(self, name) for name in names}
         return {
             "overall": self.overall.as_dict(),
             "recent": self.recent.as_dict(),
@@ -206,6 +210,9 @@ class ControlReport:
         told = [f"{count} {what}" for what, count in missing.items() if count]
         if told:
             lines.append(f"Controls that do not count: {', '.join(told)}.")
+        if self.excluded:
+            images = "1 image that an admin left out" if self.excluded == 1 else f"{self.excluded:,} images left out"
+            lines.append(f"It says nothing of {images}{'' if self.excluded == 1 else ' by an admin'}.")
         if self.stalled:
             lines.append(
                 "The model has stopped improving: it was right no more often on the newer half of the latest "
@@ -265,6 +272,7 @@ def report(
     skipped: Collection[int],
     *,
     classes: Sequence[str],
+    excluded: int = 0,
 ) -> ControlReport:
     """Compare what the model said of controls with the labels that came.
 
@@ -279,6 +287,8 @@ def report(
         Tasks that people skipped.
     classes : sequence of str
         Classes of the label config, in its order.
+    excluded : int
+        Images that an admin left out; no record may be of one of them.
 
     Returns
     -------
@@ -324,6 +334,7 @@ def report(
         waiting=len(missing) - left_out,
         unpredicted=len(records) - len(predicted),
         stalled=half >= HALF and sum(newer) <= sum(older),
+        excluded=excluded,
     )
 
 

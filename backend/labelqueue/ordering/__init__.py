@@ -7,24 +7,30 @@ can replay it.
 from .campaign_state import CampaignState
 from .decision import Decision, decide
 from .inputs import Inputs, load_inputs, ranked
-from .order import Order, Place, score
-from .order_size import open_places
-from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
+from .order import END, Order, Overlay, Place
+from .order_size import head_size, open_places
+from .pinning import arranged, moved
+from .snapshot import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
 
 __all__ = [
+    "END",
+    "LEFT_OUT",
     "CampaignState",
     "Decision",
     "Features",
     "Inputs",
     "Labels",
     "Order",
+    "Overlay",
     "Place",
     "Snapshot",
     "Tasks",
+    "arranged",
     "decide",
+    "head_size",
     "load_inputs",
+    "moved",
     "open_places",
     "ranked",
     "rows_in_turn",
-    "score",
 ]

@@ -25,13 +25,13 @@ from ..learning import (
     is_blank,
     least_probability,
     measure_trust,
+    served_in_turn,
     train,
     training_fingerprint,
 )
 from ..telemetry import timed
 from .campaign_state import CampaignState, Cycle, Guess
 from .order import Place
-from .random_controls import served_in_turn
 from .recipe import Recipe, make_recipe, needs_model, next_cycle, paper_cycle, waits_for_model
 from .snapshot import Tasks
 

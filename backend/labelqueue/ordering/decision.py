@@ -6,25 +6,26 @@ The live service carries decisions out; `labelqueue simulate` replays the very s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..exceptions import LabelQueueError
 from ..labels import Value
-from ..learning import ControlRecord, report, waits_for
+from ..learning import ControlRecord, places_for, report, waits_for
 from .campaign import Campaign
 from .campaign_state import CampaignState
-from .drafting import continued, drafted
+from .drafting import continued, drafted, pinned_places
 from .due import Due, due
-from .order import Order, Place
+from .order import Order, Overlay, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
-from .random_controls import places_for
+from .pinning import arranged, moved
 from .recipe import BAL, sub_pool
-from .snapshot import Snapshot
+from .snapshot import Snapshot, Tasks
 
 __all__ = ["Decision", "decide"]
 
+MOVES = 300  # predictions whose score is changed one by one; for more, an order is published once more
 NOTHING_TO_LEARN = "a control to learn from, and the label config has none: the cold start orders for ever"
 
 
@@ -50,6 +51,9 @@ class Decision:
         Seconds after which the next look is due, when waiting is what was decided.
     failure : LabelQueueError or None
         Why no order could be drafted; the rest of the decision holds.
+    arranged : Order or None
+        The order, or the live one where it stays, with pinned tasks in front and without those left out; None when it
+        has them so.
     """
 
     due: Due
@@ -60,6 +64,7 @@ class Decision:
     places: tuple[Place, ...] = ()
     again_in: float | None = None
     failure: LabelQueueError | None = None
+    arranged: Order | None = None
 
 
 def decide(snapshot: Snapshot) -> Decision:
@@ -79,10 +84,54 @@ def decide(snapshot: Snapshot) -> Decision:
     CacheError
         If the embeddings cannot be read; then nothing was learned.
     """
-    settings, live, tasks, labels = snapshot.settings, snapshot.live, snapshot.tasks, snapshot.labels.by_task
-    annotators = snapshot.annotators
+    campaign = Campaign(snapshot.target, snapshot.settings, snapshot.state, prelabels=snapshot.prelabels)
+    decision = _decided(campaign, snapshot)
+    if decision.failure is not None:
+        return decision
+    if decision.order is not None and decision.due.action == "new":
+        return replace(decision, order=_arranged(campaign, snapshot, decision.order, fresh=True) or decision.order)
+    order = decision.order or snapshot.live
+    if order is None or not (snapshot.pins or snapshot.tasks.excluded or order.overlay != Overlay(act=snapshot.act)):
+        return decision
+    wanted = _arranged(campaign, snapshot, order)
+    if wanted is None or len(moved(order, wanted) & order.scores.keys()) > MOVES:
+        return _renewed(campaign, snapshot, decision)
+    return decision if wanted == order else replace(decision, arranged=wanted)
 
-    campaign = Campaign(snapshot.target, settings, snapshot.state, prelabels=snapshot.prelabels)
+
+def _arranged(campaign: Campaign, snapshot: Snapshot, order: Order, *, fresh: bool = False) -> Order | None:
+    """Return an order with what admins pinned and left out; None where only one under another version can have it."""
+    tasks = snapshot.tasks
+    ids = [place.task for place in order.queue]
+    last = tasks.excluded.keys() & tasks.skipped_ids  # others may still be served what somebody skipped
+    done = {task for task, still in zip(ids, tasks.open(ids).tolist(), strict=True) if not still} - last
+    pins = pinned_places(campaign, snapshot, order)
+    return arranged(order, pins, tasks.excluded, done, act=snapshot.act, fresh=fresh)
+
+
+def _renewed(campaign: Campaign, snapshot: Snapshot, decision: Decision) -> Decision:
+    """Return the decision to publish the live order once more, for what is left of it to label: so many scores would
+    have to change, or there is no room between two."""
+    live = snapshot.live
+    assert live is not None
+    left = live.keeping(set(snapshot.tasks.ids[~snapshot.tasks.annotated].tolist()))
+    again = replace(
+        left,
+        number=0,
+        version=f"back to r{live.origin}",
+        labeled=live.labeled + len(live.places) - len(left.places),
+        why=f"{live.version!r} with what was pinned and left out since",
+        again=live.origin,
+        inputs=live.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b""),
+    )
+    order = _arranged(campaign, snapshot, again, fresh=True) or again
+    return replace(decision, due=Due("new", order.why), order=order, places=order.places, arranged=None)
+
+
+def _decided(campaign: Campaign, snapshot: Snapshot) -> Decision:
+    """Decide what to publish, whatever is pinned."""
+    live, tasks, labels = snapshot.live, snapshot.tasks, snapshot.labels.by_task
+    annotators = snapshot.annotators
     if live is not None:  # a rollback, or a job that ended too early, did not say which of its tasks are controls
         campaign.state = campaign.state.of_order(live.version, tasks.skipped_ids)
         campaign.serving(live.version, open_places(live, tasks))
@@ -93,7 +142,7 @@ def decide(snapshot: Snapshot) -> Decision:
         generation=snapshot.generation,
         mark=snapshot.mark,
         wanted=bool(snapshot.wanted),
-        places=live.places if live is not None else (),
+        places=live.queue if live is not None else (),
         annotators=annotators,
     )
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
@@ -102,8 +151,8 @@ def decide(snapshot: Snapshot) -> Decision:
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        accuracy = _accuracy(campaign, labels, tasks.skipped_ids, int(tasks.unlabeled.sum()))
-        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": _curve(campaign, labels)}
+        accuracy, curve = _accuracy(campaign, labels, tasks), _curve(campaign, labels, tasks)
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, "work": snapshot.work}
 
     try:
         recipe = campaign.recipe()
@@ -145,8 +194,9 @@ def decide(snapshot: Snapshot) -> Decision:
     except LabelQueueError as error:
         return Decision(what, before, learned, summary, failure=error)
     kept = len(live.places) if live is not None and what.action == "refill" else 0
-    if not order.places[kept:]:
-        return Decision(Due("none", "every task is annotated"), campaign.state, "", summary)
+    if not {place.task for place in order.places[kept:]} - tasks.excluded.keys():
+        why = f"every task is annotated{' or left out' if tasks.excluded else ''}"
+        return Decision(Due("none", why), campaign.state, "", summary)
     return Decision(what, campaign.state, learned, summary, order, order.places[kept:], again_in)
 
 
@@ -164,11 +214,11 @@ def _measured(state: CampaignState, snapshot: Snapshot) -> CampaignState:
     return replace(state, watch=watch)
 
 
-def _curve(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
+def _curve(campaign: Campaign, labels: Mapping[int, Value], tasks: Tasks) -> dict[str, Any]:
     """Return the learning curve, and the controls that stand beside it; the forecast follows from it."""
     state, controls = campaign.state, dict[int, list[bool]]()
     for guess in state.guesses:
-        if guess.control and guess.task in labels:
+        if guess.control and guess.task in labels and guess.task not in tasks.excluded:
             controls.setdefault(guess.labels, []).append(guess.predicted == labels[guess.task])
     beside = [{"labels": known, "right": sum(hits), "count": len(hits)} for known, hits in controls.items()]
     told = state.watch.told(len(labels), model=state.model, teaches=campaign.target.kind != "none")
@@ -221,24 +271,21 @@ def _sub_pool(campaign: Campaign) -> float | None:
     return round(sub_pool(campaign.cycle, campaign.settings["balancing_factor"], len(known.ids)), 3)
 
 
-def _accuracy(
-    campaign: Campaign, labels: Mapping[int, Value], skipped: Collection[int], open_tasks: int
-) -> dict[str, Any]:
+def _accuracy(campaign: Campaign, labels: Mapping[int, Value], tasks: Tasks) -> dict[str, Any]:
     """Return what the random controls say of the model; see `learning.report`, and `lines` for people.
 
-    Parameters
-    ----------
-    skipped : collection of int
-        Tasks that people skipped. A skipped control is missing, and is counted as such.
-    open_tasks : int
-        Tasks without an annotation.
+    Notes
+    -----
+    A skipped control is missing, and is counted as such. What an admin left out, labeled or not, is none of the images
+    that this speaks of.
     """
+    out, skipped = tasks.excluded, tasks.skipped_ids - tasks.excluded.keys()
     state = campaign.state
     counted = {guess.task for guess in state.guesses if guess.control}
     records = [
         ControlRecord(guess.task, guess.control, guess.training, guess.labels, guess.predicted)
         for guess in state.guesses
-        if guess.control
+        if guess.control and guess.task not in out
     ]
     if state.model is not None and state.predictions is not None:
         records += [
@@ -248,9 +295,10 @@ def _accuracy(
             for task, version in state.controls.items()
             if task in skipped and task not in counted
         ]
-    told = report(records, labels, skipped, classes=campaign.classes(labels))
+    told = report(records, labels, skipped, classes=campaign.classes(labels), excluded=len(out))
     share, start = campaign.settings["control_share"], campaign.settings["control_share_start"]
     left = places_for(told.wanted, len(labels) + len(skipped), share, start) if told.wanted else 0
+    open_tasks = int((tasks.unlabeled & ~tasks.out).sum())
     lines = [*told.lines(), _until(told.wanted, left, open_tasks)] if told.wanted else told.lines()
     return {"controls": told.overall.count, **told.as_dict(), "labels_wanted": left, "lines": lines}
 

@@ -17,13 +17,16 @@ from .campaign import Campaign
 from .inputs import SHAPING, Inputs, Material, dump_inputs, load_inputs, ranked
 from .order import Order, Place
 from .order_size import OrderSize, open_places
-from .recipe import BAL
+from .ranking import NOT_EMBEDDED, SKIPPED_BEFORE, Said, ask, fill_in
+from .recipe import BAL, needs_model
 from .snapshot import Snapshot, Tasks
 
-__all__ = ["continued", "drafted", "fit_geometry", "inputs_of"]
+__all__ = ["continued", "drafted", "fit_geometry", "inputs_of", "pinned_places"]
 
 log = logging.getLogger(__name__)
 
+PINNED = 1000  # pinned tasks that stand in front at once: each order publishes them all
+PINNED_BY = "pinned by an admin"
 REMEMBERED = 5000  # places that are looked back on, to share out the next ones
 
 
@@ -95,7 +98,7 @@ def _duplicates(campaign: Campaign, snapshot: Snapshot, tasks: Tasks) -> tuple[N
 
     at = tasks.find(rows.ids)
     known = at >= 0
-    annotated, open_ = known & tasks.annotated[at], known & tasks.unlabeled[at]
+    annotated, open_ = known & tasks.annotated[at], known & (tasks.unlabeled & ~tasks.out)[at]
     labels = np.full(len(rows), -1, dtype=np.int64)
     of_label = find(rows.ids, snapshot.labels.tasks)
     labels[of_label[of_label >= 0]] = snapshot.labels.codes[of_label >= 0]
@@ -222,8 +225,65 @@ def _going_on(campaign: Campaign, snapshot: Snapshot, live: Order, inputs: Input
     return replace(live, places=(*live.places, *places), left_out=(*live.left_out, *gone))
 
 
-def _material(campaign: Campaign, snapshot: Snapshot, inputs: Inputs) -> Material:
-    """Return what the inputs stand for, computed again only where it is not at hand."""
+def pinned_places(campaign: Campaign, snapshot: Snapshot, order: Order) -> tuple[Place, ...]:
+    """Return the pinned tasks that come first in an order, as its own recipe ranks them: one query with them alone as
+    candidates, those without embeddings after them by id, and last those that were skipped.
+
+    What was ranked once stays as it is, until there are others. Of many pins, the first thousand come first; more
+    follow when half of these are labeled.
+    """
+    tasks, before = snapshot.tasks, order.overlay
+    pinned = tasks.among(snapshot.pins) & ~tasks.annotated & ~tasks.out
+    wanted = set(tasks.ids[pinned].tolist())
+    recorded = [pin for pin in before.pins if pin.task in wanted]
+    more = wanted - {pin.task for pin in recorded}
+    same = snapshot.act == before.act
+    if not more or (same and len(recorded) > PINNED // 2):
+        return tuple(recorded)
+    if same:  # what stands in front already stays there
+        pinned &= tasks.among(more)
+    else:
+        recorded = []
+    stored = order.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b"")
+    rows, model, recipe = snapshot.rows, campaign.state.model, campaign.recipe()
+    try:
+        if parts := load_inputs(stored):
+            own = _material(campaign, snapshot, parts[-1], of_all=False)
+            model, recipe = own.model, parts[-1].recipe(own.centroids)
+    except CacheError as error:
+        log.info("%s: pinned tasks stand as an order made now has them: %s", order.version, error)
+    chances = None if model is None else campaign.chances(model, rows)
+    seen, said = rows, chances
+    if recipe.features != "vit" and snapshot.features is not None:
+        seen = snapshot.features.rows
+        if chances is not None:
+            _, at, of_rows = np.intersect1d(seen.ids, rows.ids, assume_unique=True, return_indices=True)
+            seen, said = seen.take(at), chances[of_rows]
+    at = tasks.find(seen.ids)
+    asked = (at >= 0) & (pinned & tasks.unlabeled)[at]
+    reasons: dict[int, str] = {}
+    if asked.any():
+        told = None
+        if model is not None and said is not None and needs_model(recipe.name):
+            told = Said(said, model.classes, campaign.target.multi)
+        picks = ask(recipe, seen, asked, (at >= 0) & ~tasks.unlabeled[at], PINNED, told)
+        reasons = dict(zip(seen.ids[picks.indices].tolist(), picks.reasons, strict=True))
+    for which, why in ((tasks.unlabeled, NOT_EMBEDDED), (tasks.skipped, SKIPPED_BEFORE)):
+        reasons |= {task: why for task in tasks.ids[pinned & which].tolist() if task not in reasons}
+    in_front = {pin.task for pin in before.pins if not pin.control}
+    controls = {place.task for place in order.places if place.control} - in_front
+    places = [
+        Place(task, f"{PINNED_BY}; {f'bad image: {tasks.bad[task]}' if task in tasks.bad else why}", task in controls)
+        for task, why in reasons.items()
+    ]
+    if recipe.prelabel is not None and model is not None and chances is not None:
+        places = fill_in(places, model, chances, tasks, recipe)
+    return (*recorded, *places[: max(PINNED - len(recorded), 0)])
+
+
+def _material(campaign: Campaign, snapshot: Snapshot, inputs: Inputs, *, of_all: bool = True) -> Material:
+    """Return what the inputs stand for, computed again only where it is not at hand; `of_all`: embeddings as they were
+    then, else as they are."""
     state, lesson, clusters = campaign.state, inputs.lesson, inputs.clusters
     model = state.model if lesson and state.model and state.model.digest == lesson.digest else None
     geometry = state.geometry if clusters and state.geometry and state.geometry.digest == clusters.digest else None
@@ -238,7 +298,14 @@ def _material(campaign: Campaign, snapshot: Snapshot, inputs: Inputs) -> Materia
             raise CacheError(f"the embeddings {origin.generation!r} are not at hand")
         return snapshot.recall(ids, origin)
 
-    return inputs.material(recall, model=model, centroids=None if geometry is None else geometry.centroids)
+    centroids = None if geometry is None else geometry.centroids
+    if of_all:
+        return inputs.material(recall, model=model, centroids=centroids)
+    if inputs.lesson is not None and model is None:
+        model = inputs.lesson.model(recall)
+    if inputs.clusters is not None and centroids is None:
+        centroids = inputs.clusters.centroids(recall)
+    return Material(snapshot.rows, None, model, centroids)
 
 
 def _moved(then: Tasks, now: Tasks) -> set[int]:

@@ -11,17 +11,21 @@ from ..exceptions import CacheError
 from ..labels import Value
 from ..records import known_fields
 
-__all__ = ["Order", "Place", "score"]
+__all__ = ["END", "Order", "Overlay", "Place", "score"]
 
 # score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
 # the same version; neighbors stay distinct doubles beyond a hundred million ranks.
 HALF = 1000
 FORMAT = 1  # of a stored order
+NO_LONGER = "it was pinned, and is no more: it waits for the next order"
 
 
 def score(rank: int) -> float:
     """Return the prediction score of a rank counted from 0; Label Studio serves low scores first."""
     return (rank + 1) / (rank + 1 + HALF)
+
+
+END = score(10**8)  # from here on stands what comes last: behind every refill, whatever its rank
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,16 @@ class Place:
         Drawn at random, so that the model's accuracy can be measured on it.
     prelabel : str or tuple of str, optional
         What its annotator finds filled in.
+    pinned, excluded : bool
+        It stands where it does because an admin wished it first, or left it out. Only places of `Order.queue` say so.
     """
 
     task: int
     reason: str
     control: bool = False
     prelabel: Value | None = None
+    pinned: bool = False
+    excluded: bool = False
 
     def dump(self) -> list[Any]:
         """Return the JSON form, as short as it gets: an order has hundreds of places."""
@@ -58,6 +66,43 @@ class Place:
         if len(row) > 3 and isinstance(row[3], list):
             row = [*row[:3], tuple(row[3])]
         return cls(*row[:4])
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Where tasks stand in a published order because admins say so, beside where the strategy put them.
+
+    Attributes
+    ----------
+    scores : mapping of int to float
+        Score of each task that has another one than that of its rank, or that is not among the places.
+    pins : tuple of Place
+        Pinned tasks in the strategy's order, and those that were and keep their prediction. One that is a random
+        control stands at its position, not in front.
+    excluded : mapping of int to str
+        Tasks of the queue that are left out, and the reason for people.
+    act : int
+        Number of the newest act that this follows.
+    """
+
+    scores: Mapping[int, float] = field(default_factory=dict)
+    pins: tuple[Place, ...] = ()
+    excluded: Mapping[int, str] = field(default_factory=dict)
+    act: int = 0
+
+    def dump(self) -> dict[str, Any]:
+        """Return the JSON form; empty when it holds nothing."""
+        if self == Overlay():
+            return {}
+        pins = [place.dump() for place in self.pins]
+        kept = {"scores": list(self.scores.items()), "pins": pins, "excluded": list(self.excluded.items())}
+        return {**kept, "act": self.act}
+
+    @classmethod
+    def load(cls, row: Mapping[str, Any]) -> Overlay:
+        """Parse `dump`'s form."""
+        pins = tuple(Place.load(pin) for pin in row.get("pins", ()))
+        return cls(dict(row.get("scores", ())), pins, dict(row.get("excluded", ())), row.get("act", 0))
 
 
 @dataclass(frozen=True)
@@ -107,6 +152,8 @@ class Order:
         each with the number of places in front of it.
     duplicates, duplicate_groups : int
         Images that were put last as near-duplicates when the order was made, and groups that they are of.
+    overlay : Overlay
+        What admins pinned and left out, as it is published.
     inputs : bytes
         What a new order, or what was appended, is made of (`inputs.dump_inputs`). It is kept beside the record, and
         empty when it was not asked for.
@@ -133,6 +180,7 @@ class Order:
     left_out: tuple[tuple[int, int], ...] = field(default=(), compare=False)
     duplicates: int = 0
     duplicate_groups: int = 0
+    overlay: Overlay = Overlay()
     inputs: bytes = field(default=b"", compare=False, repr=False)
 
     @property
@@ -140,12 +188,37 @@ class Order:
         """Number of the order that this one is: its own, or that of the order that was published again."""
         return self.again or self.number
 
+    @property
+    def scores(self) -> dict[int, float]:
+        """Score of the prediction of every task in the queue."""
+        return {place.task: score(rank) for rank, place in enumerate(self.places)} | dict(self.overlay.scores)
+
+    @property
+    def queue(self) -> tuple[Place, ...]:
+        """Every task as Label Studio serves it, pinned ones that are not among the places included."""
+        overlay, scores = self.overlay, self.scores
+        if overlay == Overlay():
+            return self.places
+        pins = {pin.task: pin for pin in overlay.pins}
+        known = {place.task for place in self.places}
+        found = [*self.places, *(pin for pin in overlay.pins if pin.task not in known)]
+        for number, place in enumerate(found):
+            last = scores[place.task] >= END
+            if place.task in overlay.excluded:
+                found[number] = replace(place, reason=overlay.excluded[place.task], excluded=True)
+            elif (pin := pins.get(place.task)) is not None:
+                found[number] = replace(place, reason=NO_LONGER if last else pin.reason, pinned=not last)
+        return tuple(sorted(found, key=lambda place: scores[place.task]))
+
     def summary(self) -> Order:
         """Return the record without its places."""
-        return replace(self, places=(), left_out=(), forgotten=len(self.places))
+        return replace(self, places=(), left_out=(), forgotten=len(self.places), overlay=Overlay())
 
     def keeping(self, tasks: Collection[int]) -> Order:
-        """Return the order without tasks that are not among these; they are remembered as left out."""
+        """Return the order without tasks that are not among these; they are remembered as left out.
+
+        It has no overlay: what is left has other ranks.
+        """
         kept: list[Place] = []
         left_out: list[tuple[int, int]] = []
         earlier = iter([*self.left_out, (len(self.places), 0)])
@@ -158,12 +231,15 @@ class Order:
                 kept.append(place)
             else:
                 left_out.append((len(kept), place.task))
-        return replace(self, places=tuple(kept), left_out=tuple(one for one in left_out if one[0] < len(kept)))
+        left = tuple(one for one in left_out if one[0] < len(kept))
+        return replace(self, places=tuple(kept), left_out=left, overlay=Overlay())
 
     def dump(self) -> str:
         """Return the JSON form, without the inputs."""
-        row = asdict(replace(self, places=(), inputs=b""))
-        del row["inputs"]
+        row = asdict(replace(self, places=(), overlay=Overlay(), inputs=b""))
+        del row["inputs"], row["overlay"]
+        if overlay := self.overlay.dump():
+            row["overlay"] = overlay
         return json.dumps({"format": FORMAT, **row, "places": [place.dump() for place in self.places]})
 
     @classmethod
@@ -180,4 +256,5 @@ class Order:
             raise CacheError(f"order {row.get('number')}: format {version!r}, this version reads format {FORMAT}")
         left_out = tuple((int(at), int(task)) for at, task in row.get("left_out", ()))
         places = tuple(Place.load(place) for place in row.get("places", ()))
-        return cls(**{**known_fields(cls, row), "left_out": left_out, "places": places})
+        overlay = Overlay.load(row.get("overlay", {}))
+        return cls(**{**known_fields(cls, row), "left_out": left_out, "places": places, "overlay": overlay})

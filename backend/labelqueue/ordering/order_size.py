@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .order import Order, Place
+from .order import END, Order, Place
 from .snapshot import Tasks
 
-__all__ = ["OrderSize", "open_places", "order_size", "runs_low"]
+__all__ = ["OrderSize", "head_size", "open_places", "order_size", "runs_low"]
 
 SPARE = 2  # spare tail of a head that is fixed, in heads
 ALONE = 6  # the part of an hour without us that a queue stands: ten minutes
@@ -63,16 +63,26 @@ def order_size(horizon: int | None, *, annotators: int, pace: int = 0, cycle: in
     return OrderSize(min(low + max(cycle, STEP), MOST), low)
 
 
+def head_size(places: int, horizon: int | None, *, annotators: int, pace: int = 0) -> int:
+    """Return how many of an order's open places are its head; the others are the spare tail, see `order_size`."""
+    if horizon is not None:
+        return min(places, horizon)
+    return max(places - order_size(None, annotators=annotators, pace=pace).low, 0)
+
+
 def open_places(order: Order | None, tasks: Tasks) -> list[Place]:
-    """Return the places of an order that can still be served."""
+    """Return what of an order's queue can still be served, in turn, but for what stands at its end since an admin left
+    it out or pinned it no longer."""
     if order is None:
         return []
-    still = tasks.open([place.task for place in order.places])
-    return [place for place, served in zip(order.places, still.tolist(), strict=True) if served]
+    scores, out = order.scores, tasks.excluded
+    queue = [place for place in order.queue if scores[place.task] < END and place.task not in out]
+    still = tasks.open([place.task for place in queue])
+    return [place for place, served in zip(queue, still.tolist(), strict=True) if served]
 
 
 def runs_low(live: Order | None, tasks: Tasks, low: int) -> bool:
     """Tell whether a refill is due: fewer than `low` tasks of the live order are left, and there are others."""
     if live is None or len(open_places(live, tasks)) >= low:
         return False
-    return bool((~tasks.annotated & ~tasks.among({place.task for place in live.places})).any())
+    return bool((~tasks.annotated & ~tasks.out & ~tasks.among({place.task for place in live.places})).any())

@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..block import Block
-from ..learning import Model, is_blank, prelabel
+from ..learning import Model, control_order, is_blank, is_control, prelabel, shares
 from .order import Place
-from .random_controls import control_order, is_control, shares
 from .recipe import Recipe
 from .snapshot import Tasks
 
 if TYPE_CHECKING:
     from poolselect import Balance, Selection
 
-__all__ = ["BLOCK", "NOT_EMBEDDED", "NO_FEATURES", "balance_of", "fill_in", "rank_tasks"]
+__all__ = [
+    "BLOCK",
+    "NOT_EMBEDDED",
+    "NO_FEATURES",
+    "SKIPPED_BEFORE",
+    "Said",
+    "ask",
+    "balance_of",
+    "fill_in",
+    "rank_tasks",
+]
 
 # Places that are shared out at once, from twice as many picks; what values lack among those is asked for, so many at a
 # time. Always as many, however many are wanted: of more places, fewer are the beginning.
@@ -29,7 +38,53 @@ Picks = list[tuple[int, str]]  # rows, and why
 
 CONTROL, DUPLICATE = "random control", "near-duplicate of task"
 NOT_EMBEDDED = "its image is not embedded yet"
+SKIPPED_BEFORE = "skipped before"
 NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
+
+
+class Said(NamedTuple):
+    """What a model says of rows: see `rank_tasks`."""
+
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+    multilabel: bool
+
+
+def ask(
+    recipe: Recipe,
+    rows: Block,
+    among: NDArray[np.bool_],
+    selected: NDArray[np.bool_],
+    count: int,
+    said: Said | None,
+) -> Selection:
+    """Ask a recipe's strategy for some rows.
+
+    Parameters
+    ----------
+    recipe, rows
+        See `rank_tasks`.
+    among, selected : ndarray of shape (n,), bool
+        Which rows it may choose, and which count as chosen before.
+    count : int
+        How many; fewer where there are no more.
+    said : Said or None
+        What the model says of the rows.
+    """
+    from poolselect import Pool
+
+    pool = Pool(
+        ids=rows.ids,
+        embeddings=rows.embeddings.astype(np.float32),
+        patterns=rows.patterns.astype(np.float32),
+        offsets=rows.offsets,
+        probabilities=None if said is None else said.probabilities,
+        class_names=None if said is None else said.class_names,
+        multilabel=said is not None and said.multilabel,
+        candidates=among,
+        selected=selected,
+    )
+    return recipe.strategy.query(pool, batch_size=min(count, int(among.sum())))
 
 
 def rank_tasks(
@@ -48,7 +103,7 @@ def rank_tasks(
     balance: Balance | None = None,
 ) -> list[Place]:
     """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet,
-    near-duplicates, skipped ones, and last those with a bad image.
+    near-duplicates, skipped ones, those with a bad image, and last those that an admin left out.
 
     An order is a pure function of the rows sorted by task id, the states, and the recipe; arrival history and workers
     never enter.
@@ -88,8 +143,9 @@ def rank_tasks(
     list of Place
         At most `size` places, best first.
     """
-    at = tasks.find(rows.ids)
+    at, out = tasks.find(rows.ids), tasks.out
     known = at >= 0
+    known[known] = ~out[at[known]]
     if not known.all():
         rows, at = rows.take(np.flatnonzero(known)), at[known]
         probabilities = None if probabilities is None else probabilities[known]
@@ -99,21 +155,8 @@ def rank_tasks(
     stands_for = {leaders[task]: task for task in published if task in leaders}
 
     def query(among: NDArray[np.bool_], selected: NDArray[np.bool_], count: int) -> Selection:
-        """Ask the strategy for some rows."""
-        from poolselect import Pool
-
-        pool = Pool(
-            ids=rows.ids,
-            embeddings=rows.embeddings.astype(np.float32),
-            patterns=rows.patterns.astype(np.float32),
-            offsets=rows.offsets,
-            probabilities=probabilities,
-            class_names=class_names if probabilities is not None else None,
-            multilabel=multilabel,
-            candidates=among,
-            selected=selected,
-        )
-        return recipe.strategy.query(pool, batch_size=min(count, int(among.sum())))
+        said = None if probabilities is None else Said(probabilities, class_names, multilabel)
+        return ask(recipe, rows, among, selected, count, said)
 
     def rank(among: NDArray[np.bool_], drawn: NDArray[np.bool_], done: int, leaders: Mapping[int, int]) -> list[Place]:
         """Rank some rows, with controls of those that may be drawn."""
@@ -134,7 +177,7 @@ def rank_tasks(
         assert tasks.groups is not None
         shared = _Shared(recipe, rows.ids, tasks.groups[at], leading, candidates, leaders, first)
         places = list(islice(shared.places(balance, query), size))
-    without = waiting & tasks.unlabeled
+    without = waiting & tasks.unlabeled & ~out
     without[at] = False
     bad = tasks.among(tasks.bad.keys())
 
@@ -148,8 +191,9 @@ def rank_tasks(
     for place in rank(rest, rest, len(places), {}):
         other = leaders.get(place.task) or stands_for[place.task]
         places.append(place if place.control else replace(place, reason=f"{DUPLICATE} {other}"))
-    places += [Place(task, "skipped before") for task in first_of(waiting & tasks.skipped)]
+    places += [Place(task, SKIPPED_BEFORE) for task in first_of(waiting & tasks.skipped & ~out)]
     places += [Place(task, f"bad image: {tasks.bad[task]}") for task in first_of(without & bad)]
+    places += [Place(task, tasks.bad[task]) for task in first_of(waiting & out)]
     return places
 
 

@@ -15,7 +15,9 @@ from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, Value
 from .campaign_state import CampaignState
 from .order import Order
 
-__all__ = ["Features", "Labels", "Snapshot", "Tasks"]
+__all__ = ["LEFT_OUT", "Features", "Labels", "Snapshot", "Tasks"]
+
+LEFT_OUT = "left out by an admin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,7 @@ class Tasks:
     rows : ndarray of shape (n,), int64
         Row of each task in the snapshot's embeddings; -1 for a task without one.
     bad : mapping of int to str
-        Tasks whose image cannot be used, and why.
+        Tasks whose image cannot be used, and why; those that an admin left out are among them.
     groups : ndarray of shape (n,), int64, optional
         Code of each task's value of the field by which places are shared out; None when they are not.
     """
@@ -82,6 +84,16 @@ class Tasks:
     def skipped_ids(self) -> set[int]:
         """Tasks that have skips only."""
         return set(self.ids[self.skipped].tolist())
+
+    @cached_property
+    def excluded(self) -> dict[int, str]:
+        """Tasks that an admin left out, and why."""
+        return {task: why for task, why in self.bad.items() if why.startswith(LEFT_OUT)}
+
+    @property
+    def out(self) -> NDArray[np.bool_]:
+        """Which rows an admin left out and nobody annotated anyway."""
+        return self.among(self.excluded.keys()) & ~self.annotated
 
     @property
     def embedded(self) -> int:
@@ -245,8 +257,14 @@ class Snapshot:
         Returns what is stored of the inputs of the live order.
     recall : callable, optional
         Returns rows as they were: see `inputs.Recall`.
+    pins : frozenset of int
+        Tasks that an admin wants labeled first.
+    act : int
+        Number of the newest act that pinned tasks or left some out.
     curve : bool
         Whether the learning curve is measured, which changes no order and takes as long as a few trainings.
+    work : mapping
+        What people did by day and by person, which is passed on to people and changes no order.
     """
 
     target: Target
@@ -275,7 +293,10 @@ class Snapshot:
     answers: NDArray[np.int64] | None = None
     load_inputs: Callable[[], bytes] | None = None
     recall: Callable[[NDArray[np.int64], Origin], Block] | None = None
+    pins: frozenset[int] = frozenset()
+    act: int = 0
     curve: bool = True
+    work: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Block:

@@ -1,6 +1,6 @@
 """The jobs that a page waits for: embedding workers do them, the page looks for the answer.
 
-Imports `worker`, `jobs` and `state`.
+Imports `worker`, `admin`, `gallery`, `jobs`, `state`, `images`, `pixels`, `ordering`, `learning` and `labels`.
 """
 
 from .answering import page_job

@@ -14,6 +14,11 @@ from ..exceptions import LabelQueueError
 from ..jobs import Answer, give_answer
 from ..state import Project
 from ..worker import Runtime, current
+from .details import show_details
+from .maps import lay_out, show_map
+from .nearest import find_nearest
+from .preview import preview
+from .thumbnails import cut_thumbnails
 
 __all__ = ["ANSWERS", "page_job"]
 
@@ -21,7 +26,14 @@ log = logging.getLogger(__name__)
 
 SHORT = 5.0  # seconds that an answer is kept which says why there is none
 # Name of a question -> what finds its answer, ready for JSON, from the runtime, the project and the details.
-ANSWERS: Mapping[str, Callable[..., Any]] = {}
+ANSWERS: Mapping[str, Callable[..., Any]] = {
+    "map": show_map,
+    "layout": lay_out,
+    "nearest": find_nearest,
+    "details": show_details,
+    "preview": preview,
+    "thumbnails": cut_thumbnails,
+}
 
 
 def page_job(key: str, name: str, details: list[Any], keep: float, *, until: float) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..exceptions import LabelStudioError
 from ..jobs import request_tend
 from ..labelstudio import LabelStudio, Skipped
 from ..reading import note_skipped
@@ -22,11 +24,17 @@ log = logging.getLogger(__name__)
 HOOKS_EVERY = 50.0  # seconds between two looks at the webhooks
 GRACE = 10.0  # seconds between a set-up and the connection it belongs to
 MISSES = 5  # times that the project's webhook is looked for in vain
+TOLD = "What the queue does, and why: "
+OURS = re.compile(re.escape(TOLD) + r"https?://\S+/console/[0-9]+")
+DESCRIBED_EVERY = 3600.0  # seconds between two tries to write the description
+SAME = ("url", "extra_params", "auth_method", "basic_auth_user")
 
 Check = Callable[[], None]
 
 
-def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], check: Check) -> bool:
+def connected(
+    project: Project, client: LabelStudio, remote: Mapping[str, Any], check: Check, *, public_url: str = ""
+) -> bool:
     """Tell whether the project still has this backend; when it was removed, give the queue back.
 
     Label Studio calls /setup a little before it stores the connection, so a young set-up counts as connected.
@@ -39,6 +47,8 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
         The project as Label Studio shows it.
     check : callable
         Raises when this job no longer holds the project's lock.
+    public_url : str, optional
+        Where people's browsers reach us: the connection's description leads them there.
     """
     skipped = Skipped()
     backends = client.ml_backends(project.ref.id, skipped=skipped)
@@ -48,6 +58,8 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
         if backend.get("model_version") == LIVE_VERSION:
             project.set(backend_url=str(backend["url"]), backend_title=str(backend.get("title") or ""))
             project.settle("paused", NOT_CONNECTED)
+            if public_url and "description" in backend:
+                _describe(project, client, backend, public_url, check)
             return True
     if (young := GRACE - (time.time() - float(project.get("setup_at", "0")))) > 0:
         request_tend(project, delay=young)
@@ -64,6 +76,31 @@ def connected(project: Project, client: LabelStudio, remote: Mapping[str, Any], 
         live="", sampling_before="", paused=NOT_CONNECTED, pause_wanted="", resume_wanted="", rollback_wanted=""
     )
     return False
+
+
+def _describe(project: Project, client: LabelStudio, backend: Mapping[str, Any], public_url: str, check: Check) -> None:
+    """Let the connection's description say where the console is, unless a person wrote one.
+
+    It is written once for each connection and address: whoever removes it is not contradicted. Label Studio calls us,
+    and with what it is sent, before it takes a change: so the extra params and the credentials go along as they are.
+    """
+    told = f"{TOLD}{public_url}/console/{project.ref.id}"
+    now, written = str(backend["description"] or "").strip(), f"{backend['id']} {told}"
+    if now == told or (now and not OURS.fullmatch(now)) or project.get("described") == written:
+        return
+    if time.time() - float(project.get("described_at") or 0) < DESCRIBED_EVERY:
+        return
+    project.set(described_at=str(time.time()))
+    same = {name: backend[name] for name in SAME if name in backend}
+    # An empty password stands for the one that is stored; without credentials, none may be sent.
+    secret = {"basic_auth_pass": ""} if backend.get("auth_method") == "BASIC_AUTH" else {}
+    check()
+    try:
+        client.update_backend(int(backend["id"]), **same, **secret, project=project.ref.id, description=told)
+    except LabelStudioError as error:
+        log.warning("project %d: the connection's description stays as it is: %s", project.ref.id, error)
+    else:
+        project.set(described=written, described_at="")
 
 
 def secure_webhook(project: Project, client: LabelStudio, check: Check) -> None:

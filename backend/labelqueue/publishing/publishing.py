@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from ..exceptions import LabelStudioError, PublishError
 from ..labels import ANNOTATED, Target
 from ..labelstudio import SAMPLING, LabelStudio
-from ..ordering import Order, Place
+from ..ordering import Order, Place, arranged, moved
 from ..state import Orders, Project
 from ..telemetry import count
 from .intents import change_project
@@ -30,6 +30,7 @@ T = TypeVar("T")
 PLAIN_SAMPLING = "Sequential sampling"  # what Label Studio starts projects with
 ATTEMPTS = 3
 COUNT_EVERY = 50.0  # seconds between two looks at how many predictions there are
+KEPT = 5  # orders of which is known what is still to be moved
 NAMED = 5  # tasks whose pre-label is refused, by name
 
 
@@ -95,17 +96,17 @@ class Publisher:
             order = replace(order, number=number, version=version_string(number, tag, name), created_at=time.time())
             sender = self._sender(order)
             try:
-                complete = sender.send(0, order.places)
+                complete = sender.send(order.queue, order.scores)
             except LabelStudioError as error:
                 if error.status != 400:
                     raise
                 complete = False
             if complete:
                 break
-            existing = self._client.existing(self._project.ref.id, [place.task for place in order.places])
-            log.info("%s: %d of %d tasks still exist", order.version, len(existing), len(order.places))
-            order = order.keeping(existing)
-            if not order.places:
+            existing = self._client.existing(self._project.ref.id, list(order.scores))
+            log.info("%s: %d of %d tasks still exist", order.version, len(existing), len(order.scores))
+            order = _keeping(order, existing)
+            if not order.scores:
                 raise PublishError("every task of the new order was deleted while it was made")
         else:
             raise PublishError(f"Label Studio did not store all predictions of {name!r} in {ATTEMPTS} attempts")
@@ -170,7 +171,7 @@ class Publisher:
         return 0 < stored >= self._expected(order)
 
     def _expected(self, order: Order) -> int:
-        return len(self._project.task_rows([place.task for place in order.places]))
+        return len(self._project.task_rows(list(order.scores)))
 
     def serve(self, order: Order) -> bool:
         """Switch to an order and tell whether Label Studio has predictions of it."""
@@ -202,8 +203,8 @@ class Publisher:
             return self.fall_behind(
                 f"Label Studio has orders up to r{there}, and only those up to r{last} are on record"
             )
-        if stored > len(live.places):
-            return self._unrecorded(live, stored, len(live.places))
+        if stored > len(live.scores):
+            return self._unrecorded(live, stored, len(live.scores))
         if stored >= expected:
             return ""
         return f"{expected - stored} of {expected} predictions of {live.version!r} are gone from Label Studio"
@@ -236,7 +237,7 @@ class Publisher:
         self._change(sampling=before)
         self._seen = (self._seen[0], before)
 
-    def refill(self, order: Order, places: Sequence[Place]) -> Order:
+    def refill(self, order: Order, places: Sequence[Place], scores: Mapping[int, float] | None = None) -> Order:
         """Append places to the live order under its version.
 
         Parameters
@@ -244,7 +245,9 @@ class Publisher:
         order : Order
             The live order with these places appended.
         places : sequence of Place
-            Its last ones, which are not published yet.
+            Its last ones, which are not published yet, but for tasks that were pinned.
+        scores : mapping of int to float, optional
+            Of their tasks, where `rearrange` follows that gives them others than those of their ranks.
 
         Raises
         ------
@@ -252,13 +255,14 @@ class Publisher:
             When Label Studio did not take all of them; a new order then has to follow.
         """
         self.check()
+        places = [place for place in places if place.task not in order.overlay.scores]
         self._check_record(order, places)
         # If this job ends half-way, nobody knows which predictions were stored: a new order must follow, not a second
         # refill, which would give tasks two predictions of one version.
         self._project.set(refilling=order.version)
         sender = self._sender(order)
         try:
-            complete = sender.send(len(order.places) - len(places), places)
+            complete = sender.send(places, scores or order.scores) if places else True
         except LabelStudioError as error:
             raise PublishError(f"refilling {order.version!r} failed: {error}") from error
         if not complete:
@@ -268,10 +272,50 @@ class Publisher:
         self._project.set(refilling="")
         return order
 
+    def rearrange(self, order: Order, wanted: Order) -> Order:
+        """Give tasks of the live order other scores under its version, and tasks that are new in its queue theirs.
+
+        Parameters
+        ----------
+        order : Order
+            As it is published.
+        wanted : Order
+            The same, with another overlay; see `ordering.arranged`.
+
+        Notes
+        -----
+        What is wanted is on record first. If this job ends half-way, the next look goes on, in `settle`.
+        """
+        self.check()
+        if tasks := moved(order, wanted) | self._unmoved().get(wanted.version, set()):
+            self._note_unmoved({**self._unmoved(), wanted.version: tasks})
+        self._orders.save(wanted)
+        self.settle()
+        return wanted
+
+    def settle(self) -> None:
+        """See to it that Label Studio has the scores that are on record, of the tasks whose were to be changed last."""
+        live, unmoved = self._orders.live(), self._unmoved()
+        if live is None or live.version not in unmoved:
+            return
+        tasks, sender = unmoved.pop(live.version), self._sender(live)
+        sender.move([place for place in live.queue if place.task in tasks], live.scores)
+        self._note_withheld(live, sender.withheld)
+        self._note_unmoved(unmoved)
+
+    def _unmoved(self) -> dict[str, set[int]]:
+        """Return the tasks, by version, whose scores a job began to change and did not finish with."""
+        told = json.loads(self._project.get("moving") or "{}")
+        return {version: set(tasks) for version, tasks in told.items()}
+
+    def _note_unmoved(self, unmoved: Mapping[str, Collection[int]]) -> None:
+        newest = list(unmoved.items())[-KEPT:]
+        self._project.set(moving=json.dumps({version: sorted(tasks) for version, tasks in newest}))
+
     def _check_record(self, order: Order, more: Sequence[Place]) -> None:
         """Raise PublishError when a task would get a second prediction of the live order's version."""
         stored = self._client.prediction_counts(self._project.ref.id).get(order.version, 0)
-        recorded = self._expected(order) - self._expected(replace(order, places=tuple(more)))
+        recorded = self._expected(order) - len(self._project.task_rows([place.task for place in more]))
         if stored > recorded:
             there = self._client.predicted(self._project.ref.id, order.version)
             if not there.isdisjoint(place.task for place in more):
@@ -303,13 +347,20 @@ class Publisher:
     def _tag(self) -> str:
         """Return the tag of our version strings, a new one when what is stored is missing or older than Label Studio's
         predictions; numbers go on above the highest there."""
-        versions = self._client.model_versions(self._project.ref.id)
+        versions = self._client.prediction_counts(self._project.ref.id)
         tag, used = self._project.get("tag"), self._project.get("tags").split()
         there, last = highest_number(versions), self._orders.last_number()
         if not tag or there > last:
             tag = new_tag({*used, *map(tag_of, versions)})
             self._project.set(tag=tag, tags=" ".join([*used, tag]), order_number=str(max(there, last)))
         return tag
+
+
+def _keeping(order: Order, tasks: Collection[int]) -> Order:
+    """Return an order that is not published yet without the tasks that are gone, the others arranged as they were."""
+    overlay, left = order.overlay, order.keeping(tasks)
+    pins = [pin for pin in overlay.pins if pin.task in tasks]
+    return arranged(left, pins, overlay.excluded, act=overlay.act, fresh=True) or left
 
 
 def _queue_settings(remote: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from ..exceptions import LabelStudioError
+from ..exceptions import LabelStudioError, NotFoundError, PublishError
 from ..labels import Target, importable, result_of
 from ..labelstudio import LabelStudio
-from ..ordering import Place, score
+from ..ordering import Place
 from ..state import Project
 
 __all__ = ["Sender"]
@@ -53,8 +54,8 @@ class Sender:
         self._refusals = 0
         self.withheld: dict[int, str] = {}
 
-    def send(self, first: int, places: Sequence[Place]) -> bool:
-        """Send predictions for ranks from `first` on; return whether all were stored.
+    def send(self, places: Sequence[Place], scores: Mapping[int, float]) -> bool:
+        """Send the predictions of places, each with its task's score; return whether all were stored.
 
         Raises
         ------
@@ -65,10 +66,10 @@ class Sender:
             {
                 "task": place.task,
                 "result": result_of(place.prelabel, self._target),
-                "score": score(first + i),
+                "score": scores[place.task],
                 "model_version": self._version,
             }
-            for i, place in enumerate(places)
+            for place in places
         ]
         single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))
         bulk = float(self._project.get("bulk_seconds", str(BULK_SECONDS)))
@@ -88,6 +89,41 @@ class Sender:
         self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
         self._send_singly(alone)
         return True
+
+    def move(self, places: Sequence[Place], scores: Mapping[int, float]) -> None:
+        """See to it that each of these tasks has one prediction of the version, with its score.
+
+        One that is there keeps its id: somebody may have its form open, whose answer Label Studio would else refuse.
+        """
+        there: dict[int, list[tuple[int, float | None]]] = {}
+        for task, prediction, at in self._client.predictions_at(
+            self._project.ref.id, self._version, [place.task for place in places]
+        ):
+            there.setdefault(task, []).append((prediction, at))
+        for place in places:
+            mine = there.get(place.task, [])
+            for prediction, at in mine[:1]:
+                if at != scores[place.task]:
+                    self._write(self._client.move_prediction, prediction, scores[place.task])
+            for prediction, _ in mine[1:]:
+                self._write(self._client.delete_prediction, prediction)
+        known = self._project.task_rows([place.task for place in places])
+        new = [place for place in places if place.task not in there and place.task in known]
+        if not new:
+            return
+        try:
+            complete = self.send(new, scores)
+        except LabelStudioError as error:
+            if error.status != 400:
+                raise
+            complete = False
+        if not complete:  # a task was deleted just now; the next look knows which
+            raise PublishError(f"Label Studio did not store every moved prediction of {self._version!r}")
+
+    def _write(self, call: Callable[..., None], *values: int | float) -> None:
+        self._check()
+        with suppress(NotFoundError):  # its task was deleted meanwhile
+            call(*values)
 
     def _send_singly(self, rows: Sequence[Row]) -> None:
         start = time.monotonic()

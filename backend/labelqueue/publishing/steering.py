@@ -57,6 +57,7 @@ def steer(project: Project, publisher: Publisher, remote: Mapping[str, Any]) -> 
         return
     if version == live.version:
         project.set(paused="")
+        publisher.settle()
         if project.get("hold") and (lost := publisher.lost()):
             log.warning("project %d: %s; it is published again", project.ref.id, lost)
             _keep(project, publisher, live)

@@ -6,6 +6,7 @@ Imports `store`, and `ordering`, `learning` and `labels`, whose values it keeps.
 from ..store import (
     PROBE,
     EmbeddedRedis,
+    ProjectLock,
     Redis,
     StoreFacts,
     add_members,
@@ -25,10 +26,10 @@ from .campaigns import load_campaign, predictions_of, save_campaign, save_summar
 from .formats import ERRORS, PARTS, make_readable
 from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
-from .lock import ProjectLock
 from .orders import WHOLE, Orders
 from .pattern_cache import PatternCache
 from .people import People
+from .pins import WHOLE_ACTS, Act, Kind, Pins, Wish
 from .project import (
     ASIDE,
     FORGOTTEN,
@@ -56,14 +57,18 @@ __all__ = [
     "PROBE",
     "SECRET_HEADER",
     "WHOLE",
+    "WHOLE_ACTS",
+    "Act",
     "Choice",
     "EmbeddedRedis",
     "Event",
     "Journal",
+    "Kind",
     "LabelBook",
     "Orders",
     "PatternCache",
     "People",
+    "Pins",
     "Project",
     "ProjectLock",
     "ProjectRef",
@@ -71,6 +76,7 @@ __all__ = [
     "StoreFacts",
     "TaskColumns",
     "TaskRow",
+    "Wish",
     "add_members",
     "connect",
     "is_id",

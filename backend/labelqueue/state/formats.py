@@ -60,6 +60,10 @@ KEYS = (
     Key("orders:*", "orders", "every order's record", "2,000 orders, 50 whole", "the oldest ones, as newer ones come"),
     Key("order_inputs", "orders", "what each order was made of", "one field per whole order", "with its places"),
     Key("orders", "orders", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
+    Key("pins", "curation", "tasks that come first", "one field per pinned task", "when unpinned, or with the task"),
+    Key("exclusions", "curation", "tasks that are left out", "one field per task", "when included, or with the task"),
+    Key("acts", "curation", "what admins pinned and left out", "1,000 acts", "the oldest ones, as newer ones come"),
+    Key("acts_before", "curation", "what was before each act", "tasks of 100 acts", "the oldest, as newer ones come"),
     Key("campaign:*", "campaign", "model, guesses, phase", "labels and tasks of the project", _PROJECT),
     Key("campaign", "campaign", "the same, for 0.1.0", "as 0.1.0 left it", _PROJECT),
     Key("cache:*:blocks", "embeddings", "vectors", "twice the tasks' rows", "when compacted, or with the generation"),
@@ -67,6 +71,9 @@ KEYS = (
     Key("cache:*:rows", "embeddings", "which images are in it", "one field per task", _TASK),
     Key("cache:*:count", "embeddings", "blocks that were ever stored", "one number", "with the generation"),
     Key("cache:*:stored", "embeddings", "rows in the blocks", "one number", "with the generation"),
+    Key("cache:*:layout", "embeddings", "where images stand on the map", "30 bytes a task", "with the generation"),
+    Key("map", "embeddings", "which map is shown, and what it means", "a few facts", _PROJECT),
+    Key("map:*", "embeddings", "the map's points and columns", "20 bytes a task, twice", "when a newer one is shown"),
     Key("pending", "waiting", "images that wait", "one member per task", "when handed out, or with the task"),
     Key("inflight", "waiting", "shards at workers", "4 shards and what went alone", "when done, or the worker is dead"),
     Key("at_work:*", "waiting", "images that a worker decodes or embeds", "a minibatch", "with the shard"),
@@ -87,6 +94,9 @@ KEYS = (
         "what is in the backup",
         "at its end, or a day later",
     ),
+    Key("thumbs", "thumbnails", "each task's thumbnail", "`LABELQUEUE_THUMBNAILS`, over all projects", _TASK),
+    Key("thumbless", "thumbnails", "why a task has none", "one field per task", "an hour later, or with the task"),
+    Key("thumbs_wanted", "thumbnails", "tasks that a page shows", "one member per task", "when cut, or after a minute"),
     Key("unreadable", "waiting", "records left out", "records of Label Studio", "by the reading that reads them"),
 )
 # The others.
@@ -102,6 +112,8 @@ SHARED_KEYS = (
     Key("lq:form_key", "", "what the console's forms carry is made with", "one value", "never"),
     Key("lq:note:*", "", "what the next page of the console says", "one sentence", "after ten minutes"),
     Key("lq:answer:*", "", "what a worker answered to a page", "one key per question", "after ten minutes, mostly"),
+    Key("lq:thumbs", "", "thumbnails by their age", "one member per thumbnail", "ten minutes after the thumbnail"),
+    Key("lq:thumbs_sum", "", "bytes of all thumbnails", "one number", "never"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
     Key("lq:strangers", "", "projects of others", "one field per project", "after fifteen minutes"),
     Key("lq:models", "", "cards of embedding models", "a few fields per embedder", "when an embedding worker starts"),
@@ -152,9 +164,11 @@ PARTS: Mapping[str, Part] = {
     "labels": Part(2, READ_AGAIN),
     "journal": Part(1, READ_AGAIN),
     "orders": Part(2, {"live": "", "hold": "", "refilling": "", "served": ""}, (1,)),
+    "curation": Part(1, {}),
     "campaign": Part(2, {"learned": "", "standing": "{}"}, (1,)),
     "embeddings": Part(1, {"generation": "", "rotation_generation": ""}),
     "waiting": Part(1, READ_AGAIN),
+    "thumbnails": Part(1, {"swept": ""}),  # cut again when a page shows them
 }
 
 
@@ -168,19 +182,40 @@ def _object(raw: str) -> dict[str, Any]:
 # Facts that are more than text, and how they are read: of another version's those are left out that cannot be.
 READERS: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(
-        ("arrivals", "arrivals_told", "order_number", "live", "rollback_wanted", "webhook_misses", "webhook_revived"),
+        (
+            "act_number",
+            "arrivals",
+            "arrivals_told",
+            "order_number",
+            "live",
+            "rollback_wanted",
+            "webhook_misses",
+            "webhook_revived",
+        ),
         int,
     ),
+    "act_number": int,
+    "moving": _object,
     "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
         float,
     ),
-    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at"), float),
+    **dict.fromkeys(("set_aside", "webhook_secured_at", "webhook_revived_at", "described_at", "people_at"), float),
     **dict.fromkeys(
-        ("standing", "refused_prelabels", "remade", "embedder", "embedder_wanted", "embedder_offered", "imported"),
+        (
+            "standing",
+            "refused_prelabels",
+            "remade",
+            "moving",
+            "embedder",
+            "embedder_wanted",
+            "embedder_offered",
+            "imported",
+        ),
         _object,
     ),
+    **dict.fromkeys(("counts", "people"), _object),
     "read_to": datetime.fromisoformat,
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from ..labels import Annotation, Target, Value, classes_of, judge, state_of, unknown_labels
+from ..labels import Annotation, Target, Value, Work, classes_of, judge, state_of, unknown_labels
 from ..store import drop_fields, get_fields, put_fields, scan_fields
 from .project import Project
 
@@ -33,6 +34,8 @@ class Labels:
         Why tasks that people annotated have no label, with the number of tasks.
     answers : tuple of int
         Every task at its first annotation, and less than zero at its first skip, in order of creation.
+    work : mapping
+        What people did by day and by person; see `labels.Work.told`.
     """
 
     values: dict[int, Value]
@@ -40,6 +43,7 @@ class Labels:
     dropped: dict[str, int]
     without: dict[str, int]
     answers: tuple[int, ...] = ()
+    work: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LabelBook:
@@ -84,9 +88,13 @@ class LabelBook:
 
     def states(self, tasks: Sequence[int]) -> dict[int, str]:
         """Return the state of those of these tasks that are in the book: annotated, or only skipped."""
+        return {task: state_of(said) for task, said in self.annotations_of(tasks).items()}
+
+    def annotations_of(self, tasks: Sequence[int]) -> dict[int, list[Annotation]]:
+        """Return the annotations of those of these tasks that are in the book."""
         raws = get_fields(self._store, self._key, [str(task) for task in tasks])
         rows = {task: json.loads(raw)[1:] for task, raw in zip(tasks, raws, strict=True) if raw is not None}
-        return {task: state_of([Annotation.load(row) for row in said]) for task, said in rows.items()}
+        return {task: [Annotation.load(row) for row in said] for task, said in rows.items()}
 
     def tasks_of(self, annotations: Iterable[int]) -> set[int]:
         """Return the tasks of annotations of these ids, as far as they are in the book."""
@@ -104,7 +112,9 @@ class LabelBook:
         answers: dict[int, int] = {}
         dropped: Counter[str] = Counter()
         without: Counter[str] = Counter()
+        work = Work()
         for task, said in self.annotations().items():
+            work.add(said)
             dropped.update(unknown_labels(said, target))
             for one in sorted(said, key=lambda one: one.id, reverse=True):
                 answers[-task if one.cancelled else task] = one.id
@@ -120,6 +130,7 @@ class LabelBook:
             dict(sorted(dropped.items())),
             dict(without.most_common()),
             tuple(sorted(answers, key=lambda task: (answers[task], task))),
+            work.told(),
         )
 
     @property
@@ -142,6 +153,6 @@ class LabelBook:
 
     def _rows(self) -> Iterator[tuple[int, list[list[object]]]]:
         for part in scan_fields(self._store, self._key):
-            for field, raw in part.items():
-                if field != COMPLETE:
-                    yield int(field), json.loads(raw)[1:]
+            for name, raw in part.items():
+                if name != COMPLETE:
+                    yield int(name), json.loads(raw)[1:]

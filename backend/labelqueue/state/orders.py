@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ..exceptions import CacheError
 from ..ordering import Order
@@ -59,7 +59,8 @@ class Orders:
         served = self._served()
         if not served or served[0][0] != order.number:
             served = [(order.number, time.time()), *served][:WHOLE]
-        self._project.set(live=str(order.number), served=json.dumps(served))
+        named = f"{order.number} {order.version}"
+        self._project.set(live=str(order.number), served=json.dumps(served), live_named=named)
 
     def kept(self) -> list[Order]:
         """Return the orders whose predictions stay in Label Studio, the one that went live last first."""
@@ -79,13 +80,13 @@ class Orders:
             return [(int(number), float(since)) for number, since in json.loads(raw)]
         # Version 0.1.0 did not write it down: the newest ones come next to the live one.
         live = self._project.get("live")
-        newest = [*([int(live)] if live else []), *sorted(self._numbers(), reverse=True)[:KEPT]]
+        newest = [*([int(live)] if live else []), *self.numbers()[:KEPT]]
         orders = [self.get(number) for number in dict.fromkeys(newest)]
         return [(order.number, order.created_at) for order in orders if order is not None]
 
     def summarize_old(self) -> None:
         """Keep only a summary of orders that are neither among the newest nor among those kept in Label Studio."""
-        numbers = sorted(self._numbers(), reverse=True)
+        numbers = self.numbers()
         whole = {*numbers[:WHOLE], *self._kept()}
         old = [number for number in numbers if number not in whole]
         for order in (self.get(number) for number in old):
@@ -95,13 +96,28 @@ class Orders:
         for key in (self._key, self._before):
             drop_fields(self._store, key, [str(number) for number in old if number not in numbers[:SUMMARIES]])
 
-    def _numbers(self) -> Sequence[int]:
-        return list({int(raw) for key in (self._key, self._before) for raw in self._store.hkeys(key)})
+    def numbers(self) -> list[int]:
+        """Return the numbers of all orders, newest first."""
+        return sorted({int(raw) for key in (self._key, self._before) for raw in self._store.hkeys(key)}, reverse=True)
 
     def live(self) -> Order | None:
         """Return the order Label Studio serves, or None before the first."""
         number = self._project.get("live")
         return self.get(int(number)) if number else None
+
+    def live_version(self, info: Mapping[str, str]) -> str:
+        """Return the version of the live order, empty before the first, without looking at its places.
+
+        Parameters
+        ----------
+        info : mapping of str to str
+            The project's facts.
+        """
+        number, _, version = info.get("live_named", "").partition(" ")
+        if info.get("live", "") == number:  # else it went live by another way: an earlier version, or a backup
+            return version
+        order = self.live()
+        return order.version if order is not None else ""
 
     def get(self, number: int) -> Order | None:
         """Return one order."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +229,20 @@ class PatternCache:
                 if now == sums:  # else it was compacted while we read
                     raise
                 sums = now
+
+    def newest_first(self) -> Iterator[Block]:
+        """Yield the blocks, the newest first, so that one is in memory at a time, whatever the pool.
+
+        Of a task's rows the last one of the first block that has any is the newest.
+
+        Raises
+        ------
+        CacheError
+            If one is damaged, or the cache is compacted meanwhile.
+        """
+        sums = self._digests()
+        for name in sorted(sums, reverse=True):
+            yield self._read(name, sums[name])
 
     def stands(self, mark: str) -> bool:
         """Tell whether what was stored until a mark is still what it was."""

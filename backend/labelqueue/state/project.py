@@ -50,7 +50,9 @@ NOT_CONNECTED = "this backend is not connected to the project"  # the fact `paus
 SECRET_HEADER = "X-Labelqueue-Secret"  # what the project's webhook sends, so that no stranger can
 HOUR = 3600.0  # seconds
 ASIDE = 7 * 24 * HOUR  # seconds that the state of a project is kept that was deleted in Label Studio
-PER_TASK = ("quarantine", "deaths", "tries", "balance")  # hashes beside the tasks that have a field for some of them
+# Hashes beside the tasks that have a field for some of them; those of large values are written of known tasks only.
+PER_TASK = ("quarantine", "deaths", "tries", "balance", "pins", "exclusions", "thumbless")
+LARGE_PER_TASK = ("thumbs",)
 # What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
 # key, or `key:generation` for embeddings.
 FORGOTTEN = "lq:forgotten"
@@ -321,7 +323,7 @@ class Project:
         fields = [str(task) for task in ids]
         drop_members(self.store, self.name("pending"), fields)
         drop_members(self.store, self.name("late"), fields)
-        for name in (*PER_TASK, "tasks"):  # tasks last: as long as we know one, its deletion is found
+        for name in (*PER_TASK, *LARGE_PER_TASK, "tasks"):  # tasks last: as long as we know one, its deletion is found
             drop_fields(self.store, self.name(name), fields)
 
     # -- records that cannot be read
@@ -373,9 +375,15 @@ class Project:
         rows = {int(task): json.loads(raw) for part in parts for task, raw in part.items()}
         return {task: (row.get("uri", ""), row.get("reason", "")) for task, row in rows.items()}
 
-    def release_quarantine(self) -> None:
-        """Give every quarantined image another chance."""
-        remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late")))
+    def release_quarantine(self, ids: Sequence[int] | None = None) -> None:
+        """Give quarantined images another chance: those of some tasks, or all of them."""
+        if ids is None:
+            remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late", "thumbless")))
+            return
+        fields = [str(task) for task in ids]
+        drop_members(self.store, self.name("late"), fields)
+        for part in ("deaths", "tries", "thumbless", "quarantine"):
+            drop_fields(self.store, self.name(part), fields)
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from ..block import Block, find, source_hash
 from ..exceptions import CacheError
-from ..labels import NO_VALUE, Target
-from ..ordering import Features, Labels, Snapshot, Tasks, rows_in_turn
+from ..labels import ANNOTATED, NO_VALUE, SKIPPED, Target
+from ..ordering import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
 from ..store import get_fields, put_fields, scan_fields, text
 from .campaigns import load_campaign
 from .label_book import LabelBook
 from .orders import Orders
 from .pattern_cache import PatternCache
 from .people import People
+from .pins import Pins
 from .project import Project
 
 __all__ = ["TaskColumns", "keep_values", "read_columns", "read_states", "read_values", "take_snapshot"]
@@ -50,6 +51,12 @@ class TaskColumns:
 
     def __len__(self) -> int:
         return int(self.ids.size)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tasks there are, and how many of them are labeled or only skipped; ready for JSON."""
+        counted = {"labeled": ANNOTATED, "skipped": SKIPPED}
+        told = {name: int(np.count_nonzero(self.states == ord(state))) for name, state in counted.items()}
+        return {"tasks": len(self), **told}
 
     def embedded_in(self, cache: PatternCache) -> NDArray[np.bool_]:
         """Return which tasks have a row there, of the image that they have now."""
@@ -154,6 +161,8 @@ def take_snapshot(
     ids, sources = columns.ids[embedded], columns.sources[embedded]
     book, here = LabelBook(project).labels(target), set(ids.tolist())
     values = {task: value for task, value in book.values.items() if task in here}
+    pins = Pins(project)
+    out = {task: f"{LEFT_OUT}: {wish.reason}" for task, wish in pins.exclusions().items()}
     network, missing, mark = facts.get("rotation_generation", ""), "", cache.mark()
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
@@ -164,7 +173,7 @@ def take_snapshot(
     return Snapshot(
         target=target,
         settings=settings,
-        tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project), groups),
+        tasks=Tasks(columns.ids, columns.states, rows_in_turn(embedded), columns.bad(project) | out, groups),
         labels=Labels.of(values, book.dropped, book.without),
         state=load_campaign(project),
         live=live,
@@ -186,8 +195,11 @@ def take_snapshot(
         missing=missing,
         mark=mark,
         answers=np.array(book.answers, dtype=np.int64),
+        work=book.work,
         load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
         recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
+        pins=frozenset(pins.pins()),
+        act=int(facts.get("act_number") or 0),
     )
 
 

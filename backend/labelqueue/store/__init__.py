@@ -1,4 +1,4 @@
-"""Redis itself: the connection, a server of our own, and commands on many items; it knows nothing of projects.
+"""Redis itself: the connection, a server of our own, a lock, and commands on many items; of projects it knows names.
 
 Imports leaves only; what is kept there is in `state`.
 """
@@ -15,12 +15,14 @@ from .chunks import (
     scan_fields,
     scan_members,
 )
+from .lock import ProjectLock
 from .redis_connection import PROBE, Redis, StoreFacts, connect, plain, store_facts, text, why_refused
 from .redis_server import EmbeddedRedis, socket_path
 
 __all__ = [
     "PROBE",
     "EmbeddedRedis",
+    "ProjectLock",
     "Redis",
     "StoreFacts",
     "add_members",

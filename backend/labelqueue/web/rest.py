@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import BadRequest
 
 from .. import admin
-from ..exceptions import LabelQueueError, ProjectError, PublishError, SettingError, StoreError
+from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError, StoreError
 from ..serving import context, json_object
 from ..state import Project
 from ..stopping import wanted_share
@@ -25,7 +25,12 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 SOURCE = "REST"
 MAX_LIMIT = 10_000  # tasks in one answer
-STATUS: tuple[tuple[type[LabelQueueError], int], ...] = ((ProjectError, 404), (PublishError, 409), (SettingError, 400))
+STATUS: tuple[tuple[type[LabelQueueError], int], ...] = (
+    (ProjectError, 404),
+    (PublishError, 409),
+    (SettingError, 400),
+    (CurationError, 400),
+)
 
 Answer = Response | tuple[Response, int]
 
@@ -38,6 +43,25 @@ def _body() -> dict[str, Any]:
         return json_object(empty=True)
     except BadRequest as error:
         raise BadRequest(f"{error.description}: the body is not a JSON object") from error
+
+
+def _limit(default: int) -> int:
+    raw = request.args.get("limit", str(default))
+    # No more than a few digits: a number of thousands is none that `int` takes.
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 9 and 1 <= int(raw) <= MAX_LIMIT):
+        raise BadRequest(f"limit is {raw[:80]!r}; expected a whole number from 1 to {MAX_LIMIT}")
+    return int(raw)
+
+
+def _named(body: dict[str, Any], **expected: type) -> tuple[Any, ...]:
+    """Return the values of a body that has to have these names, and no others, each of its type."""
+    for name, kind in expected.items():
+        if not isinstance(body.get(name), kind) or isinstance(body[name], bool):
+            what = {list: "a list of task ids", str: "a text", int: "a whole number"}[kind]
+            raise BadRequest(f"{name!r} is {str(body.get(name))[:40]!r}; expected {what}")
+    if odd := body.keys() - expected.keys():
+        raise BadRequest(f"{min(odd)[:40]!r} is not known; expected {' and '.join(expected)}")
+    return tuple(body[name] for name in expected)
 
 
 def _accepted(number: int, wish: Callable[[Project], str]) -> Answer:
@@ -93,11 +117,7 @@ def change_settings(number: int) -> Answer:
 @api.get("/projects/<id:number>/order")
 def order(number: int) -> Answer:
     """List the tasks that come next, and why."""
-    raw = request.args.get("limit", "10")
-    # No more than a few digits: a number of thousands is none that `int` takes.
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 9 and 1 <= int(raw) <= MAX_LIMIT):
-        raise BadRequest(f"limit is {raw[:80]!r}; expected a whole number from 1 to {MAX_LIMIT}")
-    return jsonify(admin.project_order(context().project(number), int(raw)))
+    return jsonify(admin.project_order(context().project(number), _limit(10)))
 
 
 @api.get("/projects/<id:number>/orders")
@@ -145,6 +165,48 @@ def retrain(number: int) -> Answer:
 def reconcile(number: int) -> Answer:
     """Read everything again from Label Studio."""
     return _accepted(number, admin.reconcile)
+
+
+@api.get("/projects/<id:number>/curation")
+def curation(number: int) -> Answer:
+    """List what is pinned and left out, and the acts that led there."""
+    limit = _limit(MAX_LIMIT)
+    return jsonify(admin.curation(context().project(number), limit))
+
+
+@api.post("/projects/<id:number>/pin")
+def pin(number: int) -> Answer:
+    """Have tasks labeled first."""
+    (tasks,) = _named(_body(), tasks=list)
+    return jsonify(admin.pin(context().project(number), tasks, SOURCE)), 202
+
+
+@api.post("/projects/<id:number>/unpin")
+def unpin(number: int) -> Answer:
+    """Let pinned tasks go back to their places."""
+    (tasks,) = _named(_body(), tasks=list)
+    return jsonify(admin.unpin(context().project(number), tasks, SOURCE)), 202
+
+
+@api.post("/projects/<id:number>/exclude")
+def exclude(number: int) -> Answer:
+    """Leave tasks out."""
+    tasks, reason = _named(_body(), tasks=list, reason=str)
+    return jsonify(admin.exclude(context().project(number), tasks, reason, SOURCE)), 202
+
+
+@api.post("/projects/<id:number>/include")
+def include(number: int) -> Answer:
+    """Leave tasks out no longer."""
+    (tasks,) = _named(_body(), tasks=list)
+    return jsonify(admin.include(context().project(number), tasks, SOURCE)), 202
+
+
+@api.post("/projects/<id:number>/undo")
+def undo(number: int) -> Answer:
+    """Give all tasks of an act what they had before it."""
+    (act,) = _named(_body(), act=int)
+    return jsonify(admin.undo(context().project(number), act, SOURCE)), 202
 
 
 @api.errorhandler(LabelQueueError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from rq import get_current_job
 
 from ..block import source_hash
 from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
+from ..gallery import MEGABYTE, Thumbnails
 from ..images import Item, embed_stream
 from ..jobs import (
     EmbedderChoice,
@@ -36,7 +38,7 @@ from .models import asked_for, chosen, parameters_of, refuse_other
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
 
-__all__ = ["embed_job", "embed_shard", "generation_of", "model_job"]
+__all__ = ["embed_job", "embed_shard", "gathered", "generation_of", "model_job"]
 
 log = logging.getLogger(__name__)
 
@@ -143,22 +145,15 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)
     count("images_total", len(missing_uri), project=project.key, outcome="bad")
-    servers, now = slow_servers(project.store), time.time()
-    gathering = Gathering(
-        [
-            Wanted(task, row.uri, server_of(row.uri), partial(_read, runtime, row.uri, task))
-            for task, row in sorted(rows.items())
-            if row.uri
-        ],
-        deadline=FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE,
-        slow={server: why for server, (until, why) in servers.items() if until > now},
-        suspicious=lambda server: server in servers,
-        stop=runtime.leaving.is_set,
-    )
+    servers = slow_servers(project.store)
+    uris = {task: row.uri for task, row in rows.items() if row.uri}
+    gathering = gathered(runtime, uris, servers, FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE)
+    thumbnails, room = Thumbnails(project), runtime.deployment.thumbnails * MEGABYTE
     done = 0
     items = (replace(item, load=partial(_marked, project, job_id, item)) for item in gathering)
-    for result in embed_stream(model, items, **parameters):
+    for result in embed_stream(model, items, thumbnails=room > 0, **parameters):
         cache.put(result.block)
+        thumbnails.put({task: (source_hash(uris[task]), file) for task, file in result.thumbnails.items()}, room)
         embedded = result.block.ids.tolist()
         project.forgive(embedded)
         unmark(project, job_id, embedded)
@@ -176,6 +171,21 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
             wait_until(project, late, servers[server][0])
     give_back(project, gathering.unread, "")
     return done
+
+
+def gathered(
+    runtime: Runtime, uris: Mapping[int, str], servers: Mapping[str, tuple[float, str]], deadline: float
+) -> Gathering:
+    """Return what reads images: task to URI, from servers that were not slow lately (see `jobs.slow_servers`), for so
+    many seconds."""
+    now = time.time()
+    return Gathering(
+        [Wanted(task, uri, server_of(uri), partial(_read, runtime, uri, task)) for task, uri in sorted(uris.items())],
+        deadline=deadline,
+        slow={server: why for server, (until, why) in servers.items() if until > now},
+        suspicious=lambda server: server in servers,
+        stop=runtime.leaving.is_set,
+    )
 
 
 def _read(runtime: Runtime, uri: str, task: int, until: float) -> bytes:

@@ -8,6 +8,7 @@ import time
 
 from redis.exceptions import RedisError
 
+from ..gallery import MEGABYTE, tidy
 from ..jobs import alive, heartbeat, look_again, reclaim, release_due, request_tend, say_leaving
 from ..state import Project, Redis, plain, why_refused
 from ..telemetry import about
@@ -41,6 +42,7 @@ class Housekeeper(threading.Thread):
         self._store = runtime.store
         self._leaving = runtime.leaving
         self._home = runtime.deployment.home
+        self._room = runtime.deployment.thumbnails * MEGABYTE
         self._worker = worker
         self.done = threading.Event()
 
@@ -70,6 +72,7 @@ class Housekeeper(threading.Thread):
                     last_sweep = time.monotonic()
                     if self._store.set("lq:tidied", self._worker, nx=True, px=int(1000 * TIDY_EVERY)):
                         sweep_keys(self._store)
+                        tidy(self._store, self._room)
                     sweep_files(self._store, self._home)
             except RedisError as error:
                 if not failed:

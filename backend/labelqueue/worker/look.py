@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from ..exceptions import LabelQueueError, LabelStudioError, ProjectError
 from ..jobs import begin_look, drop_request, end_look, request_tend
 from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
-from ..reading import find_remote, noting_absence, read_project, unread
+from ..reading import find_remote, noting_absence, read_names, read_project, unread
 from ..state import Journal, LabelBook, People, Project, ProjectLock, make_readable, read_columns, take_snapshot
 from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
@@ -85,8 +86,13 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         remote = find_remote(project, client)
     if remote is None:
         return "set aside" if project.get("set_aside") else "not found in Label Studio"
-    project.set(title=str(remote.get("title") or ""), label_config=str(remote["label_config"]))
-    if not connected(project, client, remote, lock.check):
+    prelabels = bool(remote.get("show_collab_predictions", True))
+    project.set(
+        title=str(remote.get("title") or ""),
+        label_config=str(remote["label_config"]),
+        prelabels_shown=str(int(prelabels)),
+    )
+    if not connected(project, client, remote, lock.check, public_url=runtime.deployment.public_url):
         journal.clear(mark)
         project.set(error="")
         return "removed"
@@ -99,6 +105,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     with noting_absence(project, status=500):
         read_project(project, client, target, building, events, lock.check)
     columns = read_columns(project)
+    project.set(counts=json.dumps(columns.counts()))
     serving = feed(runtime, project, columns, building)
     if known:  # else a generation that is half built would go
         tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})
@@ -109,17 +116,19 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     if not outcome and not LabelBook(project).complete:
         outcome = unread(project)  # from a part of the labels, a model would learn what is not so
     if not outcome:
+        publisher.settle()
         snapshot = take_snapshot(
             project,
             target,
             columns,
             serving.cache,
             arriving=bool(serving.arriving),
-            prelabels=bool(remote.get("show_collab_predictions", True)),
+            prelabels=prelabels,
             lost=publisher.lost(),
             open_cache=partial(runtime.cache, project),
         )
         outcome = act_on(snapshot, project, publisher)
+        read_names(project, client, [user for user, *_ in snapshot.work.get("people", ()) if user])
     lock.check()  # whoever took over may still have to act on these events
     journal.clear(mark)
     project.set(error="")

@@ -183,6 +183,7 @@ def serve(deployment: Deployment, announce: Callable[[str], None]) -> int:
 
         def begin() -> None:
             announce(f"labelqueue listens on {where}")
+            announce(f"its console is {deployment.public_url}/console/")
 
         _keep_up(deployment, [Child("web", [sys.executable, *web])], done, begin, embedded)
     finally:

@@ -88,3 +88,13 @@ def test_latest_names_the_newest_order(project):
         admin.find_order(project, "latest")
     publish(project, "FreeSel", "BAL")
     assert admin.find_order(project, "latest").version == "r2 BAL"
+
+
+def test_what_is_open_and_what_there_is_no_way_back_to(project):
+    publish(project, "FreeSel", "BAL")
+    project.put_tasks({1: TaskRow("/1.jpg", UNLABELED), 2: TaskRow("/2.jpg", ANNOTATED)})
+    orders = [Order(1, "r1", places=(Place(2, "why"), Place(3, "why"), Place(1, "why"))), Order(2, "r2", forgotten=3)]
+    assert admin.open_queues(project, orders) == [[1], None]
+    newest, oldest = order_list(project)["orders"]
+    assert admin.no_way_back(newest) == "it is live" and admin.no_way_back(oldest) == ""
+    assert "only the newest 50" in admin.no_way_back(oldest | {"forgotten": 3})

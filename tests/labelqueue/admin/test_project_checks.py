@@ -5,6 +5,7 @@ import time
 import pytest
 
 from healthy import NUMBER, VERSION, healthy
+from labelqueue.admin.pinning import pin
 from labelqueue.admin.project_checks import PROJECT
 from labelqueue.jobs import request_tend
 from labelqueue.state.project import LIVE_VERSION, NOT_CONNECTED
@@ -66,6 +67,7 @@ CASES = [
     ("predictions", answer(COUNTS, {}), "wrong", "0 of 2 of 'r1 FreeSel'"),
     ("predictions", answer(COUNTS, {VERSION: 3}), "warning", "3 of 2"),
     ("predictions", lambda well: well.project.drop_tasks([2]), "warning", "2 of 1"),
+    ("pins", lambda well: pin(well.project, [2], "x"), "warning", "0 left out; act 1 is not in the queue yet"),
     ("members", lambda well: well.remote.update(members=[1, 2]), "warning", "2 members"),
     ("members", lambda well: well.remote.update(members=[1]), "well", "1"),
     ("members", answer("/api/version/", {"release": "2.0", "edition": "Enterprise"}), "unknown", "does not tell"),

@@ -45,3 +45,22 @@ def test_imported_vectors_can_be_asked_for_only_where_they_are(project):
         admin.change_settings(project, {"embedder": "imported clip"}, "test")
     with pytest.raises(SettingError, match="expected the name of a model of timm"):
         admin.change_settings(project, {"embedder": "hf-hub:someone/something"}, "test")
+
+
+def test_what_would_be_wanted_is_checked_and_nothing_is_changed(project):
+    admin.change_settings(project, {"seed": 4, "strategy": "random"}, "REST")
+    wanted = admin.wanted_settings(project, {"seed": None, "horizon": "", "control_share": "0.2"})
+    assert (wanted["seed"], wanted["horizon"], wanted["control_share"]) == (0, None, 0.2)
+    assert wanted["strategy"] == "random" and project.settings()["seed"] == 4
+    assert admin.wanted_settings(project, {}) == project.settings()
+    for change, name in (
+        ({"seed": "x"}, "seed"),
+        ({"target": "chioce"}, "target"),
+        ({"label_map": {"a": "bird"}}, "label_map"),
+        ({"embedder": "imported x"}, "embedder"),
+        ({"strategy": "bal_paper"}, "budget"),
+        ({"nothing": None}, ""),
+    ):
+        with pytest.raises(SettingError) as caught:
+            admin.wanted_settings(project, change)
+        assert caught.value.name == name

@@ -3,7 +3,7 @@
 import pytest
 
 from labelqueue import admin
-from labelqueue.exceptions import PublishError
+from labelqueue.exceptions import ProjectError, PublishError
 from labelqueue.jobs import living
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.project import NOT_CONNECTED
@@ -74,3 +74,18 @@ def test_a_project_without_this_backend_has_no_queue_to_change(project):
         with pytest.raises(PublishError, match="Settings > Model"):
             wish(project)
     assert not any(project.get(f"{wish}_wanted") for wish in ("pause", "resume", "rollback"))
+
+
+def test_one_bad_image_is_tried_again_or_all_of_them(project, store):
+    project.quarantine(dict.fromkeys((1, 2, 3), ("/x.jpg", "broken")))
+    for part in ("deaths", "tries"):
+        store.hset(project.name(part), mapping={"1": "1", "2": "1"})
+    store.zadd(project.name("late"), {"1": 1.0, "2": 1.0})
+    assert admin.try_again(project, [1]).startswith("the image of task 1 is tried again, as soon as a worker runs")
+    assert set(project.quarantined()) == {2, 3} and store.get(project.name("queued"))
+    assert [store.hkeys(project.name(part)) for part in ("deaths", "tries")] == [[b"2"], [b"2"]]
+    assert store.zrange(project.name("late"), 0, -1) == [b"2"]
+    with pytest.raises(ProjectError, match="task 1 has no bad image"):
+        admin.try_again(project, [2, 1])
+    assert admin.try_again(project).startswith("all bad images are tried again")
+    assert not project.quarantined() and not store.exists(project.name("late"))

@@ -19,10 +19,11 @@ from labelqueue.backup.restoring import restore
 from labelqueue.backup.saving import back_up
 from labelqueue.exceptions import BackupError, LabelStudioError, NotFoundError
 from labelqueue.state.campaigns import load_campaign
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.pattern_cache import PatternCache
+from labelqueue.state.pins import Pins
 from labelqueue.state.project import Project, ProjectRef
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker.runtime import Runtime
 
 SECRET = "a-secret-of-the-webhook"
@@ -117,6 +118,25 @@ def test_after_a_loss_everything_is_as_it_was_and_the_queue_goes_on(desk, bring,
     desk.play(20)
     assert desk.live.number > live.number and desk.memory.trainings > 1
     assert not list(store.scan_iter("*restoring*")) and store.ttl(project.name("campaign", "2")) == -1
+
+
+def test_pins_and_exclusions_come_back_with_their_acts(desk, bring, project, store, tmp_path):
+    left = [task for task in range(1, 61) if not desk.server.rows[task]["annotations"]]
+    act = admin.pin(project, left[:3], "x")["act"]
+    admin.exclude(project, left[3:5], "blurry", "x")
+    desk.tend()
+    path, before = tmp_path / "pins.backup", Pins(project).dump()
+    told = back_up(project, path, tmp_path / "spool", show=False)
+    assert (told["pinned"], told["excluded"]) == (3, 2)
+    queue = desk.live.queue
+    store.flushall()
+    assert bring(path=path)["curation"] == {"pinned": 3, "excluded": 2} and bring.asked == []
+    assert Pins(project).dump() == before and desk.live.queue == queue
+    admin.unpin(project, left[:1], "x")
+    bring(path=path)
+    assert "pins and exclusions: up to act 3 here, up to act 2 then" in bring.asked
+    assert Pins(project).dump() == before and project.get("act_number") == "3", "numbers are never given twice"
+    assert admin.undo(project, act)["changed"] == 3
 
 
 def test_labels_that_came_after_the_backup_are_learned_from_label_studio(desk, bring, project, store):

@@ -112,6 +112,18 @@ def test_pause_says_how_to_go_on(run, project):
     assert "rollback_error predictions were deleted" in run("status", "7")[1]
 
 
+def test_tasks_are_pinned_left_out_and_changed_back(run, store):
+    status, out, _ = run("pin", "7", "2", "1")
+    assert status == 0 and "2 tasks are pinned" in out and "`labelqueue undo 7 1` takes it back" in out
+    assert run("exclude", "7", "1", "--reason", "too dark")[0] == 0 and store.llen("rq:queue:tend") == 1
+    assert "too dark; act 2, command line" in run("curation", "7")[1]
+    assert json.loads(run("undo", "7", "2", "--json")[1])["changed"] == 1
+    assert [row["task"] for row in json.loads(run("curation", "7", "--json")[1])["pins"]] == [1, 2]
+    assert run("unpin", "7", "1")[0] == 0 and "nothing changed" in run("include", "7", "1")[1]
+    assert run("exclude", "7", "1")[0] == 2 and run("pin", "7")[0] == 2
+    assert "has no task 9" in run("pin", "7", "1", "9")[2] and run("pin", "7", "9")[0] == 1
+
+
 def test_orders_and_their_audit(run):
     status, out, _ = run("orders", "7")
     assert status == 0 and out.index("r2 BAL") < out.index("live") < out.index("first order") < out.index("r1 FreeSel")

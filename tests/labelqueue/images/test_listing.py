@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from labelqueue.images.decoding import FORMATS
 from labelqueue.images.listing import SUFFIXES, Listing, describe_left_out, list_images
+from labelqueue.pixels.decoding import FORMATS
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from PIL import Image
 from labelqueue.block import source_hash
 from labelqueue.exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
 from labelqueue.images.pipeline import Item, embed_stream
+from labelqueue.pixels import thumbnail_of
 
 
 class Model:
@@ -62,6 +63,24 @@ def test_rows_come_in_order_in_blocks_of_full_minibatches():
     block = results[1].block
     assert block.embeddings[:, 0].tolist() == [float(n + 1) for n in range(8, 16)]
     assert block.sources.tolist() == [source_hash(f"file://{n}") for n in range(8, 16)]
+
+
+def test_thumbnails_come_along_and_change_nothing_else():
+    items = [
+        item(0),
+        item(1),
+        Item(2, "x", lambda: png("black")),
+        Item(3, "y", lambda: b"<html>"),
+        *map(item, range(4, 11)),
+    ]
+    plain = list(embed_stream(Model(), items, block_size=4))
+    both = list(embed_stream(Model(), items, block_size=4, thumbnails=True))
+    assert [result.block.to_bytes() for result in both] == [result.block.to_bytes() for result in plain]
+    assert [result.failed for result in both] == [result.failed for result in plain]
+    assert not any(result.thumbnails for result in plain)
+    found = {task: file for result in both for task, file in result.thumbnails.items()}
+    assert sorted(found) == [0, 1, 2, *range(4, 11)], "also of the image that the model fails at"
+    assert found[5] == thumbnail_of(png((6, 7, 9)))
 
 
 def test_several_patterns_keep_to_their_image():

@@ -8,8 +8,8 @@ from safetensors.numpy import load, save
 
 from labelqueue.demo.drawing import draw_images
 from labelqueue.exceptions import EmbedderError
-from labelqueue.images.decoding import decode
 from labelqueue.images.rotation_network import PREPROCESSING, RotationNet, small_cnn, train_rotation
+from labelqueue.pixels.decoding import decode
 
 torch = pytest.importorskip("torch")
 

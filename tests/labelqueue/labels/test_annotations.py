@@ -158,6 +158,10 @@ def test_the_facts_of_an_annotation_survive_storing():
     one = read_annotation(raw(result("c", "choices", ["cat"]), ground_truth=True, completed_by={"id": 9}))
     assert (one.id, one.user, one.ground_truth, one.cancelled) == (4, 9, True, False)
     assert Annotation.load(json.loads(json.dumps(one.dump()))) == one
+    timed = read_annotation(raw(created_at="2026-11-21T10:00:00.5Z", lead_time=4.2))
+    assert (timed.created, timed.seconds) == (1_795_255_200, 4.2) and (one.created, one.seconds) == (0, None)
+    assert Annotation.load(json.loads(json.dumps(timed.dump()))) == timed
+    assert Annotation.load(timed.dump()[:7]) == read_annotation(raw()), "of a version that did not keep the two"
     nobody = read_annotation(raw(completed_by=None, was_cancelled=True, result=None))
     assert (nobody.user, nobody.cancelled, nobody.answers, nobody.unreadable) == (None, True, {}, False)
 

@@ -13,7 +13,7 @@ from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.annotations import read_annotation
 from labelqueue.labels.task_data import image_uri
 from labelqueue.labelstudio.client import ANNOTATION_FIELDS, LabelStudio
-from labelqueue.labelstudio.records import Skipped, parsed
+from labelqueue.labelstudio.records import Skipped, parsed, predictions_in
 from labelqueue.reading.pages import FIELDS
 
 WHEN = "2026-11-21T10:00:00Z"
@@ -112,7 +112,7 @@ def test_lists_of_any_shape(answer):
         if isinstance(found, list):
             assert len(found) == len(answer) or skipped.found
             assert all(type(one["id"]) is int and type(one["url"]) is str for one in found)
-    for version in made(lambda: client.model_versions(1)) or ():
+    for version in made(lambda: client.prediction_counts(1)) or ():
         version.encode()
 
 
@@ -156,6 +156,20 @@ def test_each_record_that_is_left_out_has_its_name_and_reason():
     }
 
 
+@pytest.mark.parametrize("odd", [None, True, "4", -1.0, 1e300, float("nan"), float("inf"), [], {}])
+def test_a_time_that_is_none_costs_nothing(odd):
+    """Nothing depends on when an annotation was made, nor on how long that took."""
+    said = {"id": 5, "updated_at": WHEN, "result": [], "created_at": WHEN, "lead_time": 4.26}
+    for change in ({}, {"lead_time": odd}, {"created_at": odd}):
+        skipped, row = Skipped(), {"id": 1, "updated_at": WHEN, "annotations": [said | change]}
+        client = Saying({})
+        client._json = lambda *arguments, row=row, **options: {"tasks": [row], "total": 1}
+        (((task),),) = client.annotated(1, [1], (), skipped=skipped)
+        (one,) = task["annotations"]
+        assert ("lead_time" in one, "created_at" in one) == ("lead_time" not in change, "created_at" not in change)
+        assert one.get("lead_time", 4.3) == 4.3 and read_annotation(one).id == 5 and not skipped.found
+
+
 def test_half_a_character_is_replaced():
     assert parsed(b'{"\\ud800": ["a\\uDC00", "\\ud83d\\ude00", 1]}') == {
         "\N{REPLACEMENT CHARACTER}": ["a\N{REPLACEMENT CHARACTER}", "\N{GRINNING FACE}", 1]
@@ -166,3 +180,13 @@ def test_half_a_character_is_replaced():
 def test_what_is_no_json_is_a_value_error(content):
     with pytest.raises(ValueError, match=r"nests|Expecting|codec|digits"):
         parsed(content)
+
+
+def test_predictions_of_a_version_are_read_from_what_tasks_say_and_the_rest_is_passed_over():
+    mine = {"id": 5, "model_version": "r1", "score": 0.25}
+    rows = [
+        {"id": 1, "predictions": [mine, {"id": 6, "model_version": "r2", "score": 0.5}, None, {"model_version": "r1"}]},
+        {"id": 2, "predictions": [{**mine, "id": 7, "score": None}]},
+        {"id": "3", "predictions": [mine]}, {"id": 4}, {"id": 4, "predictions": 1}, None,
+    ]  # fmt: skip
+    assert predictions_in(rows, "r1") == [(1, 5, 0.25), (2, 7, None)]

@@ -121,7 +121,7 @@ def test_a_folder_gets_features(photos, tmp_path, options, notes):
     (stored,) = (tmp_path / "cache").rglob("rotation-16.safetensors")
     net = RotationNet.from_bytes(stored.read_bytes())
     assert (net.epochs, net.seed, net.images) == (pretext.EPOCHS, 0, IMAGES)
-    from labelqueue.images.decoding import decode
+    from labelqueue.pixels.decoding import decode
 
     pixels = np.stack([decode(file.path.read_bytes(), 16) for file in find_images(photos)])
     np.testing.assert_array_equal(rows.embeddings, net.features(pixels).astype(np.float16))

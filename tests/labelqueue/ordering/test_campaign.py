@@ -253,9 +253,9 @@ def test_strategies_know_the_classes_and_the_cycle():
     cover = recipe.make_strategy("probcover", DEFAULTS, classes=7)
     assert (cover.n_clusters, recipe.make_strategy("probcover", DEFAULTS).n_clusters) == (7, None)
     assert recipe.make_strategy("dropquery", DEFAULTS, Cycle(size=25)).n_clusters == 25
-    names = ("maxherding", "probcover", "uherding", "dropquery", "badge")
+    names = ("maxherding", "probcover", "uherding", "dropquery", "badge", "bait")
     needing = [name for name in names if recipe.needs_model(name)]
-    assert needing == ["uherding", "dropquery", "badge"]
+    assert needing == ["uherding", "dropquery", "badge", "bait"]
 
 
 def test_several_labels_go_through_the_same_course():

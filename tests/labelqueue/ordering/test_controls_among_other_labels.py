@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labelqueue.learning.accuracy import wilson
-from labelqueue.ordering.random_controls import served_in_turn
+from labelqueue.learning.random_controls import served_in_turn
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "controls.py"
 spec = importlib.util.spec_from_file_location("controls_benchmark", BENCHMARK)

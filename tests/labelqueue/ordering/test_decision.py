@@ -15,10 +15,10 @@ from labelqueue.block import Block
 from labelqueue.exceptions import CacheError, SettingError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
+from labelqueue.learning.random_controls import is_control
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
 from labelqueue.ordering.order_size import order_size
-from labelqueue.ordering.random_controls import is_control
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
 from labelqueue.simulation.replay import label_config

@@ -121,6 +121,7 @@ CASES = {
     "herding": {"cold_start": "maxherding", "warm": "uherding"},
     "dropout": {"cold_start": "probcover", "warm": "dropquery"},
     "gradients": {"warm": "badge"},
+    "information": {"warm": "bait"},
     "pinned": {"strategy": "margin", "control_share": 0.3},
 }
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.ordering.order import Order, Place
-from labelqueue.ordering.order_size import FASTEST, MOST, OrderSize, open_places, order_size, runs_low
+from labelqueue.ordering.order_size import FASTEST, MOST, OrderSize, head_size, open_places, order_size, runs_low
 from labelqueue.ordering.snapshot import Tasks
 
 
@@ -20,6 +20,12 @@ def test_a_fixed_head_is_always_larger_than_the_threshold_of_its_refill(horizon,
 def test_many_annotators_raise_the_threshold_of_a_fixed_head():
     assert order_size(100, annotators=0).low == 220
     assert order_size(100, annotators=30).low == 260
+
+
+def test_the_head_is_what_is_not_the_spare_tail():
+    assert head_size(30, 10, annotators=9) == 10 and head_size(4, 10, annotators=9) == 4
+    low = order_size(None, annotators=2, pace=60).low
+    assert head_size(low + 5, None, annotators=2, pace=60) == 5 and head_size(low - 1, None, annotators=2, pace=60) == 0
 
 
 people, paces, cycles = st.integers(0, 10_000), st.integers(0, 10**7), st.integers(0, 10**6)

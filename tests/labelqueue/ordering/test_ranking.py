@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
-from labelqueue.ordering.random_controls import control_order, is_control
+from labelqueue.learning.random_controls import control_order, is_control
 from labelqueue.ordering.ranking import rank_tasks
 from labelqueue.ordering.recipe import Recipe
 from labelqueue.ordering.snapshot import Tasks

@@ -1,11 +1,11 @@
-"""What ties a project to this backend: it names us, and its webhook carries our secret and is on."""
+"""What ties a project to this backend: it names us and leads to the console, its webhook has our secret and is on."""
 
 import time
 from datetime import UTC, datetime
 
 import pytest
 
-from labelqueue.exceptions import PublishError
+from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.labelstudio.records import Hooks
 from labelqueue.ordering.order import Order, Place
 from labelqueue.publishing.connecting import GRACE, HOOKS_EVERY, MISSES, connected, secure_webhook
@@ -151,3 +151,67 @@ class TestWebhook:
         project.set(webhook_secured_at=str(time.time() - HOOKS_EVERY - 1), want_full="0")
         secure()
         assert (project.get("webhook_revived"), project.get("want_full")) == ("1", "0"), "it was on"
+
+
+class TestDescription:
+    """The connection's description leads to the console, and a person's text stays."""
+
+    URL = "http://localhost:9090"
+    TOLD = "What the queue does, and why: http://localhost:9090/console/7"
+
+    @pytest.fixture
+    def described(self, project, remote):
+        remote.changes, remote.refuses = [], False
+
+        def update(backend, **values):
+            remote.changes.append((backend, values))
+            if remote.refuses:
+                raise LabelStudioError("it cannot be reached", status=400)
+
+        remote.update_backend = update
+
+        def describe(public_url=self.URL, **backend):
+            remote.backends = [OURS | {"id": 3, "description": "", "extra_params": {"seed": 4}} | backend]
+            remote.changes.clear()
+            assert connected(project, remote, remote.project(7), lambda: None, public_url=public_url)
+            return remote.changes
+
+        return describe
+
+    @pytest.mark.parametrize("now", [None, "", "  ", "What the queue does, and why: http://old.test:1/console/7"])
+    def test_an_empty_one_and_one_of_ours_are_set_once(self, described, now):
+        ((backend, values),) = described(description=now)
+        assert backend == 3 and values["description"] == self.TOLD and "title" not in values
+        # Label Studio sends these to /setup before it takes the change: others would change settings.
+        assert values["url"] == "http://lq:9090" and values["project"] == 7 and values["extra_params"] == {"seed": 4}
+        assert "basic_auth_pass" not in values
+        assert described(description=self.TOLD) == [], "it is there"
+        assert described(description="") == [], "a person removed it"
+        assert len(described(description="", id=4)) == 1, "a new connection"
+        assert len(described("https://queue.example.com", description=self.TOLD)) == 1, "the address changed"
+
+    @pytest.mark.parametrize("text", ["Anna's model", "What the queue does, and why: ask Anna", f"{TOLD} (Anna)"])
+    def test_a_persons_text_stays(self, described, text):
+        assert described(description=text) == []
+
+    def test_credentials_go_along_but_for_the_password(self, described):
+        ((_, values),) = described(auth_method="BASIC_AUTH", basic_auth_user="admin")
+        assert (values["auth_method"], values["basic_auth_user"], values["basic_auth_pass"]) == (
+            "BASIC_AUTH",
+            "admin",
+            "",
+        )
+
+    def test_a_refusal_costs_nothing_and_is_tried_again_an_hour_later(self, project, remote, described):
+        remote.refuses = True
+        assert len(described()) == 1 and described() == []
+        remote.refuses = False
+        project.set(described_at=str(time.time() - 3601))
+        assert len(described()) == 1 and described(description=self.TOLD) == []
+
+    def test_a_label_studio_without_descriptions_is_left_alone(self, project, remote, described):
+        described()
+        remote.backends = [OURS | {"id": 9}]
+        remote.changes.clear()
+        assert connected(project, remote, remote.project(7), lambda: None, public_url=self.URL)
+        assert remote.changes == []

@@ -14,27 +14,31 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.labelstudio.records import Hooks
 from labelqueue.ordering.order import Order, Place, score
+from labelqueue.ordering.pinning import arranged
 from labelqueue.publishing import tidying
 from labelqueue.publishing.connecting import connected, secure_webhook
 from labelqueue.publishing.publishing import PLAIN_SAMPLING, SAMPLING, Publisher
 from labelqueue.publishing.tidying import tidy
 from labelqueue.publishing.versions import tag_of
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
+from labelqueue.state.project import LIVE_VERSION
 from labelqueue.state.task_row import TaskRow
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker.runtime import Runtime
 
-READS = {"about", "projects", "webhooks",
-    "get_file", "whoami", "project", "model_versions", "prediction_counts", "ml_backends", "tasks", "existing",
-    "annotated", "predicted", "newest_change", "hostname", "guarded", "predictions_of",
+READS = {"about", "projects", "webhooks", "people",
+    "get_file", "whoami", "project", "prediction_counts", "ml_backends", "tasks", "existing",
+    "annotated", "predicted", "newest_change", "hostname", "guarded", "predictions_of", "predictions_at",
 }  # fmt: skip
 WRITES = {
     "update_project",
     "import_predictions",
     "create_prediction",
     "delete_prediction",
+    "move_prediction",
     "secure_webhooks",
     "save_tab",
+    "update_backend",
 }
 
 
@@ -47,7 +51,7 @@ class Remote:
         self.versions = []
         self.lost, self.stores, self.tab_fails = 0, None, False
         self.meanwhile = lambda: None  # what people do while predictions are imported
-        self.held = True
+        self.held, self.backends = True, []
 
     def check(self):
         self.log.append("check")
@@ -58,13 +62,9 @@ class Remote:
         self.log.append("project")
         return dict(self.values)
 
-    def model_versions(self, project):
-        self.log.append("model_versions")
-        return self.versions
-
     def prediction_counts(self, project):
         self.log.append("prediction_counts")
-        return Counter(row["model_version"] for row in self.predictions if row)
+        return Counter(self.versions) + Counter(row["model_version"] for row in self.predictions if row)
 
     def predicted(self, project, version):
         self.log.append("predicted")
@@ -74,6 +74,16 @@ class Remote:
         self.log.append("predictions_of")
         rows = enumerate(self.predictions)
         return [number for number, row in rows if row.get("model_version") == version][:limit]
+
+    def predictions_at(self, project, version, tasks):
+        self.log.append("predictions_at")
+        rows = enumerate(self.predictions)
+        mine = [(number, row) for number, row in rows if row.get("model_version") == version]
+        return [(row["task"], number, row["score"]) for number, row in mine if row["task"] in tasks]
+
+    def move_prediction(self, number, score):
+        self.log.append("move_prediction")
+        self.predictions[number]["score"] = score
 
     def delete_prediction(self, number):
         self.log.append("delete_prediction")
@@ -109,7 +119,10 @@ class Remote:
 
     def ml_backends(self, project, *, skipped=None):
         self.log.append("ml_backends")
-        return []
+        return self.backends
+
+    def update_backend(self, backend, **values):
+        self.log.append("update_backend")
 
     def secure_webhooks(self, *arguments, skipped=None):
         self.log.append("secure_webhooks")
@@ -353,6 +366,8 @@ def test_the_lock_is_looked_at_right_before_every_write(project, remote, publish
     live = publisher().publish(order(1, 2, 3))
     publisher().refill(Order(**{**vars(live), "places": (*live.places, Place(4, "why"))}), [Place(4, "why")])
     project.set(single_seconds="0.001", bulk_seconds="10")
+    live = Orders(project).live()
+    publisher().rearrange(live, arranged(live, [Place(3, "pinned")], {1: "left out"}))
     for _ in range(3):
         publisher().publish(order(1, 2, 3))
     monkeypatch.setattr(tidying, "PACE", 0.0)
@@ -361,6 +376,9 @@ def test_the_lock_is_looked_at_right_before_every_write(project, remote, publish
     publisher().switch(live)
     while tidy(project, remote, remote.check, now=time.time() + 3600):
         pass
+    remote.backends = [{"id": 3, "model_version": LIVE_VERSION, "url": "http://lq:9090", "description": ""}]
+    assert connected(project, remote, remote.project(7), remote.check, public_url="http://localhost:9090")
+    remote.backends = []
     assert not connected(project, remote, remote.project(7), remote.check)
     assert unchecked(remote.log) == []
     assert set(remote.log) >= WRITES, "each of them happened"

@@ -12,12 +12,13 @@ from conftest import CONFIG
 from labelqueue.admin.status import project_status
 from labelqueue.exceptions import LabelStudioError, PublishError
 from labelqueue.labels.label_config import parse_label_config
-from labelqueue.ordering.order import Order, Place
+from labelqueue.ordering.order import Order, Place, score
 from labelqueue.publishing import sending
 from labelqueue.publishing.publishing import Publisher
 from labelqueue.publishing.sending import Sender
 from labelqueue.state.orders import Orders
 
+SCORES = {task: score(task) for task in range(1, 301)}
 NESTED = CONFIG.replace("toName", 'allowNested="true" toName')
 
 
@@ -61,9 +62,6 @@ class Picky:
     def update_project(self, project, **values):
         self.remote |= values
 
-    def model_versions(self, project):
-        return []
-
     def save_tab(self, *arguments, skipped=None):
         return 1
 
@@ -105,7 +103,7 @@ def test_each_is_sent_once_and_only_refused_pre_labels_are_left_out(project, cas
     n, offenders, alone, bare = case
     client = Picky(range(1, n + 1), offenders, strict=strict, alone=alone)
     way = sender(project, client, config=config, bulk=bulk)
-    assert way.send(0, places(n, bare))
+    assert way.send(places(n, bare), SCORES)
     results = client.results("r1 BAL")
     assert results.keys() == set(range(1, n + 1))
     singly = not bulk or config is NESTED
@@ -119,7 +117,7 @@ def test_each_is_sent_once_and_only_refused_pre_labels_are_left_out(project, cas
 @pytest.mark.parametrize("strict", [True, False])
 def test_many_offenders_do_not_cost_many_imports(project, strict):
     client = Picky(range(1, 301), range(1, 301, 2), strict=strict)
-    assert sender(project, client).send(0, places(300))
+    assert sender(project, client).send(places(300), SCORES)
     assert len(client.results("r1 BAL")) == 300 and client.imports < 3 * sending.HALVINGS
 
 
@@ -127,7 +125,7 @@ def test_nested_choices_are_sent_one_by_one_and_not_without_end(project, monkeyp
     monkeypatch.setattr(sending, "ONE_BY_ONE", 5)
     client = Picky(range(1, 21))
     way = sender(project, client, config=NESTED)
-    assert way.send(0, places(20, bare={2}))
+    assert way.send(places(20, bare={2}), SCORES)
     assert (client.imports, client.singles) == (1, 5)
     assert [task for task, result in client.results("r1 BAL").items() if result] == [1, 3, 4, 5, 6]
     assert way.withheld.keys() == set(range(7, 21))
@@ -137,7 +135,7 @@ def test_nested_choices_are_sent_one_by_one_and_not_without_end(project, monkeyp
 def test_a_row_without_pre_label_that_is_not_stored_is_no_matter_of_pre_labels(project, monkeypatch):
     client = Picky(range(1, 4))
     monkeypatch.setattr(client, "import_predictions", lambda project, rows: len(rows) - 1)
-    assert not sender(project, client).send(0, places(3, bare={1, 2, 3}))
+    assert not sender(project, client).send(places(3, bare={1, 2, 3}), SCORES)
 
 
 def test_publishing_goes_on_and_says_which_tasks_go_without(project, caplog):

@@ -44,9 +44,6 @@ class Remote:
     def create_prediction(self, row):
         self.stored[row["model_version"]] += 1
 
-    def model_versions(self, project):
-        return sorted(self.stored)
-
     def prediction_counts(self, project):
         return dict(self.stored)
 

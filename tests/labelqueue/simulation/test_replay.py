@@ -34,7 +34,19 @@ def campaign(dataset, **settings):
 
 @pytest.mark.parametrize(
     "strategy",
-    ["auto", "random", "bal", "margin", "bal_paper", "maxherding", "probcover", "uherding", "dropquery", "badge"],
+    [
+        "auto",
+        "random",
+        "bal",
+        "margin",
+        "bal_paper",
+        "maxherding",
+        "probcover",
+        "uherding",
+        "dropquery",
+        "badge",
+        "bait",
+    ],
 )
 def test_a_pool_is_labeled_to_the_last_image_and_nothing_twice(strategy):
     replayed, answers = campaign(clusters(15), strategy=strategy, horizon=10, control_share=0.2, budget=60)

@@ -27,9 +27,9 @@ from labelqueue.ordering.order import Order, Place
 from labelqueue.state.campaigns import load_campaign
 from labelqueue.state.formats import KEYS, PARTS, SHARED_KEYS, make_readable, matches
 from labelqueue.state.journal import Event, Journal
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.orders import Orders
 from labelqueue.state.project import PER_TASK, Project
+from labelqueue.store.lock import ProjectLock
 
 SOURCE = Path(labelqueue.__file__).parent
 

@@ -14,6 +14,22 @@ def order(tasks=(3, 1, 2), **changes) -> Order:
     return Order(**{**base, **changes})
 
 
+def test_the_live_version_is_known_without_the_places(project):
+    orders = Orders(project)
+    assert orders.live_version(project.info()) == ""
+    orders.save(order())
+    orders.save(order(number=2, version="r2 BAL"))
+    orders.go_live(order(number=2, version="r2 BAL"))
+    info = project.info()
+    project.drop("orders:*")
+    assert orders.live_version(info) == "r2 BAL", "the record is not read"
+    orders.save(order())
+    project.set(live="1")  # by a version that does not write the name down, or from a backup
+    assert orders.live_version(project.info()) == "r1 FreeSel"
+    project.set(live="")
+    assert orders.live_version(project.info()) == ""
+
+
 def test_records_come_back(project):
     orders = Orders(project)
     assert orders.live() is None

@@ -199,7 +199,7 @@ def test_random_controls_and_prelabels_are_shown(client, project):
 
 def test_every_field_of_an_orders_record_is_described(client, ordered):
     described = set(DOCUMENT["components"]["schemas"]["Order"]["properties"])
-    recorded = {field.name for field in fields(Order)} - {"places", "left_out", "inputs"}
+    recorded = {field.name for field in fields(Order)} - {"places", "left_out", "overlay", "inputs"}
     assert described == recorded | {"published", "live"}
     assert set(checked(client, "get", f"{HERE}/orders")["orders"][0]) == described
     assert set(checked(client, "get", f"{HERE}/orders/1")) == described | {"project", "tasks"}
@@ -312,6 +312,44 @@ def test_a_rollback_that_is_not_possible_says_why(client, ordered):
     assert ordered.get("rollback_wanted") == ordered.get("pause_wanted") == ""
 
 
+# -- pins and exclusions
+
+
+def test_tasks_are_pinned_left_out_and_changed_back(client, ordered, store):
+    act = checked(client, "post", f"{HERE}/pin", 202, json={"tasks": [1, 3]})
+    assert (act["act"], act["changed"]) == (1, 2) and store.llen("rq:queue:tend") == 1
+    checked(client, "post", f"{HERE}/exclude", 202, json={"tasks": [2], "reason": "blurry"})
+    found = checked(client, "get", f"{HERE}/curation")
+    assert {row["task"] for row in found["pins"]} == {1, 3} and found["exclusions"][0]["reason"] == "blurry"
+    assert found["pins"][0]["source"] == "REST" and len(checked(client, "get", f"{HERE}/curation?limit=1")["acts"]) == 1
+    assert checked(client, "post", f"{HERE}/include", 202, json={"tasks": [2]})["changed"] == 1
+    assert checked(client, "post", f"{HERE}/unpin", 202, json={"tasks": [1]})["changed"] == 1
+    assert checked(client, "post", f"{HERE}/unpin", 202, json={"tasks": [1]})["act"] is None
+    assert checked(client, "post", f"{HERE}/undo", 202, json={"act": 1})["changed"] == 1
+    assert checked(client, "get", f"{HERE}/curation")["counts"]["pinned"] == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "status", "word"),
+    [
+        ("pin", {"tasks": [1, 99]}, 400, "has no task 99"),
+        ("pin", {"tasks": []}, 400, "no task is named"),
+        ("pin", {"tasks": ["1"]}, 400, "'1' is no task id"),
+        ("pin", {"tasks": 1}, 400, "expected a list of task ids"),
+        ("pin", {"tasks": list(range(10_001))}, 400, "10,000 is the most at once"),
+        ("unpin", {}, 400, "'tasks' is 'None'"),
+        ("include", {"tasks": [1], "reason": "x"}, 400, "'reason' is not known; expected tasks"),
+        ("exclude", {"tasks": [1]}, 400, "expected a text"),
+        ("exclude", {"tasks": [1], "reason": " "}, 400, "say in a few words"),
+        ("undo", {"act": True}, 400, "expected a whole number"),
+        ("undo", {"act": 5}, 404, "has no act 5"),
+    ],
+)
+def test_what_cannot_be_pinned_is_named_and_nothing_changes(client, ordered, call, body, status, word):
+    assert word in checked(client, "post", f"{HERE}/{call}", status, json=body)["error"]
+    assert checked(client, "get", f"{HERE}/curation")["acts"] == []
+
+
 # -- errors and doors
 
 
@@ -388,7 +426,7 @@ def test_strangers_and_web_pages_may_not_call(client, ordered, store, deployment
     checked(guarded.test_client(), method, path, 401)
     checked(guarded.test_client(), method, path, 401, auth=("ls", "y"))
     checked(guarded.test_client(), method, path, 401, headers={SECRET_HEADER: ordered.get("secret")})
-    checked(guarded.test_client(), method, path, 401, headers={"Origin": "http://ls.test"}, **right)
+    checked(guarded.test_client(), method, path, 403, headers={"Origin": "http://ls.test"}, **right)
     assert ordered.get("pause_wanted") == ""
     assert guarded.test_client().open(path, method=method.upper(), json={}, **right).status_code in (200, 202)
 

@@ -1,17 +1,23 @@
 """The embed job: whatever happens to it, its images wait again and its place in the window is free."""
 
+import base64
+import io
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue import jobs
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import EmbedderError, StoreError
+from labelqueue.gallery import Thumbnails
 from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
+from labelqueue.pixels import decode_with_thumbnail
 from labelqueue.state.snapshots import read_columns
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import embedding
@@ -183,3 +189,35 @@ def test_a_redis_that_breaks_off_while_an_image_is_marked_makes_no_bad_image(pro
     monkeypatch.setattr(embedding, "mark", away)
     with pytest.raises(StoreError, match="away"):
         embedding._marked(project, "j", item)
+
+
+# -- thumbnails
+
+
+def file_of(seed, kind="PNG"):
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, 5, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((500, 300)).save(file, kind)
+    return file.getvalue()
+
+
+def test_embedding_cuts_thumbnails_from_the_same_pixels_and_embeds_as_without(project, deployment):
+    """The real model: with no room for thumbnails the vectors are the same, bit by bit."""
+    files = {1: file_of(1), 2: file_of(2, "JPEG"), 3: file_of(3)[:200], 4: file_of(4, "WEBP")}
+    uris = {task: f"data:image/x;base64,{base64.b64encode(data).decode()}" for task, data in files.items()}
+    rows, blocks = {task: TaskRow(uri, UNLABELED) for task, uri in uris.items()}, []
+    thumbnails = Thumbnails(project)
+    for room in (0, 1):
+        project.put_tasks(rows)
+        runtime = Runtime(replace(deployment, thumbnails=room))
+        assert embedding.embed_shard(runtime, project, [1, 2, 3, 4]) == 3
+        cache = runtime.cache(project, runtime.embedder().fingerprint({"n_patterns": 1}))
+        blocks.append(cache.load(np.arange(1, 5)).to_bytes())
+        if not room:
+            assert thumbnails.sources_of([1, 2, 3, 4]) == {}
+            cache.delete()
+    assert blocks[0] == blocks[1] and 3 in project.quarantined()
+    side = runtime.embedder().image_size
+    for task in (1, 2, 4):
+        assert thumbnails.get(task) == (source_hash(uris[task]), decode_with_thumbnail(files[task], side)[1])
+    assert thumbnails.get(3) is None

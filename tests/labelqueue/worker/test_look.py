@@ -14,10 +14,10 @@ from labelqueue.ordering import campaign
 from labelqueue.reading.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
-from labelqueue.state.lock import ProjectLock
 from labelqueue.state.people import People
 from labelqueue.state.project import ASIDE, Project
 from labelqueue.state.task_row import TaskRow
+from labelqueue.store.lock import ProjectLock
 from labelqueue.worker import look as tending
 from labelqueue.worker.runtime import Runtime, install
 
@@ -258,3 +258,24 @@ def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project,
     assert pending | shards.in_flight(project) == set(range(1, 61))
     desk.embed(8)
     assert desk.tend().startswith("r1·k7f FreeSel refilled with")
+
+
+def test_a_look_leaves_what_pages_show_without_reading_tasks(desk, project):
+    """Counts of tasks, who labeled when and for how long, and what they are called."""
+    desk.label(12)
+    for task, row in desk.server.rows.items():
+        for one in row["annotations"]:
+            one |= {"completed_by": 3, "created_at": "2026-11-21T10:00:00Z", "lead_time": 4.0 + task % 2}
+    desk.server.people = lambda: [{"id": 3, "first_name": "Ada", "last_name": "Byron"}]
+    project.set(want_full="1")
+    project.drop("labels:*")  # read again
+    desk.tend()
+    facts = admin.project_glance(project)
+    assert (facts["tasks"], facts["labeled"], facts["skipped"]) == (60, 12, 0)
+    assert facts["work"]["days"] == [["2026-11-21", 12, 0]]
+    ((user, labels, skips, seconds),) = facts["work"]["people"]
+    assert (user, labels, skips) == (3, 12, 0) and 4.0 <= seconds <= 5.0
+    assert facts["names"] == {"3": "Ada Byron"} and facts["version"] == desk.live.version
+    whole = admin.project_status(project)
+    for name in facts.keys() & whole.keys():
+        assert facts[name] == whole[name], name

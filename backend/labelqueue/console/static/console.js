@@ -64,8 +64,12 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const block of document.querySelectorAll("[data-live][id]")) {
     const other = fresh.getElementById(block.id);
-    if (other === null || block.contains(document.activeElement) || block.innerHTML === other.innerHTML) continue;
+    if (other === null || block.contains(document.activeElement)) continue;
     localTimes(other);
+    for (const open of block.querySelectorAll("details[open][id]")) {
+      other.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    }
+    if (block.innerHTML === other.innerHTML) continue;
     block.replaceChildren(...other.childNodes);
   }
   document.body.dataset.token = fresh.body.dataset.token;

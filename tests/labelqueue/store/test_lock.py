@@ -6,8 +6,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue.exceptions import PublishError
-from labelqueue.state import lock
-from labelqueue.state.lock import ProjectLock
+from labelqueue.store import lock
+from labelqueue.store.lock import ProjectLock
 
 
 def seconds(store):

@@ -6,12 +6,12 @@ import logging
 import threading
 import uuid
 from types import TracebackType
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from ..exceptions import PublishError
-from ..store import text
-from .project import Project
+from .redis_connection import Redis, text
 
 __all__ = ["ProjectLock"]
 
@@ -23,6 +23,15 @@ _RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpi
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
+class Owner(Protocol):
+    """Whose lock it is: a connection, and names of its own there."""
+
+    store: Redis
+
+    def name(self, *parts: str) -> str:
+        """Return the key of a part."""
+
+
 class ProjectLock:
     """Exclusive right to change a project's order.
 
@@ -31,7 +40,7 @@ class ProjectLock:
     Parameters
     ----------
     project : Project
-        Whose order.
+        Whose order; its connection and its names are what is used of it.
 
     Attributes
     ----------
@@ -41,7 +50,7 @@ class ProjectLock:
         What tells this holder from any other, since it was entered.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Owner) -> None:
         self._store = project.store
         self._key = project.name("lock")
         self._fences = project.name("fence")

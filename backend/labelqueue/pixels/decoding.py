@@ -1,4 +1,4 @@
-"""From the bytes of an image file to the pixels a model looks at."""
+"""From the bytes of an image file to the pixels a model looks at, and to the thumbnail that people look at."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from ..exceptions import ImageError
 from ..transport import reason
 from .deep import flatten_deep, is_deep
 from .dicom import is_dicom, read_dicom
+from .thumbnails import SIDE, cut
 
-__all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE", "decode"]
+__all__ = ["FORMATS", "MAX_PIXELS", "MAX_SIDE", "decode", "decode_with_thumbnail", "thumbnail_of"]
 
 # Older releases of Pillow do not know the word, others were built without the library.
 _AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
@@ -62,10 +63,47 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         `MAX_SIDE` in a row). A truncated file is never filled up: a half-gray image is an outlier, which diversity
         sampling picks first.
     """
+    with _told(data):
+        return _square(*_opened(data, size), size)
+
+
+def decode_with_thumbnail(data: bytes, size: int) -> tuple[NDArray[np.uint8], bytes]:
+    """Decode an image once, for both: the square that `decode` gives, and what `thumbnails.cut` makes of it.
+
+    The thumbnail is empty where none can be made of an image that can be embedded.
+
+    Raises
+    ------
+    ImageError
+        As `decode`.
+    """
+    with _told(data):
+        flat, turn = _opened(data, size)
+        thumbnail = b""
+        with contextlib.suppress(ImageError):
+            thumbnail = cut(flat, turn)
+        return _square(flat, turn, size), thumbnail
+
+
+def thumbnail_of(data: bytes) -> bytes:
+    """Return an image's thumbnail alone, a WebP file; see `thumbnails.cut`. It is decoded as for `decode`.
+
+    Raises
+    ------
+    ImageError
+        As `decode`.
+    """
+    with _told(data):
+        return cut(*_opened(data, SIDE))
+
+
+@contextlib.contextmanager
+def _told(data: bytes) -> Iterator[None]:
+    """Let every failure to decode be an ImageError that says what is wrong with the file."""
     if not data:
         raise ImageError("the file is empty")
     try:
-        return _decode(data, size)
+        yield
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -79,24 +117,22 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         raise ImageError(f"the image is damaged or truncated ({reason(error)})") from error
 
 
-def _decode(data: bytes, size: int) -> NDArray[np.uint8]:
+def _opened(data: bytes, size: int) -> tuple[Image.Image, Transpose | None]:
+    """Return all pixels, opaque and of 8 bits, and how they have yet to be turned."""
     if is_dicom(data):
-        flat = Image.fromarray(read_dicom(data, _check_size))
-        return np.asarray(_square(flat, size), dtype=np.uint8)
+        return Image.fromarray(read_dicom(data, _check_size)), None
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size)
         if is_deep(image):
-            square = _square(flatten_deep(image, data), size)
+            flat = flatten_deep(image, data)
         else:
             # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still at least the target's.
             image.draft(None, (size, size))
             image.load()
-            square = _square(_flatten(image), size)
+            flat = _flatten(image)
         # Pillow turns a TIFF by itself while loading it. A PNG is loaded by the question, so it comes last.
         orientation = 1 if image.format == "TIFF" else _orientation(image)
-    if orientation in _ORIENTATIONS:  # a square turns after the resize as well as before it, and much cheaper
-        square = square.transpose(_ORIENTATIONS[orientation])
-    return np.asarray(square, dtype=np.uint8)
+    return flat, _ORIENTATIONS.get(orientation)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -106,8 +142,11 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(f"the image has {width} × {height} pixels, at most {MAX_SIDE:,} in a row are read")
 
 
-def _square(image: Image.Image, size: int) -> Image.Image:
-    return image.resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
+def _square(image: Image.Image, turn: Transpose | None, size: int) -> NDArray[np.uint8]:
+    square = image.resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
+    if turn is not None:  # a square turns after the resize as well as before it, and much cheaper
+        square = square.transpose(turn)
+    return np.asarray(square, dtype=np.uint8)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.ordering.random_controls import START, control_order, is_control, places_for, shares
+from labelqueue.learning.random_controls import START, control_order, is_control, places_for, shares
 
 ids = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40, unique=True)
 seeds = st.integers(-(2**80), 2**80)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from labelqueue.exceptions import ImageError
-from labelqueue.images import decoding as module
-from labelqueue.images.decoding import FORMATS, MAX_PIXELS, MAX_SIDE, decode
+from labelqueue.pixels import decoding as module
+from labelqueue.pixels.decoding import FORMATS, MAX_PIXELS, MAX_SIDE, decode
 
 
 def picture(width=96, height=64, mode="RGB"):

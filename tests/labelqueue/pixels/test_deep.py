@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labelqueue.exceptions import ImageError
-from labelqueue.images import deep
-from labelqueue.images.decoding import decode
-from labelqueue.images.levels import CONSTANT, find_range
+from labelqueue.pixels import deep
+from labelqueue.pixels.decoding import decode
+from labelqueue.pixels.levels import CONSTANT, find_range
 
 RNG = np.random.default_rng(3)
 TWELVE = RNG.integers(0, 4096, (40, 60)).astype(np.uint16)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labelqueue.exceptions import ImageError
-from labelqueue.images.levels import CONSTANT, TAIL, Range, find_range
+from labelqueue.pixels.levels import CONSTANT, TAIL, Range, find_range
 
 DTYPES = [np.int8, np.uint16, np.int16, ">u2", np.uint32, np.int32, np.float32]
 

@@ -25,10 +25,10 @@ from pydicom.uid import (
 )
 
 from labelqueue.exceptions import ImageError
-from labelqueue.images import decoding
-from labelqueue.images.decoding import MAX_PIXELS, decode
-from labelqueue.images.dicom import is_dicom, read_dicom
-from labelqueue.images.levels import find_range
+from labelqueue.pixels import decoding
+from labelqueue.pixels.decoding import MAX_PIXELS, decode
+from labelqueue.pixels.dicom import is_dicom, read_dicom
+from labelqueue.pixels.levels import find_range
 
 CT = np.random.default_rng(1).integers(-1024, 3000, (48, 64)).astype(np.int16)
 BYTES = np.random.default_rng(2).integers(0, 256, (48, 64)).astype(np.uint8)
@@ -257,7 +257,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch):
     inside = compressed(BYTES, JPEGBaseline8Bit, lambda pixels: saved("JPEG")(large))
     with pytest.raises(ImageError, match="64 × 48 pixels, and 3000 × 3000 inside"):
         decode(written(inside), 24)
-    monkeypatch.setattr("labelqueue.images.dicom._MOST_RLE", 100)
+    monkeypatch.setattr("labelqueue.pixels.dicom._MOST_RLE", 100)
     found = dataset(CT)
     found.compress(RLELossless, generate_instance_uid=False)
     with pytest.raises(ImageError, match="bytes of RLE, at most 100"):
