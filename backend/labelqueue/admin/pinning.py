@@ -199,7 +199,7 @@ def curation_counts(project: Project) -> dict[str, Any]:
     pins = Pins(project)
     rows = project.task_rows([*pins.pins()])
     done = sum(row.state == ANNOTATED for row in rows.values())
-    counts = {"pinned": len(rows), "done": done, "excluded": len(project.task_rows([*pins.exclusions()]))}
+    counts = {"pinned": len(rows), "done": done, "excluded": pins.exclusion_count()}
     return {**counts, "waits": _waits(project)}
 
 

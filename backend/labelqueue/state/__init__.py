@@ -42,7 +42,7 @@ from .project import (
     is_id,
 )
 from .setting_choices import Choice, is_readable
-from .snapshots import TaskColumns, keep_values, read_columns, read_states, read_values, take_snapshot
+from .snapshots import TaskColumns, keep_values, read_columns, take_snapshot
 from .task_row import TaskRow
 
 __all__ = [
@@ -90,10 +90,8 @@ __all__ = [
     "put_fields",
     "read_columns",
     "read_event",
-    "read_states",
-    "read_values",
-    "rows_keys",
     "remove",
+    "rows_keys",
     "save_campaign",
     "save_summary",
     "scan_fields",

@@ -121,6 +121,10 @@ class Pins:
         """Return the tasks that are left out."""
         return self._read(self._exclusions)
 
+    def exclusion_count(self) -> int:
+        """Return how many tasks are left out."""
+        return int(self._store.hlen(self._exclusions))
+
     def _read(self, key: str) -> dict[int, Wish]:
         return {int(task): Wish.load(raw) for part in scan_fields(self._store, key) for task, raw in part.items()}
 
