@@ -1,7 +1,8 @@
 """Projects of many tasks: how long the web process takes to answer, and how much memory it holds.
 
 Fills a Redis of its own with tasks, embedded, predicted and with a value to share places out by, as looks leave them;
-then starts a web process and calls it over HTTP, one call after the other. Memory is that of the process after the calls.
+then starts a web process and calls it over HTTP, one call after the other. Memory is that
+of the process after the calls.
 """
 
 from __future__ import annotations

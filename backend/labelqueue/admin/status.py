@@ -127,8 +127,8 @@ def _counts(project: Project, info: Mapping[str, str], told: Record) -> dict[str
     """Return how many tasks there are, and how many of them are labeled or skipped, as of the last look."""
     # Before the first look of a version that counts, those with a label stand for those that are labeled.
     labeled = (told["learning"] or {}).get("labels", 0)
-    counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0}
-    return counts | json.loads(info.get("counts") or "{}")
+    counted: dict[str, int] = json.loads(info.get("counts") or "{}")
+    return {"tasks": project.task_count(), "labeled": labeled, "skipped": 0} | counted
 
 
 def _quarantine_count(project: Project) -> int:
