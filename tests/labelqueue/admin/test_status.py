@@ -8,6 +8,7 @@ from labelqueue.admin.lines import clock
 from labelqueue.admin.status import project_status, status_lines
 from labelqueue.jobs import EmbedderChoice, living, servers, shards
 from labelqueue.state import TaskRow
+from redis_spy import counted
 
 LEARNING = {
     "phase": "warm",
@@ -169,3 +170,25 @@ class TestEmbedder:
         first, _, third = self.lines(project, **{"": mine, "_wanted": mine, "_offered": self.DEFAULT})
         assert first == "embedder       imported own"
         assert third == "2 tasks have no vector; your own model gives them: `labelqueue embeddings import 7 FILE`"
+
+
+def test_of_very_many_bad_images_a_few_are_told(project, monkeypatch):
+    monkeypatch.setattr("labelqueue.admin.status.GLANCED", 500)
+    project.quarantine({task: (f"u{task}", "broken") for task in range(1, 3001)})
+    with counted() as cost:
+        told = project_status(project)
+    assert told["quarantined"] == 3000 and len(told["bad_images"]) == 20 and cost.items < 2000
+    assert set(told["bad_images"].values()) == {"broken"} and list(told["bad_images"]) == sorted(
+        told["bad_images"], key=int
+    )
+
+
+def test_values_that_no_look_has_counted_yet_are_said_to_come(project):
+    project.put_settings({"balance": "site"}, "test")
+    project.set(balance_field="site", standing='{"balance": {"field": "camera", "values": 2, "largest": []}}')
+    assert project_status(project)["balance"] == {
+        "field": "site",
+        "values": 0,
+        "largest": [],
+        "warning": "the next look counts the tasks' values of 'site'",
+    }

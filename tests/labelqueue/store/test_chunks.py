@@ -11,6 +11,7 @@ from labelqueue.store import (
     in_chunks,
     list_items,
     put_fields,
+    put_large_fields,
     remove,
     scan_fields,
 )
@@ -59,3 +60,18 @@ def test_what_is_there_throughout_is_seen_while_others_come_and_go(store):
             break
     else:
         assert {int(name) for name in lasting} <= set(seen)
+
+
+def test_large_values_go_in_small_chunks_and_do_not_stay_unless_somebody_keeps_them(store):
+    taken = []
+
+    def fields():
+        for i in range(10):
+            taken.append(int(store.hlen("large")))
+            yield str(i), b"x"
+
+    put_large_fields(store, "large", fields(), lifetime=60)
+    assert taken == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9], "no more is held than one command takes"
+    assert store.hlen("large") == 10 and 0 < store.ttl("large") <= 60
+    put_large_fields(store, "nothing", iter(()), lifetime=60)
+    assert not store.exists("nothing")
