@@ -57,10 +57,10 @@ def test_the_first_map_is_there_at_once_and_a_better_one_follows(desk, store, mo
     (job,) = queue(store, PAGE_SLOW).jobs
     assert job.func_name == "labelqueue.pagework.page_job" and job.timeout > 600
     key, name, details, _ = job.args
-    asked = map_question(project).id
+    asked = map_question(project).state
     better = answering.answered(desk.runtime, key, name, details)
     assert better["projection"] == "tsne" and not better["laying_out"] and better["revision"] != first["revision"]
-    assert map_question(project).id != asked, "a page that waits asks anew"
+    assert map_question(project).state != asked, "a page that waits asks anew"
     assert show_map(desk.runtime, project) == better == Maps(project).facts()
     _, points, _ = read(project, better)
     kinds = np.arange(1, N + 1) % 2
