@@ -1,4 +1,4 @@
-"""The way to the console and its overview, with a real Label Studio and a real browser."""
+"""The console as admins use it, with a real Label Studio, a password and a real browser: the way there, all pages."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from e2e.audit import audit, press, watched
 from e2e.harness import free_port
-from e2e.test_queue import CONFIG, UNCERTAINTY
+from e2e.test_queue import CONFIG, UNCERTAINTY, wait_for
+from labelqueue.demo.drawing import plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 WAIT = 60.0  # seconds
@@ -84,3 +86,125 @@ def test_an_admin_sees_where_the_project_stands_and_pauses_it(api, browser, guar
         assert told == []
     finally:
         page.close()
+
+
+COUNT = 90
+BROKEN = ("broken.jpg", b"no picture")
+
+
+@pytest.fixture(scope="module")
+def shapes(api, guarded, drawn):
+    """A project whose order is live, with a few labels and an image that cannot be used."""
+    found = api.create_project("shapes", CONFIG)
+    api.connect(found, guarded.url, user="admin", password="word")
+    api.import_images(found, [*drawn(COUNT), BROKEN])
+    wait_for(guarded, found, lambda now: (now["covers"], now["quarantined"], now["pending"]) == (COUNT, 1, 0))
+    for label in ("disc", "star") * 2:
+        api.annotate(api.next(found)["id"], label)
+    return found
+
+
+def rare_tasks(api, project):
+    """Tasks of the class that the fewest of the first images show."""
+    scenes = {f"shape-{number:04d}.jpg": scene.label for number, scene in enumerate(plan(400)[:COUNT], start=1)}
+    labels = list(scenes.values())
+    rare = min(set(labels), key=labels.count)
+    rows = api.call("GET", f"/api/tasks?project={project}&page_size=1000&fields=all")["tasks"]
+    return [row["id"] for row in rows if scenes.get(row["data"]["image"].rpartition("/")[2].partition("-")[2]) == rare]
+
+
+def seen(page):
+    """How many thumbnails show a picture."""
+    return page.evaluate("[...document.querySelectorAll('img.thumb')].filter((one) => one.naturalWidth > 0).length")
+
+
+def test_an_admin_without_a_mouse_finds_a_rare_class_steers_and_goes_back(api, browser, guarded, shapes):
+    with watched(browser) as page:
+        page.goto(f"http://admin:word@localhost:{guarded.port}/console/")
+        page.goto(f"http://localhost:{guarded.port}/console/")
+        audit(page)
+
+        # What comes next, and why: the same as Label Studio serves.
+        press(page.get_by_role("link", name="shapes", exact=True))
+        page.get_by_role("heading", name="How good the model is").wait_for()
+        assert "measure" in page.inner_text("#accuracy")
+        audit(page)
+        press(page.get_by_role("link", name="Queue"))
+        first = page.locator("[data-task]").first
+        assert int(first.get_attribute("data-task")) == api.next(shapes)["id"]
+        assert "covers a new pattern" in first.inner_text() or "first pick" in first.inner_text()
+        until(lambda: seen(page) >= 10, "thumbnails")
+        audit(page)
+        press(page.get_by_role("link", name="Show them"))
+        page.get_by_role("link", name="Hide them").wait_for()
+        audit(page, schemes=("dark",))
+
+        # On the map: one of the rare class, what is like it, all of those first.
+        rare = rare_tasks(api, shapes)[0]
+        press(page.get_by_role("link", name="Map", exact=True))
+        page.locator("[data-ready]").wait_for(state="attached", timeout=60_000)
+        page.locator("#map-stage canvas[role]").focus()
+        for key in ["Shift+ArrowRight"] * 20 + ["Shift+ArrowDown"] * 20 + ["Enter"]:
+            page.keyboard.press(key)
+        page.locator("#map-panel-title", has_text="selected").wait_for()
+        page.fill("#map-task", str(rare))
+        page.keyboard.press("Enter")
+        page.locator("#map-panel-title", has_text="1 image selected").wait_for()
+        until(lambda: seen(page) >= 1, "the image that was found")
+        audit(page)
+        press(page.locator('[data-act="like"]'))
+        page.locator("#map-panel-title", has_text="most like").wait_for(timeout=30_000)
+        until(lambda: seen(page) >= 10, "images like it")
+        for box in page.locator("#map-panel li[data-task] input").all()[:4]:
+            press(box, "Space")
+        wanted = [int(row.get_attribute("data-task")) for row in page.locator("#map-panel li[data-task]").all()[:4]]
+        press(page.locator('[data-act="pin"]'))
+        page.locator("#map-messages", has_text="pinned").wait_for()
+        until(lambda: api.next(shapes)["id"] in wanted, "a pinned image is served")
+        audit(page)
+        press(page.locator("#map-messages button"))
+        page.locator("#map-messages", has_text="as before").wait_for()
+        until(lambda: api.next(shapes)["id"] not in wanted, "the order of before")
+
+        # Another strategy: an error beside its field, the preview, and the next task changes.
+        before = wait_for(guarded, shapes, lambda now: now["version"])["version"]
+        press(page.get_by_role("link", name="Settings"))
+        page.get_by_label("balance", exact=True).fill("x" * 5000)
+        press(page.get_by_role("button", name="Save"))
+        page.locator(".field-error").wait_for()
+        audit(page)
+        press(page.get_by_role("link", name="Forget what I typed"))
+        page.locator(".field-error").wait_for(state="detached")
+        page.get_by_label("cold_start", exact=True).select_option("kcenter")
+        press(page.get_by_role("button", name="Preview the next ten"))
+        page.get_by_text("would follow").wait_for(timeout=60_000)
+        coming = page.locator("section", has_text="With this").locator("li strong").first.inner_text()
+        audit(page)
+        press(page.get_by_role("button", name="Apply this"))
+        page.get_by_text("Saved: cold_start = kcenter").wait_for()
+        until(lambda: f"task {api.next(shapes)['id']}" == coming, "the next task of the preview")
+
+        # And back.
+        press(page.get_by_role("link", name="Orders"))
+        audit(page)
+        press(page.get_by_role("button", name=f"Roll back to {before}"))
+        page.get_by_text("is live again within seconds").wait_for()
+        until(lambda: api.project(shapes)["model_version"] == before, "the order of before")
+
+        # What is wrong, and why.
+        press(page.get_by_role("link", name="Health"))
+        page.get_by_text("with every right that is needed").wait_for(timeout=60_000)
+        row = page.locator("#bad tbody tr")
+        assert "broken.jpg" in row.inner_text() and "image" in row.locator("td").nth(2).inner_text()
+        audit(page)
+
+
+def test_an_empty_project_says_what_to_do(api, browser, guarded):
+    project = api.create_project("empty", CONFIG)
+    api.connect(project, guarded.url, user="admin", password="word")
+    until(lambda: guarded.command("status", str(project), "--json"), "the project")
+    with watched(browser) as page:
+        for view, told in (("", "import images"), ("/queue", "Import images"), ("/map", "Import some")):
+            page.goto(f"http://localhost:{guarded.port}/console/{project}{view}")
+            page.get_by_text(told).first.wait_for()
+            audit(page)

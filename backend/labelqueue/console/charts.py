@@ -158,7 +158,7 @@ def line_chart(
     drawn.append(_text(WIDTH - RIGHT, HEIGHT - 4, x_name, "end"))
     if goal is not None:
         drawn.append(_line(LEFT, at_y(goal), WIDTH - RIGHT, at_y(goal), "axis dotted"))
-        drawn.append(_text(LEFT + 6, at_y(goal) - 5, f"{100 * goal:.4g} %"))
+        drawn.append(_text(LEFT + 6, at_y(goal) - 5, f"{100 * goal:.4g}%"))
     if mark is not None:
         drawn.append(_line(at_x(mark[0]), TOP, at_x(mark[0]), HEIGHT - BOTTOM, "axis dotted"))
         near_the_end = at_x(mark[0]) > WIDTH * 0.75

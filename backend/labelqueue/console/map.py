@@ -90,9 +90,13 @@ def map_facts(number: int) -> Response:
             "facts": facts,
             "waiting": answer is None or facts is None or (changed and not answer.error),
             "told": _standing(project, facts, answer, there, embedded),
-            "missing": f"{there - facts['count']:,} have no embedding yet" if facts and facts["count"] < there else "",
+            "missing": _without(there - facts["count"]) if facts and facts["count"] < there else "",
         }
     )
+
+
+def _without(count: int) -> str:
+    return f"{count:,} {'has' if count == 1 else 'have'} no embedding"
 
 
 def _standing(project: Project, facts: Json | None, answer: Answer | None, there: int, embedded: int) -> str:

@@ -134,7 +134,8 @@ def _goal(raw: str) -> tuple[float | None, str]:
 
 
 def _classes(facts: Mapping[str, Any]) -> list[tuple[str, int]]:
-    return list((facts["learning"] or {}).get("labels_per_class", {}).items())
+    counts = (facts["learning"] or {}).get("labels_per_class", {})
+    return list(counts.items()) if any(counts.values()) else []
 
 
 def _people(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -171,9 +172,11 @@ def learning_chart(curve: Mapping[str, Any] | None, goal: float | None = None) -
         if need and need > now and need <= bands[-1]["labels"]:
             mark = (float(need), f"about {need:,} labels")
     guessed = [(one["labels"], one["guessed"]) for one in curve["steps"] if one["guessed"] is not None]
+    if not measured and len(guessed) < 2:
+        return Markup("")  # a single dot looks like a result
     lines = [
         Line(
-            "forecast, with its 90 % band",
+            "forecast, with its 90% band",
             [(band["labels"], band["middle"]) for band in bands],
             1,
             "dashed",
@@ -184,7 +187,7 @@ def learning_chart(curve: Mapping[str, Any] | None, goal: float | None = None) -
         Line("cross-validated on the labels alone", _points(measured, "chosen_accuracy"), 3, "dashed"),
         Line("guessed before the label was learned, every class alike", guessed, 4, "dotted"),
         Line(
-            "random checks, with their 95 % intervals",
+            "random checks, with their 95% intervals",
             [(at, right / count) for at, right, count in checks],
             2,
             "points",

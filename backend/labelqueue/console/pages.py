@@ -148,7 +148,7 @@ def when(at: float) -> Markup:
 @console.app_template_filter("percent")
 def percent(share: float) -> str:
     """Write a share in whole percent."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}%"
 
 
 @console.app_template_filter("coded")

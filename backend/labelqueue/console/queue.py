@@ -167,6 +167,7 @@ def _words(reason: str) -> str:
     without = re.sub(r" *\(.*\)", "", reason, flags=re.S)  # what the model says of the image
     short = _FIGURE.sub("…", without.split(":", 1)[0]).strip(" ,")
     short = re.sub("^… (?=from )", "far ", short)
+    short = re.sub(" of …", "", short).replace("in sub-pool …", "in its part of the pool")
     return re.sub("^(… ?)+", "", short) or "picked by the strategy"
 
 

@@ -27,6 +27,7 @@ __all__ = [
 Facts = Mapping[str, Any]
 
 AT_WORK = 900.0  # seconds since the last label, until which the pace of the last hour is the present one
+NO_CONTROL = "a control to learn from"  # how that begins for which a cold start waits in vain
 ENOUGH = 30  # random checks from which on there is an interval
 COLD = "images are ordered so that the first labels cover what all of them show, since no model has a say yet"
 WARM = "images that teach the model most come first"
@@ -193,6 +194,9 @@ def _next(facts: Facts, now: float) -> Iterator[str]:
     elif left <= 0:
         yield "Images that you import later are embedded and join the order by themselves."
         return
+    elif _teaches_nothing(learning):
+        yield "The cold start orders all images: the label config has no control from which a model could learn."
+        return
     elif learning["phase"] == "cold" and learning["waits_for"]:
         yield f"Before the model has a say, the cold start waits: {'; '.join(learning['waits_for'])}."
     if not facts["retrain_wanted"] and learning["labels"]:
@@ -222,14 +226,14 @@ def accuracy_told(facts: Facts) -> list[str]:
     else:
         low, high = overall["interval"]
         lines = [
-            f"{told}: {overall['accuracy']:.0%}. With 95 % confidence, it is right on images that nobody chose "
+            f"{told}: {overall['accuracy']:.0%}. With 95% confidence, it is right on images that nobody chose "
             f"between {low:.0%} and {high:.0%} of the time.",
             "That is the mean of the models that served so far; the present one has learned more since.",
         ]
     if accuracy["wanted"] and (left := accuracy.get("labels_wanted")):
         after = f"about {many(left, 'more label')}"
         if left > _left(facts):
-            after = f"more labels than the {many(_left(facts), 'image')} that are left"
+            after = f"more labels than the {many(_left(facts), 'image')} that are left, or a larger control_share"
         lines.append(f"An interval of ±10 points takes {after}.")
     if accuracy["stalled"]:
         lines.append("It has stopped improving: more labels of the same kind may not be worth their time.")
@@ -237,6 +241,9 @@ def accuracy_told(facts: Facts) -> list[str]:
 
 
 def _unknown(facts: Facts, accuracy: Facts, learning: Facts) -> Iterator[str]:
+    if _teaches_nothing(learning):
+        yield "There is no model, and none to come: the label config has no control to learn from."
+        return
     if learning.get("model"):
         yield "How good the model is on images without a label is not known yet: no random check has a label."
     else:
@@ -244,10 +251,12 @@ def _unknown(facts: Facts, accuracy: Facts, learning: Facts) -> Iterator[str]:
     if not facts["control_share"]:
         yield "Random checks are switched off: with the setting control_share above 0 some are served, and measured by."
         return
-    told = f"{facts['control_share']:.0%} of the queue are drawn at random to measure the model; "
-    left = accuracy.get("labels_wanted")
-    after = f", after about {many(left, 'more label')}" if left else ""
-    yield f"{told}from {ENOUGH} of them on its accuracy has an interval{after}."
+    yield f"{facts['control_share']:.0%} of the queue are drawn at random to measure the model."
+    if left := accuracy.get("labels_wanted"):
+        after = f"about {many(left, 'more label')}"
+        if left > _left(facts):
+            after = "more images than there are; a larger control_share takes fewer"
+        yield f"To know its accuracy within ±10 points takes {after}."
 
 
 def forecast_told(curve: Facts | None) -> Iterator[str]:
@@ -345,6 +354,9 @@ def _of_records(facts: Facts) -> Iterator[Warned]:
         told = many(count, "task goes", "tasks go") + " without a pre-label, which Label Studio refuses."
         yield Warned("warning", told, "; ".join(facts["refused_prelabels"]["first"]), "health")
     learning = facts["learning"] or {}
+    if _teaches_nothing(learning):
+        told = "The label config has no control to learn from, such as Choices on the image."
+        yield Warned("warning", told, "Images are served in an order that covers all of them; no model is trained.")
     for label, count in learning.get("dropped_labels", {}).items():
         told = f"The label {label!r} of {many(count, 'task')} is not in the label config any more."
         yield Warned("warning", told, "The setting label_map says what it is called now.", "settings")
@@ -364,6 +376,10 @@ def _of_records(facts: Facts) -> Iterator[Warned]:
         if facts[name]:
             what = "What is remembered" if name == "remade" else "The webhook"
             yield Warned("warning", f"{what}: {_sentence(facts[name])}", "Nothing has to be done.")
+
+
+def _teaches_nothing(learning: Facts) -> bool:
+    return any(one.startswith(NO_CONTROL) for one in learning.get("waits_for") or ())
 
 
 def _left(facts: Facts) -> int:

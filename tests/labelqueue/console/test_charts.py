@@ -54,6 +54,9 @@ def test_nothing_is_drawn_of_nothing():
     assert line_chart("c", "t", "d", [Line("a", [], 1)], x_name="labels") == ""
     assert bars("c", "t", [], "label") == columns("c", "t", []) == ""
     assert learning_chart(None) == ""
+    begun = {"measurements": [], "forecast": None, "steps": [{"labels": 20, "guessed": 0.2}]}
+    assert learning_chart(begun) == "", "one dot is no curve"
+    assert learning_chart(begun | {"steps": [*begun["steps"], {"labels": 30, "guessed": 0.4}]}) != ""
 
 
 def test_one_point_is_a_mark():
@@ -164,7 +167,7 @@ def test_the_learning_curve_shows_its_five_lines_and_the_labels_that_a_goal_take
     assert inside(tree)
     assert [one.find("svg") is not None for one in tree.find("ul")] == [True] * 5
     said = "".join(tree.find("svg").itertext())
-    assert "90 %" in said and "about 240 labels" in said
+    assert "90%" in said and "about 240 labels" in said
     rows = ["".join(row.itertext()) for row in tree.iter("tr")]
     assert any("240" in row and "80.0%97.0%" in row for row in rows), "the band reaches as far as the goal"
     without = "".join(parsed(learning_chart(CURVE)).find("svg").itertext())

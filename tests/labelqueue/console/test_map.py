@@ -134,7 +134,7 @@ def test_what_is_said_without_a_map(client, project, tasks):
 def test_a_map_that_is_not_whole_says_so(client, mapped, worker):
     mapped.put_tasks({99: TaskRow("/data/99.jpg", "u")})
     found = client.get("/console/7/map/facts").get_json()
-    assert found["waiting"] and found["facts"]["count"] == 12 and found["missing"] == "1 have no embedding yet"
+    assert found["waiting"] and found["facts"]["count"] == 12 and found["missing"] == "1 has no embedding"
 
 
 def test_a_map_that_took_long_leaves_workers_time_for_images(store, client, mapped, worker):
@@ -235,7 +235,7 @@ def test_more_like_this_shows_what_is_unlabeled_first_and_escapes_labels(client,
     guessed = row_of(4, similarity=0.973, prediction=NASTY, probability=0.8)
     answered(mapped, 3, [labeled, guessed])
     html = client.page("/7/like/3")
-    assert "similarity 0.97 · unlabeled · prediction &lt;script&gt;" in html and "(80 %)" in html
+    assert "similarity 0.97 · unlabeled · prediction &lt;script&gt;" in html and "(80%)" in html
     assert (
         'value="5"' not in html
         and f"/console/7/thumbs/4?v={source_hash('/data/4.jpg'):016x}" in html

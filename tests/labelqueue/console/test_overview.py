@@ -26,7 +26,7 @@ def test_it_says_where_the_project_stands_and_what_comes_next(client, labeled):
         "300 of 300",
         "60 of 300, 2 skipped",
         "right on 34 of 40 images",
-        "between 71 %",
+        "between 71%",
         "Ada Byron",
         "annotator 4",
         ">24 s<",
@@ -82,7 +82,7 @@ def test_names_from_label_studio_are_escaped_wherever_they_stand(client, labeled
 def test_a_goal_is_typed_in_percent(client, labeled, typed):
     html = client.page(f"/7?target={typed.replace('%', '%25')}")
     share = float(typed.strip(" %").replace(",", "."))
-    assert f"{share:.4g}%" in html and f"{share:.4g} %</text>" in html and "field-error" not in html
+    assert f"{share:.4g}%" in html and f"{share:.4g}%</text>" in html and "field-error" not in html
 
 
 @pytest.mark.parametrize("typed", ["0", "100", "-3", "nan", "inf", "ninety", "1e400", "9" * 5000])

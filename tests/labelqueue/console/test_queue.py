@@ -66,7 +66,7 @@ def test_a_card_has_rank_reason_prelabel_thumbnail_and_the_way_to_label_studio(c
 def test_how_sure_the_model_is_of_a_prelabel(client, project, monkeypatch):
     publish(project, Place(5, PICK, prelabel="cat"), Place(6, PICK))
     monkeypatch.setattr(admin, "prelabel_chances", lambda project, tasks: {5: 0.934} if tasks == [5] else {})
-    assert "cat</strong>, 93 %" in card(client.page("/7/queue"), 5)
+    assert "cat</strong>, 93%" in card(client.page("/7/queue"), 5)
 
 
 def test_what_is_drawn_at_random_cannot_be_told_from_the_others(client, project):
@@ -90,11 +90,11 @@ def test_without_controls_there_is_nothing_to_hide(client, project):
     ("reason", "words"),
     [
         (PICK, "covers a new pattern"),
-        ("2nd most doubtful of 40 in sub-pool 2 of 5 (cat 0.52, dog 0.48)", "most doubtful of … in sub-pool … of …"),
-        ("least certain of 40 in the pool (cat 0.52)", "least certain of … in the pool"),
+        ("2nd most doubtful of 40 in sub-pool 2 of 5 (cat 0.52, dog 0.48)", "most doubtful in its part of the pool"),
+        ("least certain of 40 in the pool (cat 0.52)", "least certain in the pool"),
         (
             "0.31 from anything selected (cat (big): 0.5), doubt counts in sub-pool 3 of 20",
-            "far from anything selected, doubt counts in sub-pool … of …",
+            "far from anything selected, doubt counts in its part of the pool",
         ),
         ("adds 0.013 to the coverage of the pool", "adds … to the coverage of the pool"),
         ("the model is unsure: cat 0.52, dog 0.48", "the model is unsure"),

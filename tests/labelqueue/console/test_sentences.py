@@ -16,6 +16,7 @@ from labelqueue.console.sentences import (
     standing,
     warnings,
 )
+from labelqueue.ordering.decision import NOTHING_TO_LEARN
 from labelqueue.state.project import NOT_CONNECTED
 
 NOW = 1_795_824_000.0
@@ -38,6 +39,7 @@ COLD = LEARNING | {
     "waits_for": ["13 labels of 20", "no model yet"],
     "unlearned": 0,
 }
+TAUGHT_NOTHING = COLD | {"waits_for": [NOTHING_TO_LEARN], "labels": 0, "labels_per_class": {}}
 ACCURACY = {
     "overall": {"right": 34, "count": 40, "accuracy": 0.85, "interval": [0.709, 0.929]},
     "wanted": 10,
@@ -240,6 +242,15 @@ def test_what_is_wrong_with_the_installation(name):
     assert found.tone == tone and told in found.told and way_out in found.way_out
 
 
+def test_a_label_config_that_teaches_nothing_is_told():
+    facts = WELL | {"learning": TAUGHT_NOTHING}
+    (warned,) = warnings(facts, INSTALLED)
+    assert "no control to learn from" in warned.told
+    assert next_told(facts, NOW) == [
+        "The cold start orders all images: the label config has no control from which a model could learn."
+    ]
+
+
 def test_what_is_well_warns_of_nothing_and_what_failed_comes_first():
     assert warnings(WELL, INSTALLED) == []
     assert warnings(WELL, INSTALLED | {"workers": 1, "workers_by_kind": {"tending": 0, "embedding": 0}}) == []
@@ -257,12 +268,18 @@ NONE = {"right": 0, "count": 0, "accuracy": None, "interval": None}
         ({}, "right on 34 of 40 images drawn at random: 85%", "85% (71% to 93%)"),
         ({}, "between 71% and 93% of the time", "85% (71% to 93%)"),
         ({}, "An interval of ±10 points takes about 120 more labels.", "85% (71% to 93%)"),
-        ({"labeled": 250}, "takes more labels than the 48 images that are left.", "85% (71% to 93%)"),
+        (
+            {"labeled": 250},
+            "more labels than the 48 images that are left, or a larger control_share.",
+            "85% (71% to 93%)",
+        ),
         ({"accuracy": ACCURACY | {"stalled": True}}, "It has stopped improving", "85% (71% to 93%)"),
         ({"accuracy": ACCURACY | {"overall": FEW}}, "too few to say how sure that is", "9 of 12 right"),
         ({"accuracy": ACCURACY | {"overall": NONE}}, "no random check has a label", ""),
         ({"accuracy": ACCURACY | {"overall": NONE}}, "5% of the queue are drawn at random", ""),
-        ({"accuracy": ACCURACY | {"overall": NONE}}, "after about 120 more labels", ""),
+        ({"accuracy": ACCURACY | {"overall": NONE}}, "within ±10 points takes about 120 more labels.", ""),
+        ({"accuracy": ACCURACY | {"overall": NONE}, "labeled": 250}, "a larger control_share takes fewer", ""),
+        ({"accuracy": ACCURACY | {"overall": NONE}, "learning": TAUGHT_NOTHING}, "no model, and none to come", ""),
         ({"accuracy": ACCURACY | {"overall": NONE}, "control_share": 0}, "control_share above 0", ""),
         ({"accuracy": None, "learning": None}, "There is no model yet", ""),
     ],

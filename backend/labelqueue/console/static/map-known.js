@@ -6,7 +6,7 @@ const KEPT = 5000; // images of which details are kept
 const WAIT = 300; // ms until a worker's answer is asked for again
 const TRIES = 200;
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}%`;
 
 export class Known {
   // `addresses`: of details, tasks in Label Studio and pages of what is like one, as the page gives them.

@@ -206,7 +206,7 @@ async function lookAgain() {
 function say({ facts, told, missing }) {
   find("empty").hidden = facts !== null;
   find("empty").textContent = facts === null ? told : "";
-  const parts = facts === null ? [] : [`${number.format(facts.count)} images`];
+  const parts = facts === null ? [] : [`${number.format(facts.count)} image${facts.count === 1 ? "" : "s"}`];
   if (facts !== null && missing) parts.push(missing);
   if (facts !== null && told) parts.push(told);
   find("told").textContent = parts.join("; ");
