@@ -139,6 +139,7 @@ def test_a_map_that_is_not_whole_says_so(client, mapped, worker):
 
 def test_a_map_that_took_long_leaves_workers_time_for_images(store, client, mapped, worker):
     maps, (key,) = Maps(mapped), store.keys("lq:*:map")
+    store.delete(*store.keys("lq:answer:*"))
     store.hset(key, "facts", json.dumps({**maps.facts(), "took": 10.0}))
     mapped.set(read_to="2026-11-28T10:00:00+00:00")
     found = client.get("/console/7/map/facts").get_json()
