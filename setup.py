@@ -74,6 +74,7 @@ setup(
             "hypothesis>=6.100",
             "jsonschema>=4.21",
             "playwright>=1.45",
+            "axe-playwright-python>=0.1",
             "psutil>=5.9",
             "moto[s3]>=5",
             "flask-cors>=5",  # moto's server imports it

@@ -57,9 +57,6 @@ class Instant:
     def secure_webhooks(self, *arguments: Any, **options: Any) -> Hooks:
         return Hooks(1, 0)
 
-    def model_versions(self, project: int) -> list[str]:
-        return []
-
     def guarded(self, check: Callable[[], None]) -> Self:
         return self
 

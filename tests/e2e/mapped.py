@@ -3,6 +3,7 @@ no Label Studio."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from e2e.harness import free_port
 from labelqueue.block import Block, source_hash
+from labelqueue.gallery import Thumbnails
 from labelqueue.labels.annotations import ANNOTATED, UNLABELED, Annotation, Answer
 from labelqueue.ordering import Order, Place
 from labelqueue.state import LabelBook, Orders, PatternCache, Project, ProjectRef, Redis, TaskRow
@@ -50,6 +53,8 @@ def fill(project: Project, spool: Path, each: int = 40) -> list[int]:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
     uris = [f"/data/upload/{task}.jpg" for task in ids]
     sources = np.array([source_hash(uri) for uri in uris], np.uint64)
+    pictures = [_picture(color) for color in ("#b04040", "#40a040", "#4040b0")]
+    shown = {int(task): (int(source), pictures[one]) for task, source, one in zip(ids, sources, classes, strict=True)}
     labeled = {int(task): CLASSES[task - 1] for task in ids[:3]}
     states = [ANNOTATED if task in labeled else UNLABELED for task in ids.tolist()]
     project.put_tasks({int(task): TaskRow(uri, state) for task, uri, state in zip(ids, uris, states, strict=True)})
@@ -59,6 +64,7 @@ def fill(project: Project, spool: Path, each: int = 40) -> list[int]:
     said = {task: {"choice": Answer(((label,),))} for task, label in labeled.items()}
     LabelBook(project).put({task: ("", [Annotation(task, "", 1, False, False, one)]) for task, one in said.items()})
     LabelBook(project).set_complete()
+    Thumbnails(project).put(shown, 10**7)
     drawn = [at in CONTROLS for at in range(30)]
     reasons = ["random control" if control else "covers a new pattern" for control in drawn]
     places = [Place(task, reason, control) for task, reason, control in zip(range(4, 34), reasons, drawn, strict=True)]
@@ -66,6 +72,12 @@ def fill(project: Project, spool: Path, each: int = 40) -> list[int]:
     Orders(project).save(order)
     Orders(project).go_live(order)
     return classes.tolist()
+
+
+def _picture(color: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (48, 32), color).save(file, "WEBP")
+    return file.getvalue()
 
 
 @contextmanager

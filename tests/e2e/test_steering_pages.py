@@ -42,6 +42,7 @@ def test_an_admin_switches_the_strategy_and_rolls_back(api, backend, drawn, open
 
     queue = opened(f"{console}/queue")
     assert queue.locator("[data-task]").first.get_attribute("data-task") == str(first)
+    queue.wait_for_function("() => document.querySelector('[data-task] img').naturalWidth > 0", timeout=60_000)
     page = opened(f"{console}/settings")
     page.get_by_label("cold_start", exact=True).select_option("kcenter")
     page.get_by_role("button", name="Preview the next ten").click()

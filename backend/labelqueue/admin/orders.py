@@ -10,7 +10,7 @@ from typing import Any
 from ..exceptions import ProjectError, PublishError
 from ..labels import UNLABELED
 from ..learning import confidence
-from ..ordering import Order
+from ..ordering import END, Order
 from ..state import WHOLE, Orders, Project, predictions_of
 from .lines import Record, fact, moment, shown
 
@@ -104,7 +104,8 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
         if len(head) == limit:
             break
         row = tasks.get(place.task)
-        if row is not None and row.state == UNLABELED:
+        waits = scores[place.task] >= END and not place.excluded  # for the next order: it is no place of this one
+        if row is not None and row.state == UNLABELED and not waits:
             head.append({"rank": len(head) + 1, **asdict(place), "image": row.uri, "score": scores[place.task]})
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 

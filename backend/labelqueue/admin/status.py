@@ -77,7 +77,8 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
 
 def project_curve(project: Project, target: float | None = None) -> dict[str, Any] | None:
     """Return the learning curve alone; see `project_status`."""
-    return learning_curve(summary_of(project).get("learning_curve"), target)
+    summary = summary_of(project)
+    return learning_curve(summary.get("learning_curve"), target)
 
 
 def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
@@ -214,7 +215,7 @@ def status_lines(status: Record) -> Iterator[str]:
         told = f"places are shared out by {balance['field']}, of {balance['values']} values: {largest}"
         yield fact("balance", balance["warning"] or told)
     if (wished := status.get("curation")) and any(wished.values()):
-        told = f"{wished['pinned']} tasks, {wished['done']} of them labeled; {wished['excluded']} are left out"
+        told = f"{wished['pinned']:,}, of which {wished['done']:,} are labeled; left out: {wished['excluded']:,}"
         yield fact("pinned", told)
         if wished["waits"]:
             yield fact("", wished["waits"])

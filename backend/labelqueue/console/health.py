@@ -13,7 +13,7 @@ from .. import admin
 from ..exceptions import ProjectError, StoreError
 from ..jobs import KINDS, alive, oldest_job, slow_servers
 from ..serving import context
-from ..state import Redis, TaskRow
+from ..state import ERRORS, Redis, TaskRow
 from .forms import acted, sent
 from .pages import at, console, page
 from .queue import number_of, page_of
@@ -34,10 +34,12 @@ def health(number: int) -> Response:
     bad = sorted(project.quarantined().items())
     rows, turn = page_of(bad, BAD)
     images = [{"task": task, "image": image[:LONGEST], "reason": why} for task, (image, why) in rows]
+    info = project.info()
     records = list(project.unreadable().items())
     return page(
         "health.html",
         project,
+        errors=[info[name] for name in (*ERRORS, "settings_error", "rollback_error") if info.get(name)],
         images=images,
         pictures=pictures(project, {task: TaskRow(image, "") for task, (image, _) in rows}),
         turn=turn,

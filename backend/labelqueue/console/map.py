@@ -13,12 +13,13 @@ from werkzeug.exceptions import BadRequest, NotFound
 from .. import admin
 from ..exceptions import LabelQueueError
 from ..gallery import Maps, details_question, map_question, nearest_question
-from ..jobs import EMBEDDING, Answer, Question, alive, ask
+from ..jobs import EMBEDDING, Answer, alive, ask
 from ..serving import context
 from ..state import Project, is_id
 from .forms import acted, sent
 from .pages import at, console, label_studio_link, page
 from .queue import told_places
+from .thumbnails import pictures
 
 __all__ = ["like_address", "map"]
 
@@ -58,7 +59,6 @@ def map(number: int) -> Response:
         "query": "&controls=1" if controls else "",
         **{name: f"{base}/{name}{'?controls=1' if controls else ''}" for name in ("details", "near")},
         **{name: f"{base}/{name}" for name in ("pin", "exclude", "undo")},
-        "thumbs": _thumbs(number),
         "like": at("like", number=number, task=0).removesuffix("/0"),
         "task": label_studio_link(number, 0).removesuffix("0") + "TASK",
         "limits": json.dumps({"act": MOST["act"], "like": MOST["near"], "name": f"project-{number}"}),
@@ -146,33 +146,41 @@ def _raw(data: bytes) -> Response:
 
 @console.post("/<id:number>/map/details")
 def map_details(number: int) -> Response:
-    """Tell what is known of some images."""
+    """Tell what is known of some images; while a worker is asked, their pictures."""
     body, project = sent(), context().project(number)
-    question = details_question(project, _tasks(body, MOST["details"]))
-    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
+    tasks = _tasks(body, MOST["details"])
+    answer = ask(project.store, details_question(project, tasks))
+    if answer is None:
+        return _fresh({"waiting": True, "tasks": _with_pictures(project, [{"task": task} for task in tasks])})
+    return _answered(project, answer)
 
 
 @console.post("/<id:number>/map/near")
 def map_near(number: int) -> Response:
     """Find the images that are most like some."""
     body, project = sent(), context().project(number)
-    question = nearest_question(project, _tasks(body, MOST["near"]), NEAR)
-    return _answered(project, question, lambda found: {"tasks": _told_rows(project, found["tasks"])})
+    answer = ask(project.store, nearest_question(project, _tasks(body, MOST["near"]), NEAR))
+    if answer is not None:
+        return _answered(project, answer)
+    if not alive(project.store, EMBEDDING):
+        raise NotFound("nobody can tell: no embedding worker runs; start `labelqueue serve`")
+    return _fresh({"waiting": True})
 
 
-def _answered(project: Project, question: Question, told: Callable[[Any], Json]) -> Response:
-    answer = ask(project.store, question)
-    if answer is None:
-        if not alive(project.store, EMBEDDING):
-            raise NotFound("nobody can tell: no embedding worker runs; start `labelqueue serve`")
-        return _fresh({"waiting": True})
+def _answered(project: Project, answer: Answer) -> Response:
     if answer.error:
         raise NotFound(answer.error)
-    return _fresh(told(answer.value))
+    return _fresh({"tasks": _told_rows(project, answer.value["tasks"])})
+
+
+def _with_pictures(project: Project, rows: list[Json]) -> list[Json]:
+    shown = pictures(project, project.task_rows([row["task"] for row in rows]))
+    return [row | {"picture": shown[row["task"]]._asdict()} for row in rows if row["task"] in shown]
 
 
 def _told_rows(project: Project, rows: list[Json]) -> list[Json]:
     """Return rows as people see them: which images are drawn at random is told to those who ask only."""
+    rows = _with_pictures(project, rows)
     if _asked_for_controls():
         return rows
     there = admin.project_order(project, ALL)["tasks"] if any(row["rank"] is not None for row in rows) else []
@@ -217,7 +225,7 @@ def map_pin(number: int) -> Response:
 def map_exclude(number: int) -> Response:
     """Leave images out."""
     body, project = sent(), context().project(number)
-    return _done(admin.exclude(project, _tasks(body, MOST["act"]), str(body.get("reason", "")), SOURCE))
+    return _done(admin.exclude(project, _tasks(body, MOST["act"]), body.get("reason", ""), SOURCE))
 
 
 @console.post("/<id:number>/map/undo")
@@ -261,18 +269,18 @@ def like(number: int, task: int) -> Response:
         "choice": {"all": 1} if both else {},
         "link": _link_of(number),
     }
-    values |= {"thumbs": _thumbs(number), "waiting": False, "told": "", "rows": [], "source": ""}
-    known = ask(project.store, details_question(project, [task]))
+    values |= {"waiting": False, "told": "", "rows": []}
     answer = ask(project.store, nearest_question(project, [task], NEAR))
-    if answer is None or known is None:
+    if answer is None:
         idle = not alive(project.store, EMBEDDING)
         told = "No embedding worker runs: start `labelqueue serve`." if idle else "The nearest images are being found …"
         return page("map_like.html", project, **values | {"waiting": True, "told": told})
-    if answer.error or known.error:
-        return page("map_like.html", project, **values | {"told": answer.error or known.error})
+    if answer.error:
+        return page("map_like.html", project, **values | {"told": answer.error})
     values["rows"] = [row for row in answer.value["tasks"] if both or row["state"] != "labeled"]
-    values["source"] = next((row["source"] for row in known.value["tasks"]), "")
-    return page("map_like.html", project, **values)
+    shown = project.task_rows([task, *(row["task"] for row in values["rows"])])
+    values["rows"] = [row for row in values["rows"] if row["task"] in shown]
+    return page("map_like.html", project, pictures=pictures(project, shown), **values)
 
 
 @console.post("/<id:number>/like/<id:task>")
@@ -297,7 +305,7 @@ def undo(number: int, act: int) -> Response:
     """Take an act back whose page said so; go on to where it was done."""
     body, project = sent(), context().project(number)
     back = str(body.get("back", ""))
-    if not back.startswith(f"{at('overview', number=number)}/"):
+    if not (back.startswith(f"{at('overview', number=number)}/") and back.isprintable()):
         back = at("queue", number=number)
     try:
         return acted(_sentence(admin.undo(project, act, SOURCE)["accepted"]), back)
@@ -307,7 +315,3 @@ def undo(number: int, act: int) -> Response:
 
 def _link_of(number: int) -> Callable[[int], str]:
     return lambda task: label_studio_link(number, task)
-
-
-def _thumbs(number: int) -> str:
-    return f"{at('overview', number=number)}/thumbs"

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from markupsafe import Markup, escape
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
 from ..serving import CONSOLE, context
@@ -167,6 +167,7 @@ def at(view: str, **values: Any) -> str:
 
 
 @console.errorhandler(HTTPException)
+@console.errorhandler(BadRequest)  # or the one of the whole app would answer
 def refused(error: HTTPException) -> Response:
     """Show what is wrong with a call."""
     return _told(error.description or error.name, error.code or 500)

@@ -151,7 +151,7 @@ def _decided(campaign: Campaign, snapshot: Snapshot) -> Decision:
     def summary() -> Mapping[str, Any]:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
-        accuracy, curve = _accuracy(campaign, labels, tasks), _curve(campaign, labels)
+        accuracy, curve = _accuracy(campaign, labels, tasks), _curve(campaign, labels, tasks)
         return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, "work": snapshot.work}
 
     try:
@@ -214,11 +214,11 @@ def _measured(state: CampaignState, snapshot: Snapshot) -> CampaignState:
     return replace(state, watch=watch)
 
 
-def _curve(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]:
+def _curve(campaign: Campaign, labels: Mapping[int, Value], tasks: Tasks) -> dict[str, Any]:
     """Return the learning curve, and the controls that stand beside it; the forecast follows from it."""
     state, controls = campaign.state, dict[int, list[bool]]()
     for guess in state.guesses:
-        if guess.control and guess.task in labels:
+        if guess.control and guess.task in labels and guess.task not in tasks.excluded:
             controls.setdefault(guess.labels, []).append(guess.predicted == labels[guess.task])
     beside = [{"labels": known, "right": sum(hits), "count": len(hits)} for known, hits in controls.items()]
     told = state.watch.told(len(labels), model=state.model, teaches=campaign.target.kind != "none")

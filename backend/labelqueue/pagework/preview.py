@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .. import admin
+from ..exceptions import ProjectError
 from ..ordering import Decision, Snapshot, decide, open_places
 from ..state import LabelBook, Project, read_columns, take_snapshot
 from ..worker import Runtime
@@ -45,6 +46,8 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     LabelQueueError
         When a setting is not allowed, or no order can be drafted with it; the message says why.
     """
+    if not LabelBook(project).complete:
+        raise ProjectError("not all tasks and labels have been read from Label Studio yet; it can be drafted then")
     wish = _Wished(project, admin.wanted_settings(project, changes))
     snapshot = _snapshot(runtime, wish)
     # What is held or has to wait is told beside; here it is of interest what would follow.
@@ -103,15 +106,13 @@ def _notes(project: Project, wish: Project, snapshot: Snapshot, decision: Decisi
     one = (after["n_patterns"] or snapshot.target.n_patterns) == 1
     if anew := sorted(changed & {"embedder", "n_patterns", *(() if one else PATTERNS)}):
         notes.append(
-            f"With another {' and '.join(anew)} every image is embedded anew. Until that is done the queue goes on by "
-            "the present embeddings, as this preview does."
+            f"Another {' and '.join(anew)} means other embeddings, which are made first where they are not there yet. "
+            "Until then the queue goes on by the present ones, as this preview does."
         )
     if after["balance"] and snapshot.settings["balance"] != after["balance"]:
         notes.append(
             f"The tasks' values of {after['balance']!r} have not been read yet: this preview shares no places out."
         )
-    if changed & {"target", "label_map"} and not LabelBook(project).complete:
-        notes.append("Not all labels have been read yet.")
     if decision.again_in is not None:
         notes.append(f"{decision.due.why}: not all labels are in this yet.")
     if snapshot.hold and snapshot.live is not None:

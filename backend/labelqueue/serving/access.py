@@ -41,6 +41,7 @@ FORWARDING = (
 FORWARDED_ANYHOW = "X-Forwarded"
 CONSOLE = "/console"  # pages for people in browsers, which `/` leads to
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
+FOREIGN = "calls from web pages are refused"
 NAMELESS_CAP = 16 * 2**20  # bytes of an event without its project's secret; 5,000 new tasks are 2.6 MB
 
 
@@ -57,7 +58,7 @@ def refusal(call: Request, deployment: Deployment, secret_counts: Callable[[str]
         Tells whether the value of the secret header is as good as the password; None where it never is.
     """
     if not (_is_ours(call, deployment) or _opens_a_page(call)):
-        return "calls from web pages are refused"  # a page could use this machine, or the browser's password
+        return FOREIGN  # a page could use this machine, or the browser's password
     if call.path == "/health" and deployment.basic_auth_user:
         return None
     if deployment.basic_auth_user:
@@ -87,8 +88,10 @@ def own_origin(call: Request, deployment: Deployment) -> str:
 def _is_ours(call: Request, deployment: Deployment) -> bool:
     """Tell whether a call comes from no web page, or from one of ours."""
     origin, site = call.headers.get("Origin"), call.headers.get("Sec-Fetch-Site", "none")
-    # Browsers leave `Sec-Fetch-Site` out where there is no TLS, this machine excepted.
-    return site in ("none", "same-origin") and origin in (None, own_origin(call, deployment))
+    # Browsers leave `Sec-Fetch-Site` out where there is no TLS, this machine excepted. A proxy may pass on its own name
+    # for us instead of that by which it was called; what is at our public address is ours, whatever the name.
+    ours = (None, own_origin(call, deployment), deployment.public_url or None)
+    return site in ("none", "same-origin") and origin in ours
 
 
 def _opens_a_page(call: Request) -> bool:
@@ -143,7 +146,7 @@ def guard(app: Flask, deployment: Deployment, knows: Callable[[str], bool]) -> N
                 if (request.content_length or 0) > NAMELESS_CAP:
                     raise RequestEntityTooLarge(f"an event without its secret may have {NAMELESS_CAP:,} bytes")
             return None
-        status = 401 if deployment.basic_auth_user else 403
+        status = 401 if deployment.basic_auth_user and why != FOREIGN else 403  # a password would not help a page
         return Response(
             json.dumps({"error": why}),
             status,

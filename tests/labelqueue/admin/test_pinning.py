@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from labelqueue.admin import curation, curation_lines, exclude, include, pin, undo, unpin
+from labelqueue.admin import (
+    curation,
+    curation_lines,
+    exclude,
+    include,
+    pin,
+    project_status,
+    status_lines,
+    undo,
+    unpin,
+)
 from labelqueue.exceptions import CurationError, ProjectError
 from labelqueue.labels import ANNOTATED, UNLABELED
+from labelqueue.ordering import Overlay
+from labelqueue.state import NOT_CONNECTED, Orders
 from labelqueue.state.task_row import TaskRow
+from published import publish
 
 
 @pytest.fixture
@@ -80,3 +95,22 @@ def test_undo_takes_one_act_back_once(here):
 def test_while_paused_a_wish_is_taken_and_said_to_wait(here):
     here.set(paused="paused by an admin")
     assert "once the project is no longer paused (paused by an admin)" in pin(here, [1], "x")["accepted"]
+
+
+def test_status_says_how_many_and_why_a_wish_waits(here, store):
+    def said():
+        return "\n".join(status_lines(project_status(here)))
+
+    assert "pinned" not in said()
+    pin(here, [1], "x")
+    assert "pinned         1, of which 0 are labeled; left out: 0" in said()
+    assert "act 1 is not in the queue yet: there is no order yet" in said()
+    publish(here, "FreeSel")
+    assert "act 1 is not in the queue yet: a look follows as soon as a worker runs" in said()
+    here.set(paused=NOT_CONNECTED)
+    assert f"act 1 is not in the queue yet: paused: {NOT_CONNECTED}" in said()
+    live = Orders(here).live()
+    Orders(here).save(replace(live, overlay=Overlay(act=1)))
+    assert "act 1" not in said()
+    here.set(moving='{"r1 FreeSel": [1]}')
+    assert "the last scores are being changed in Label Studio" in said()

@@ -24,6 +24,12 @@ def test_everything_well(client, project):
     assert 'data-load="/console/7/health/doctor"' in html and "Look at everything now" in text
 
 
+def test_what_the_last_look_said_stands_first(client, project):
+    project.set(error=f"it is wrong {NASTY}", settings_error="see `labelqueue set`")
+    html = client.page("/7/health")
+    assert "it is wrong &lt;script&gt;" in html and "<code>labelqueue set</code>" in html
+
+
 def test_the_page_asks_label_studio_nothing(client, project):
     started = time.monotonic()
     client.page("/7/health")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from labelqueue.admin import curation
+from labelqueue.block import source_hash
 from labelqueue.console.map import MOST, SCRIPTS
 from labelqueue.gallery import COLUMNS, Map, Maps, details_question, map_question, nearest_question
 from labelqueue.jobs import EMBEDDING, Answer, give_answer, heartbeat, name_worker
@@ -136,11 +137,13 @@ def test_a_map_that_is_not_whole_says_so(client, mapped, worker):
 
 
 def test_details_are_asked_of_a_worker(call, mapped, worker):
-    assert call("map/details", tasks=[3, 4]) == (200, {"waiting": True})
+    found = call("map/details", tasks=[3, 4, 77])[1]
+    assert found["waiting"] and [row["task"] for row in found["tasks"]] == [3, 4], "pictures need no worker"
     rows = [row_of(3, label=NASTY), row_of(4, rank=1, reason="covers")]
     give_answer(mapped.store, details_question(mapped, [3, 4]).id, Answer({"tasks": rows}), 60)
     status, found = call("map/details", tasks=[3, 4, 3])
     assert status == 200 and [row["task"] for row in found["tasks"]] == [3, 4] and found["tasks"][0]["label"] == NASTY
+    assert found["tasks"][1]["picture"]["address"].startswith("/console/7/thumbs/4?v=")
 
 
 def test_reasons_do_not_tell_which_images_are_drawn_at_random(call, mapped, worker):
@@ -202,7 +205,6 @@ def test_nothing_is_done_without_our_token(client, mapped):
 def answered(project, task, rows):
     """Let a worker have found what is like a task."""
     give_answer(project.store, nearest_question(project, [task], 96).id, Answer({"tasks": rows}), 60)
-    give_answer(project.store, details_question(project, [task]).id, Answer({"tasks": [row_of(task)]}), 60)
 
 
 def test_more_like_this_waits_and_says_so(client, mapped, worker):
@@ -214,7 +216,6 @@ def test_more_like_this_without_a_worker_or_a_task(client, mapped):
     assert "No embedding worker runs" in client.page("/7/like/3")
     assert "project 7 has no task 77" in client.page("/7/like/77", 404)
     give_answer(mapped.store, nearest_question(mapped, [3], 96).id, Answer(error="task 3 is not embedded"), 60)
-    give_answer(mapped.store, details_question(mapped, [3]).id, Answer({"tasks": [row_of(3)]}), 60)
     assert "task 3 is not embedded" in client.page("/7/like/3")
 
 
@@ -224,7 +225,11 @@ def test_more_like_this_shows_what_is_unlabeled_first_and_escapes_labels(client,
     answered(mapped, 3, [labeled, guessed])
     html = client.page("/7/like/3")
     assert "similarity 0.97 · unlabeled · prediction &lt;script&gt;" in html and "(80 %)" in html
-    assert 'value="5"' not in html and "/console/7/thumbs/4?v=abab" in html and "/console/7/like/4" in html
+    assert (
+        'value="5"' not in html
+        and f"/console/7/thumbs/4?v={source_hash('/data/4.jpg'):016x}" in html
+        and "/console/7/like/4" in html
+    )
     assert 'value="5"' in client.page("/7/like/3?all=1")
     answered(mapped, 3, [labeled])
     assert "All of the nearest images have a label" in text_of(client.page("/7/like/3"))

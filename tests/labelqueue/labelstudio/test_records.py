@@ -13,7 +13,7 @@ from labelqueue.exceptions import LabelStudioError
 from labelqueue.labels.annotations import read_annotation
 from labelqueue.labels.task_data import image_uri
 from labelqueue.labelstudio.client import ANNOTATION_FIELDS, LabelStudio
-from labelqueue.labelstudio.records import Skipped, parsed
+from labelqueue.labelstudio.records import Skipped, parsed, predictions_in
 from labelqueue.reading.pages import FIELDS
 
 WHEN = "2026-11-21T10:00:00Z"
@@ -180,3 +180,13 @@ def test_half_a_character_is_replaced():
 def test_what_is_no_json_is_a_value_error(content):
     with pytest.raises(ValueError, match=r"nests|Expecting|codec|digits"):
         parsed(content)
+
+
+def test_predictions_of_a_version_are_read_from_what_tasks_say_and_the_rest_is_passed_over():
+    mine = {"id": 5, "model_version": "r1", "score": 0.25}
+    rows = [
+        {"id": 1, "predictions": [mine, {"id": 6, "model_version": "r2", "score": 0.5}, None, {"model_version": "r1"}]},
+        {"id": 2, "predictions": [{**mine, "id": 7, "score": None}]},
+        {"id": "3", "predictions": [mine]}, {"id": 4}, {"id": 4, "predictions": 1}, None,
+    ]  # fmt: skip
+    assert predictions_in(rows, "r1") == [(1, 5, 0.25), (2, 7, None)]

@@ -221,3 +221,15 @@ def test_a_report_goes_into_json():
 def test_two_records_of_a_task_are_refused():
     with pytest.raises(ValueError, match="two control records"):
         report([record(1), record(1)], {}, (), classes=NAMES)
+
+
+def test_images_that_were_left_out_are_counted_and_told():
+    records = [ControlRecord(task, "r1", 1, 10, "cat") for task in range(4)]
+    for count, told in (
+        (0, ""),
+        (1, "of 1 image that an admin left out"),
+        (1200, "of 1,200 images left out by an admin"),
+    ):
+        found = report(records, {0: "cat"}, (), classes=("cat",), excluded=count)
+        assert found.as_dict()["excluded"] == count and told in " ".join(found.lines())
+    assert "left out" not in " ".join(report(records, {0: "cat"}, (), classes=("cat",)).lines())

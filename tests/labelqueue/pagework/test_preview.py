@@ -6,7 +6,7 @@ import pytest
 
 from desk import Desk
 from labelqueue import admin
-from labelqueue.exceptions import SettingError
+from labelqueue.exceptions import ProjectError, SettingError
 from labelqueue.ordering.order_size import open_places
 from labelqueue.ordering.snapshot import Tasks
 from labelqueue.pagework.preview import NEXT, preview
@@ -88,10 +88,16 @@ def test_what_is_not_allowed_is_an_error(desk):
         preview(desk.runtime, desk.project, {"strategy": "bal_paper"}, "")
 
 
+def test_from_a_part_of_the_labels_nothing_is_drafted(desk):
+    desk.project.drop("labels:*")
+    with pytest.raises(ProjectError, match="not all tasks and labels have been read"):
+        preview(desk.runtime, desk.project, {"seed": 5}, "")
+
+
 def test_what_stands_in_the_way_is_noted(desk):
     desk.project.set(hold="r1 was chosen", paused="by an admin")
     notes = " ".join(previewed(desk, n_patterns=3, balance="site")["notes"])
-    for told in ("n_patterns every image is embedded anew", "'site' have not been read", "is held", "paused (by an"):
+    for told in ("Another n_patterns means other embeddings", "'site' have not been read", "is held", "paused (by an"):
         assert told in notes
     assert previewed(desk, attention_ratio=0.3)["notes"][0].startswith("'r")
 

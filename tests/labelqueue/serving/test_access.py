@@ -61,4 +61,6 @@ def test_behind_a_proxy_the_public_address_is_ours(store, deployment, project):
     assert client.get("/console/7", headers=known, auth=("admin", "word")).status_code == 200
     assert client.get("/console/7", headers=known).status_code == 401
     other = {**known, "Host": "10.0.0.7:9090"}
-    assert client.get("/console/7", headers=other, auth=("admin", "word")).status_code == 401
+    assert client.get("/console/7", headers=other, auth=("admin", "word")).status_code == 200, "a proxy's name for us"
+    elsewhere = {**known, "Origin": "https://evil.example"}
+    assert client.get("/console/7", headers=elsewhere, auth=("admin", "word")).status_code == 403

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 
 from desk import Desk
 from labelqueue.admin import exclude, include, order_audit, pin, project_order, undo, unpin, verify_order
 from labelqueue.exceptions import LabelStudioError
-from labelqueue.ordering import END
+from labelqueue.ordering import END, drafting
 from labelqueue.ordering import decision as deciding
 from labelqueue.state import Journal, Orders, summary_of
 from labelqueue.state.journal import Event
@@ -36,7 +37,8 @@ def far(desk, count=1):
 
 
 def unpublished(desk):
-    return [task for task in range(1, N + 1) if task not in desk.live.scores]
+    scores = desk.live.scores
+    return [task for task, row in desk.server.rows.items() if task not in scores and not row["annotations"]]
 
 
 def ahead(desk, count):
@@ -68,7 +70,7 @@ def test_a_pin_is_next_without_a_new_version(desk, project):
 
 
 def test_several_stand_in_the_strategys_order_whoever_was_named_first(desk, project):
-    old, new = far(desk, 3), unpublished(desk)[:3]
+    old, new, before = far(desk, 3), unpublished(desk)[:3], ahead(desk, 100)
     controls = {place.task: at for at, place in enumerate(desk.live.places) if place.control}
     pin(project, [*new, *old], "lasso")
     desk.tend()
@@ -78,6 +80,7 @@ def test_several_stand_in_the_strategys_order_whoever_was_named_first(desk, proj
     assert set(front) == {*old, *new}
     unpin(project, [*new, *old], "x")
     desk.tend()
+    assert ahead(desk, 100) == before and stored(desk) == desk.live.scores
     pin(project, [*old, *new], "one by one")
     desk.tend()
     assert [place.task for place in desk.live.queue if not place.control][:6] == front
@@ -194,6 +197,52 @@ def test_annotated_pins_are_done_and_move_nothing(desk, project):
         desk.label(1)
         desk.tend()
     assert desk.server.moves == moves and stored(desk) == desk.live.scores
+
+
+@pytest.mark.parametrize("strategy", ["auto", "uherding"])
+def test_a_model_ranks_the_pinned_ones_and_fills_them_in(desk, project, strategy):
+    project.put_settings({"strategy": strategy, "switch_after": 20, "prelabel": 0.5, "retrain_every": 10}, "test")
+    desk.play(40, step=10)
+    assert desk.memory.model is not None and desk.live.model
+    pinned = unpublished(desk)[:12]
+    pin(project, pinned, "x")
+    desk.tend()
+    front = [place for place in desk.live.queue if place.pinned]
+    assert {place.task for place in front} == {*pinned} and any(place.prelabel for place in front)
+    reasons = {place.reason.removeprefix("pinned by an admin; ") for place in front}
+    assert all(reason and "pinned" not in reason for reason in reasons) and stored(desk) == desk.live.scores
+
+
+def test_a_pinned_task_without_embeddings_and_one_that_was_skipped_come_after_the_others(desk, project):
+    one, two, three = unpublished(desk)[:3]
+    project.quarantine({two: (f"u{two}", "truncated")})
+    skip = {"id": 999, "updated_at": "1", "result": [], "was_cancelled": True}
+    desk.server.rows[three] = desk.server._row(three, [skip], 1) | {"total_annotations": 0, "cancelled_annotations": 1}
+    Journal(project).append(Event("ANNOTATION_CREATED", (three,), (999,), (1,)))
+    pin(project, [three, two, one], "x")
+    desk.runtime.cache(project, project.get("generation")).retain(
+        np.array([task for task in range(1, N + 1) if task != two])
+    )
+    desk.tend()
+    front = [(place.task, place.reason) for place in desk.live.queue if place.pinned]
+    assert [task for task, _ in front] == [one, two, three]
+    assert front[1][1].endswith("bad image: truncated") and front[2][1].endswith("skipped before")
+
+
+def test_many_pins_come_first_by_and_by(desk, project, monkeypatch):
+    monkeypatch.setattr(drafting, "PINNED", 6)
+    pinned = unpublished(desk)[:20]
+    pin(project, pinned, "x")
+    desk.tend()
+    assert sum(place.pinned for place in desk.live.queue) == 6
+    seen = set()
+    for _ in range(20):
+        assert desk.next().task in pinned or desk.next().control
+        seen.add(desk.next().task)
+        desk.label(1)
+        desk.tend()
+        assert stored(desk) == desk.live.scores
+    assert len(seen & {*pinned}) >= 15
 
 
 def test_deleted_tasks_leave_pins_and_exclusions(desk, project):

@@ -1,13 +1,15 @@
 // What is known of single images: at once what the map's channels say, then what a worker tells of those in sight.
 
-import { answerOf } from "./console.js";
+import { call } from "./console.js";
 
 const KEPT = 5000; // images of which details are kept
+const WAIT = 300; // ms until a worker's answer is asked for again
+const TRIES = 200;
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 export class Known {
-  // `addresses`: of details, thumbnails, tasks in Label Studio and pages of what is like one, as the page gives them.
+  // `addresses`: of details, tasks in Label Studio and pages of what is like one, as the page gives them.
   constructor(addresses, points) {
     Object.assign(this, { addresses, points, details: new Map(), asking: new Set() });
   }
@@ -17,21 +19,29 @@ export class Known {
     for (const row of this.details.values()) row.old = true;
   }
 
-  async ask(tasks) {
+  // Ask for what is not known yet; `told` is called whenever more of it is. Pictures need no worker and come first.
+  async ask(tasks, told) {
     const wanted = tasks.filter((task) => (this.details.get(task)?.old ?? true) && !this.asking.has(task));
     if (wanted.length === 0) return;
     wanted.forEach((task) => this.asking.add(task));
     try {
-      this.learn((await answerOf(this.addresses.details, { body: { tasks: wanted }, wait: 250 })).tasks);
+      for (let tried = 0; tried < TRIES; tried += 1) {
+        const answer = await call(this.addresses.details, { tasks: wanted });
+        this.learn(answer.tasks, answer.waiting);
+        if (tried === 0 || !answer.waiting) told();
+        if (!answer.waiting) return;
+        await new Promise((done) => setTimeout(done, WAIT));
+      }
     } finally {
       wanted.forEach((task) => this.asking.delete(task));
     }
   }
 
-  learn(rows) {
+  learn(rows, waiting = false) {
     for (const row of rows) {
+      const before = this.details.get(row.task);
       this.details.delete(row.task);
-      this.details.set(row.task, { ...row });
+      this.details.set(row.task, { ...(waiting ? before : {}), ...row, old: waiting });
     }
     for (const task of this.details.keys()) {
       if (this.details.size <= KEPT) break;
@@ -63,13 +73,13 @@ export class Known {
   }
 
   fillImage(image, task) {
-    const { source } = this.details.get(task) ?? {};
-    if (!source) return;
-    const address = `${this.addresses.thumbs}/${task}?v=${source}`;
-    image.alt = `task ${task}`;
-    if (!image.src.includes(address)) {
+    const { picture } = this.details.get(task) ?? {};
+    if (!picture) return;
+    image.alt = picture.alt;
+    if (!picture.address) image.removeAttribute("src");
+    else if (!image.src.includes(picture.address)) {
       delete image.dataset.tried;
-      image.src = address;
+      image.src = picture.address;
     }
   }
 

@@ -56,7 +56,7 @@ export class ImageList {
     after.disabled = this.page === this.last;
     const [now, all] = [this.page + 1, this.last + 1].map(number.format);
     this.pages.querySelector("span").textContent = `page ${now} of ${all}`;
-    this.source.ask(shown).then(() => this.fill(), () => this.fill());
+    this.source.ask(shown, () => this.fill()).catch(() => {}); // what the map itself says stands there
     this.changed();
   }
 
