@@ -195,8 +195,6 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ),
         int,
     ),
-    "act_number": int,
-    "moving": _object,
     "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
