@@ -216,6 +216,8 @@ def _going_on(campaign: Campaign, snapshot: Snapshot, live: Order, inputs: Input
     done = len(live.places) - inputs.start + sum(at >= inputs.start for at, _ in live.left_out)
     moved, material = _moved(inputs.tasks, snapshot.tasks), _material(campaign, snapshot, inputs)
     wished = {*inputs.tasks.excluded} ^ {*snapshot.tasks.excluded}  # what was left out since, or is so no longer
+    if wished & {*inputs.leaders.tolist()}:  # another one of the near-duplicates stands for them now
+        return None
     published, count = {place.task for place in live.places}, done + more + len(moved)
     while True:
         ranking = ranked(inputs, material, count, before)
