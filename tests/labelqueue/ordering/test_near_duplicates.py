@@ -113,3 +113,16 @@ def test_controls_are_drawn_from_near_duplicates_too():
     begun = next(at for at, place in enumerate(order.places) if place.reason.startswith("near-duplicate"))
     scenes = [SCENE[place.task] for place in order.places[:begun] if not place.control]
     assert len(scenes) == len(set(scenes))
+
+
+def test_when_the_one_that_stands_for_others_is_left_out_another_one_does():
+    snapshot = snapshot_of(video(), horizon=4)
+    live = replace(decide(snapshot).order, number=1)
+    assert len(live.places) == SCENES
+    out, *answered = [place.task for place in live.places][:6]
+    states = dict.fromkeys(SCENE, UNLABELED) | dict.fromkeys(answered, ANNOTATED)
+    tasks = Tasks.of(states, list(states), {out: "left out by an admin: blurry"})
+    later = decide(replace(snapshot, live=live, tasks=tasks, act=1, labels=Labels.of(dict.fromkeys(answered, "cat"))))
+    assert later.due.action == "refill"
+    first = later.places[0]
+    assert SCENE[first.task] == SCENE[out] and not first.reason.startswith("near-duplicate"), later.places
