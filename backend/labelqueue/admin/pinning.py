@@ -160,6 +160,8 @@ def _tasks(count: int) -> str:
 
 def _when(project: Project) -> str:
     """Say when a wish will be fulfilled."""
+    if project.get("set_aside"):
+        return "once the project is in Label Studio again, where it was deleted"
     paused = project.get("paused")
     return f"once the project is no longer paused ({paused})" if paused else soon(project)
 
@@ -223,8 +225,12 @@ def _waits(project: Project) -> str:
         moving = live.version in json.loads(info.get("moving") or "{}")
         return "the last scores are being changed in Label Studio" if moving else ""
     what = f"act {newest} is not in the queue yet"
+    if info.get("set_aside"):
+        return f"{what}: the project was deleted in Label Studio, and is set aside"
     if info.get("paused"):
         return f"{what}: paused: {info['paused']}"
+    if info.get("error"):
+        return f"{what}: {info['error']}"
     if live is None:
         return f"{what}: there is no order yet, and the first one follows it"
     return f"{what}: a look follows {soon(project)}"
