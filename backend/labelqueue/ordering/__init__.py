@@ -6,7 +6,7 @@ can replay it.
 
 from .campaign_state import CampaignState
 from .decision import Decision, decide
-from .inputs import Inputs, load_inputs, ranked
+from .inputs import Inputs, inputs_again, load_inputs, ranked
 from .order import END, LEFT_OUT, Order, Overlay, Place
 from .order_size import head_size, open_places
 from .pinning import arranged, moved
@@ -28,6 +28,7 @@ __all__ = [
     "arranged",
     "decide",
     "head_size",
+    "inputs_again",
     "load_inputs",
     "moved",
     "open_places",
