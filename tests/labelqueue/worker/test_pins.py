@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from desk import Desk
-from labelqueue.admin import exclude, include, order_audit, pin, project_order, undo, unpin, verify_order
+from labelqueue.admin import (
+    exclude,
+    include,
+    order_audit,
+    pin,
+    project_glance,
+    project_order,
+    undo,
+    unpin,
+    verify_order,
+)
+from labelqueue.console.sentences import stage, standing
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.ordering import END, drafting
 from labelqueue.ordering import decision as deciding
@@ -293,6 +304,9 @@ def test_when_everything_is_labeled_or_left_out_nothing_is_published(desk, proje
     assert Orders(project).live() is not None
     outcome = desk.tend()
     assert "error" not in outcome and project.get("error") == ""
+    facts = project_glance(project)
+    assert (facts["tasks"], facts["labeled"], facts["left_out"]) == (N, 20, N - 20)
+    assert stage(facts).word == "all labeled" and "labeled, skipped or left out" in " ".join(standing(facts))
 
 
 def test_a_refill_passes_over_what_was_left_out_since(desk, project):
