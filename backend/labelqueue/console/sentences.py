@@ -346,7 +346,7 @@ def _of_installation(facts: Facts, installation: Facts) -> Iterator[Warned]:
 def _of_records(facts: Facts) -> Iterator[Warned]:
     if count := facts["quarantined"]:
         told = many(count, "image cannot be used.", "images cannot be used.")
-        yield Warned("warning", told, "The page Health has the reasons, and tries again.", "health")
+        yield Warned("warning", told, "The page Health has the reasons, and a button to try again.", "health")
     if count := facts["unreadable"]["count"]:
         told = many(count, "record in Label Studio cannot be read.", "records in Label Studio cannot be read.")
         yield Warned("warning", told, f"Left out: {'; '.join(facts['unreadable']['first'])}", "health")
