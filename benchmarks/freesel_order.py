@@ -1,7 +1,7 @@
 """How long an order by FreeSel takes, against the released procedure, and how that grows with the pool.
 
     python benchmarks/freesel_order.py --help
-    python benchmarks/freesel_order.py --parts released growth best-of --json freesel_order.json
+    python benchmarks/freesel_order.py --parts released default growth remembered --json freesel_order.json
 
 All figures are CPU seconds on one BLAS thread, so that other work on the machine disturbs them less.
 Figures and the machine they come from: `freesel_order.md`.
@@ -24,9 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from poolselect import FreeSel, Pool
+from poolselect import FreeSel, Pool, proposals
+from poolselect.metric import Cosine
+from poolselect.reference import Reference
 
 DIMENSIONS = 384
+TRIALS = 200  # FreeSel's default
+
+
+class Plain(Reference):
+    """The potential without a memory: every product of every draw, at every pick."""
+
+    def best(self, rows: NDArray[np.int64]) -> int:
+        distinct, first = np.unique(rows, return_index=True)
+        affinity = self._metric.affinity(self._vectors, self._metric.vectors(distinct))
+        self.products += affinity.size
+        covered = np.maximum(affinity, self._closeness[:, None]).sum(axis=0, dtype=np.float64)
+        return int(first[covered >= covered.max()].min())
 
 
 def clustered(rows: int, seed: int = 0, clusters: int = 200) -> NDArray[np.float32]:
@@ -100,7 +114,27 @@ def against_released(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def by_default(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the default settings against the released procedure, which draws once where they draw 200 times."""
+    rows = []
+    for patterns in arguments.patterns:
+        pool = make_pool(arguments.sizes[-1], patterns)
+        ours = freesel_seconds(pool, 1000, TRIALS, arguments.repeats)
+        released = released_seconds_per_pick(pool.patterns, patterns, arguments.released_picks) * 1000
+        rows.append({"images": len(pool), "patterns": patterns, "freesel_s": ours, "released_s": released})
+        print(
+            f"{len(pool):>9,} images x {patterns}: 1,000 picks, best of {TRIALS}  freesel {ours:8.3f} s   released "
+            f"{released:9.1f} s (from {arguments.released_picks} picks)   ratio {released / ours:7.0f}",
+            flush=True,
+        )
+    return rows
+
+
 def growth(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    return [row for trials in (1, TRIALS) for row in _growth(arguments, trials)]
+
+
+def _growth(arguments: argparse.Namespace, trials: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for images in arguments.growth_sizes:
         start = time.process_time()
@@ -108,14 +142,21 @@ def growth(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         made = time.process_time()
         pool = Pool(np.arange(images), vectors)
         built = time.process_time() - made
-        one = freesel_seconds(pool, 1, 1, arguments.repeats)
-        total = freesel_seconds(pool, 1000, 1, arguments.repeats)
+        one = freesel_seconds(pool, 1, trials, arguments.repeats)
+        total = freesel_seconds(pool, 1000, trials, arguments.repeats)
         rows.append(
-            {"images": images, "pool_s": built, "first_pick_s": one, "thousand_s": total, "made_s": made - start}
+            {
+                "images": images,
+                "trials": trials,
+                "pool_s": built,
+                "first_pick_s": one,
+                "thousand_s": total,
+                "made_s": made - start,
+            }
         )
         reference = rows[0]
         print(
-            f"{images:>9,} images: checks {built:6.3f} s   first pick {one:6.3f} s   "
+            f"{images:>9,} images, best of {trials}: checks {built:6.3f} s   first pick {one:6.3f} s   "
             f"1,000 picks {total:6.3f} s   ratio {total / reference['thousand_s']:.2f}, without first pick "
             f"{(total - one) / (reference['thousand_s'] - reference['first_pick_s']):.2f}",
             flush=True,
@@ -124,27 +165,57 @@ def growth(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def best_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def remembered(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the default settings with and without the potential's memory, in turns, and count the products of both."""
     rows = []
-    for images, patterns in itertools.product(arguments.sizes, arguments.patterns):
-        pool = make_pool(images, patterns)
-        seconds = freesel_seconds(pool, 300, 100, arguments.repeats)
-        rows.append({"images": images, "patterns": patterns, "picks": 300, "trials": 100, "seconds": seconds})
-        print(f"{images:>9,} images x {patterns}: 300 picks, best of 100 draws, {seconds:6.3f} s", flush=True)
+    pools = {f"{n:,} images x {p}": make_pool(n, p) for n, p in itertools.product(arguments.sizes, arguments.patterns)}
+    for path in arguments.features:
+        vectors = np.load(path)["emb"].astype(np.float32)
+        pools[path.stem] = Pool(np.arange(len(vectors)), vectors)
+    for name, pool in pools.items():
+        kinds: dict[str, type[Reference]] = {"plain": Plain, "remembered": Reference}
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        products: dict[str, int] = {}
+        orders = []
+        for _, (kind, reference) in itertools.product(range(arguments.repeats), kinds.items()):
+            made: list[Reference] = []
+
+            def noted(
+                pool: Pool, metric: Cosine, of: type[Reference] = reference, made: list[Reference] = made, **more: Any
+            ) -> Reference:
+                made.append(of(pool, metric, **more))
+                return made[-1]
+
+            proposals.Reference = noted  # type: ignore[misc, assignment]
+            start = time.process_time()
+            orders.append(FreeSel(trials=TRIALS).query(pool, batch_size=300).indices.tolist())
+            seconds[kind].append(time.process_time() - start)
+            products[kind] = made[-1].products
+        proposals.Reference = Reference  # type: ignore[misc]
+        if any(order != orders[0] for order in orders):
+            raise RuntimeError("the orders differ")
+        plain, ours = (min(seconds[kind]) for kind in kinds)
+        rows.append({"pool": name, "plain_s": plain, "remembered_s": ours, "products": products})
+        print(
+            f"{name:>22}: 300 picks, best of {TRIALS}: plain {plain:6.3f} s, {products['plain'] / 1e6:5.1f} million "
+            f"products; remembered {ours:6.3f} s, {products['remembered'] / 1e6:5.1f} million; {ours / plain:.2f}",
+            flush=True,
+        )
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ["released", "growth", "best-of"]
-    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="what to run (default: all)")
+    parts = {"released": against_released, "default": by_default, "growth": growth, "remembered": remembered}
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts), help="what to run (default: all)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[5_000, 20_000, 100_000], help="images in the pool")
     parser.add_argument("--patterns", type=int, nargs="+", default=[1, 5], help="patterns per image")
+    parser.add_argument("--released-picks", type=int, default=50, help="picks of the released procedure (default part)")
+    parser.add_argument("--features", type=Path, nargs="*", default=[], help="more pools: .npz files with `emb` (n, d)")
     parser.add_argument("--growth-sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=3, help="runs per figure; the fastest counts")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
-    parts = {"released": against_released, "growth": growth, "best-of": best_of}
     results: dict[str, Any] = {"machine": platform.processor(), "python": platform.python_version()}
     # One thread for both sides: the released procedure would otherwise use more cores than ours.
     with threadpool_limits(1, user_api="blas"):

@@ -33,7 +33,7 @@ STAMP = "labelqueue-stamp.txt"
 
 # Gigabytes, measured with the pinned versions on x86-64 Linux: what stays in the environment, and what is downloaded.
 # torch brings the CUDA libraries with it, used or not.
-OURS_INSTALLED, OURS_LOADED = 6.0, 3.1
+OURS_INSTALLED, OURS_LOADED = 6.3, 3.2
 LABEL_STUDIO_INSTALLED, LABEL_STUDIO_LOADED = 1.0, 0.3
 CHROMIUM_INSTALLED = 0.5
 DATA = 0.5  # the demo's and the tests' own files

@@ -10,6 +10,7 @@ LabelQueueError
 ├── ImageError                one image cannot be fetched or decoded; its task is quarantined
 │   └── TransientImageError   one image could not be fetched this time; try again
 │       └── LateImageError    its server did not give it in time
+├── CollectionError           a directory of embedded images is none, of another model, or damaged
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
 ├── ProjectError              a project is unknown here, or its label config has no image to label
 ├── CurationError             tasks cannot be pinned, left out or changed back as it was asked
@@ -23,6 +24,7 @@ from __future__ import annotations
 __all__ = [
     "BackupError",
     "CacheError",
+    "CollectionError",
     "CredentialError",
     "CurationError",
     "EmbedderError",
@@ -123,6 +125,10 @@ class TransientImageError(ImageError):
 
 class LateImageError(TransientImageError):
     """One image did not come in time: its server is silent, or slow."""
+
+
+class CollectionError(LabelQueueError):
+    """A directory of embedded images is none, is of another model, or is damaged."""
 
 
 class CacheError(LabelQueueError):

@@ -25,6 +25,7 @@ from poolselect.exceptions import (
     StrategyLoadError,
 )
 from poolselect.freesel import FreeSel
+from poolselect.half_rows import HalfRows
 from poolselect.kcenter import KCenterGreedy
 from poolselect.maxherding import MaxHerding
 from poolselect.pool import Pool
@@ -56,6 +57,7 @@ __all__ = [
     "Entropy",
     "FoundationClustering",
     "FreeSel",
+    "HalfRows",
     "InvalidParameterError",
     "InvalidPoolError",
     "InvalidSelectionError",

@@ -44,6 +44,8 @@ class Coverage:
         Lower bounds of the closeness (see `poolselect.metric`).
     free : ndarray of shape (n,), bool
         Rows of the pool that can still be chosen.
+    products : int
+        Scalar products of a candidate's pattern with a selected one so far.
     """
 
     def __init__(self, pool: Pool, metric: Metric) -> None:
@@ -61,6 +63,7 @@ class Coverage:
         self._buffer = metric.vectors(selected)
         self._pending = int(selected.size)
         self._spent = 0.0
+        self.products = 0
 
     @property
     def pending(self) -> NDArray[np.float32]:
@@ -85,8 +88,13 @@ class Coverage:
         vectors = self.metric.vectors(self.flat[positions])
         closeness = self.stale[positions]
         if self._pending:
-            np.maximum(closeness, self.metric.closeness(vectors, self.pending), out=closeness)
+            np.maximum(closeness, self.closeness(vectors, self.pending), out=closeness)
         return vectors, closeness
+
+    def closeness(self, vectors: NDArray[np.float32], selected: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `Metric.closeness`, counted: what all comparisons with the selection go through."""
+        self.products += vectors.shape[0] * selected.shape[0]
+        return self.metric.closeness(vectors, selected)
 
     def spend(self, cost: float) -> None:
         """Note work that was done in vain because the bounds are stale, in scalar products."""
@@ -106,6 +114,6 @@ class Coverage:
             for start in range(0, self.size, ROWS_PER_BLOCK):
                 block = slice(start, min(start + ROWS_PER_BLOCK, self.size))
                 vectors = self.metric.vectors(block if self._everything else self.flat[block])
-                np.maximum(self.stale[block], self.metric.closeness(vectors, self.pending), out=self.stale[block])
+                np.maximum(self.stale[block], self.closeness(vectors, self.pending), out=self.stale[block])
         self._pending = 0
         self._spent = 0.0

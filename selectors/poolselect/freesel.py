@@ -81,7 +81,8 @@ class FreeSel(QueryStrategy):
     classes; on imbalanced ones 4.3 +- 2.4 and 4.4 +- 1.8.
 
     The draws are exact, not approximate, but distances are computed lazily (`poolselect.sampler`): after one pass over
-    the pool the cost of a pick hardly depends on the size of the pool.
+    the pool the cost of a pick hardly depends on the size of the pool. What a draw's image would lower the potential by
+    is computed once, and remembered (`poolselect.reference`); this changes no order.
 
     Where we differ from the paper and its released code: the order is kept, not sorted away; a seed makes it
     reproducible; chosen images have weight exactly 0 and distances that float32 cannot tell from 0 count as 0 (a

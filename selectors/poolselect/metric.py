@@ -109,8 +109,7 @@ class Cosine(Metric):
         self._scale = (1.0 / norms).astype(np.float32)
 
     def vectors(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        unit: NDArray[np.float32] = self._patterns[index] * self._scale[index, None]
-        return unit
+        return _scaled(self._patterns[index], self._scale[index, None])
 
     def affinity(self, vectors: NDArray[np.float32], selected: NDArray[np.float32]) -> NDArray[np.float32]:
         affinity: NDArray[np.float32] = vectors @ selected.T
@@ -151,8 +150,7 @@ class Centered(Cosine):
         self._scale = (1.0 / np.where(self._ordinary, 1.0, apart)).astype(np.float32)
 
     def vectors(self, index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        unit: NDArray[np.float32] = (self._patterns[index] - self._center) * self._scale[index, None]
-        return unit
+        return _scaled(self._patterns[index] - self._center, self._scale[index, None])
 
     def gap(self, closeness: NDArray[np.float32], index: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         gap = np.float32(1.0) - closeness
@@ -206,6 +204,12 @@ METRICS: dict[str, type[Metric]] = {"cosine": Cosine, "centered": Centered, "euc
 def build_metric(name: MetricName, pool: Pool) -> Metric:
     """Return the named metric over the patterns of `pool`."""
     return METRICS[name](pool)
+
+
+def _scaled(vectors: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply vectors, in place where they are nobody else's."""
+    scaled: NDArray[np.float32] = np.multiply(vectors, scale, out=vectors if vectors.base is None else None)
+    return scaled
 
 
 def _squared_norms(patterns: NDArray[np.float32], center: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

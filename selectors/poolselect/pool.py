@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poolselect.exceptions import InvalidPoolError, name_some
+from poolselect.half_rows import HalfRows
 
 # Rows looked at together when values are checked: a few MB, so that a memory-mapped pool is never held in memory.
 _CHUNK_ROWS = 4096
@@ -20,8 +21,8 @@ class Pool:
     """The items of a project: what is known of each, and which may be chosen.
 
     Row `i` of every array speaks of the same item. Float arrays are converted to float32 if they are not already
-    (float32 arrays and memory maps are used as they are, never copied and never written to); every array held by the
-    pool is read-only.
+    (float32 arrays, memory maps and `HalfRows` are used as they are, never copied and never written to); every array
+    held by the pool is read-only.
 
     Parameters
     ----------
@@ -295,7 +296,7 @@ def _floats(name: str, values: ArrayLike) -> NDArray[np.float32]:
         raise InvalidPoolError(
             f"{name} have dtype {array.dtype} and shape {array.shape}; they must be numbers of shape (rows, d >= 1)."
         )
-    if array.dtype == np.float32:
+    if array.dtype == np.float32 or isinstance(array, HalfRows):
         return array
     with np.errstate(over="ignore"):
         # A float64 value beyond float32's range becomes an infinity here and is refused, by id, a moment later.

@@ -69,6 +69,11 @@ class Proposals:
         """Rows of the pool that can still be chosen, shape (n,)."""
         return self._coverage.free
 
+    @property
+    def products(self) -> tuple[int, int]:
+        """Scalar products so far: of patterns with selected ones, of embeddings with those of the reference."""
+        return self._coverage.products, 0 if self._reference is None else self._reference.products
+
     def weigh(self, weights: NDArray[np.float64]) -> None:
         """Let rows of the pool count by these weights, of shape (n,) and not negative; at first all count the same."""
         if self._reference is not None:

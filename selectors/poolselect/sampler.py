@@ -92,7 +92,7 @@ class LazySampler:
         new = self._coverage.choose(row)
         rest = slice(self._cursor, None)
         if self._cursor < self._positions.size:
-            closer = self._coverage.metric.closeness(self._vectors[rest], new)
+            closer = self._coverage.closeness(self._vectors[rest], new)
             np.maximum(self._closeness[rest], closer, out=self._closeness[rest])
             self._judge(rest)
         return new
@@ -111,13 +111,17 @@ class LazySampler:
             self._batch_size = min(max(2 * self._batch_size, _SMALLEST_BATCH, 2 * count), _LARGEST_BATCH)
         uniforms = self._rng.random((2, self._batch_size))
         # 'right' skips patterns of weight zero; rounding may point past the end, where the last positive weight is.
-        found = np.searchsorted(self._cumulative, uniforms[0] * self._total, side="right")
-        self._positions = np.minimum(found, self._last)
+        # In ascending order, because every look into a large pool's weights would else miss the cache.
+        ascending = np.argsort(uniforms[0])
+        found = np.searchsorted(self._cumulative, uniforms[0][ascending] * self._total, side="right")
+        self._positions = np.empty_like(found)
+        self._positions[ascending] = np.minimum(found, self._last)
         self._closeness = self._coverage.stale[self._positions]
         self._bars = uniforms[1] * self._weights(self._gaps(slice(0, None)))
-        self._vectors = self._coverage.metric.vectors(self._coverage.flat[self._positions])
         self._accepted = np.empty(self._batch_size, dtype=np.bool_)
         self._judge(slice(0, None))
+        self._keep(np.flatnonzero(self._accepted))
+        self._vectors = self._coverage.metric.vectors(self._coverage.flat[self._positions])
         self._sift()
         self._cursor = self._hits = 0
         return True
@@ -127,21 +131,22 @@ class LazySampler:
         pending = self._coverage.pending
         self._cost = self._batch_size * COST_PER_PROPOSAL
         start, look = 0, _FIRST_LOOK
-        while True:
-            kept = np.flatnonzero(self._accepted)
-            if kept.size < self._accepted.size:
-                self._positions, self._bars = self._positions[kept], self._bars[kept]
-                self._vectors, self._closeness = self._vectors[kept], self._closeness[kept]
-                self._accepted = self._accepted[kept]
-            block = pending[start : start + look]
-            if kept.size == 0 or block.shape[0] == 0:
-                break
-            closer = self._coverage.metric.closeness(self._vectors, block)
+        while self._positions.size and (block := pending[start : start + look]).shape[0]:
+            closer = self._coverage.closeness(self._vectors, block)
             np.maximum(self._closeness, closer, out=self._closeness)
             self._judge(slice(0, None))
-            self._cost += kept.size * block.shape[0]
+            self._cost += closer.size * block.shape[0]
+            kept = np.flatnonzero(self._accepted)
+            if kept.size < self._positions.size:
+                self._vectors = self._vectors[kept]
+                self._keep(kept)
             start, look = start + look, 2 * look
         self._survivors = int(self._positions.size)
+
+    def _keep(self, kept: NDArray[np.int64]) -> None:
+        """Drop all waiting proposals but some; their vectors are left to the caller."""
+        self._positions, self._bars = self._positions[kept], self._bars[kept]
+        self._closeness, self._accepted = self._closeness[kept], self._accepted[kept]
 
     def _judge(self, part: slice) -> None:
         """Decide by the law of this moment which waiting proposals would be accepted."""

@@ -37,6 +37,10 @@ switches, each done by a running worker within seconds (the REST calls are in /a
   labelqueue pin 1 42 57                      these two are next; `exclude 1 42 --reason blurry` leaves one out
   labelqueue undo 1 3                         take act 3 back; `curation 1` lists acts, pins and exclusions
 
+more images than anybody would import:
+  labelqueue embed s3://bucket/photos -o vectors/    in parts, on many machines; then `select vectors/`
+  labelqueue import 1 first.csv                      the chosen ones become tasks of project 1
+
 keep what only labelqueue knows:
   labelqueue backup 1 animals.backup          settings, orders, what was learned, embeddings; while it runs
   labelqueue restore animals.backup           bring it back; into another project with --project ID
@@ -51,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     from ..backup import command as backup
     from ..demo import command as demo
     from ..exchange import command as exchange
-    from ..offline import pretext, select
+    from ..intake import command as intake
+    from ..offline import embed, pretext, select
     from ..simulation import command as simulate
 
     raw = argparse.RawDescriptionHelpFormatter
@@ -157,6 +162,10 @@ def build_parser() -> argparse.ArgumentParser:
     json_output(command("settings", commands.settings, "list every setting, its default and where it is set"))
     choose = command("select", select.run, "choose the images of a folder to label first, without any Label Studio")
     select.add_arguments(choose)
+    many = command("embed", embed.run, "embed the images of a folder, a bucket or a list, in parts, for `select`")
+    embed.add_arguments(many)
+    chosen = command("import", intake.run, "make tasks in Label Studio of the images that `select` chose, in order")
+    intake.add_arguments(chosen)
     learn = command("pretext", pretext.run, "train the rotation features that BAL can use in place of the embeddings")
     pretext.add_arguments(learn)
     replay = command("simulate", simulate.run, "replay labeling on your own labeled images, strategy against strategy")

@@ -4,5 +4,6 @@ Imports `transport` and leaves.
 """
 
 from .fetcher import ImageFetcher
+from .own_addresses import cloud_address
 
-__all__ = ["ImageFetcher"]
+__all__ = ["ImageFetcher", "cloud_address"]

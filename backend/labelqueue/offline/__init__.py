@@ -1,6 +1,6 @@
-"""Work without Label Studio: choosing from a folder, embedding it, training BAL's pretext features.
+"""Work without Label Studio: choosing from a folder or a collection, embedding, training BAL's pretext features.
 
-Imports `images`; for a project's pretext features also `worker`, `jobs` and `state`.
+Imports `collection` and `images`; for a project's pretext features also `worker`, `jobs` and `state`.
 """
 
 from .arguments import add_model_arguments, at_least, chosen_model, chosen_size

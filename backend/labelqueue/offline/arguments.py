@@ -38,8 +38,8 @@ def image_side(text: str) -> int:
 image_side.__name__ = "whole number"
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how images are embedded; see `chosen_model`."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, cache: bool = True) -> None:
+    """Add the arguments that say how images are embedded, and where that is kept; see `chosen_model`."""
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -48,6 +48,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors file (default: LABELQUEUE_WEIGHTS, else timm's hub)"
     )
+    parser.set_defaults(cache=None)
+    if not cache:
+        return
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="where embeddings are kept (default: LABELQUEUE_HOME)"
     )

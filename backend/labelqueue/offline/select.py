@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..block import Block, concatenate
+from ..collection import Collection, open_rows
 from ..exceptions import EmbedderError, LabelQueueError
 from ..images import Item, embed_stream
 from ..progress import Progress, write_line
 from ..settings import COLD_START, METRICS
 from .arguments import add_model_arguments, at_least, chosen_model, chosen_size
+from .choosing import chooser_of, rank
 from .folder import File, FolderCache, find_images
 
 if TYPE_CHECKING:
-    from poolselect import QueryStrategy
     from poolselect.metric import MetricName
 
     from ..images import Embedder
 
-__all__ = ["Pick", "add_arguments", "embed_folder", "run", "select"]
+__all__ = ["Pick", "add_arguments", "embed_folder", "run", "select", "select_from"]
 
 _COLUMNS = ("rank", "path", "reason")
 EPILOG = """\
@@ -40,6 +41,7 @@ takes seconds, new images are added, and an interrupted run goes on where it sto
   labelqueue select photos/ -n 500 --output csv > first.csv
   labelqueue select street/ -n 50 --patterns 5             images with many objects: 5 vectors for each
   labelqueue select photos/ -n 20 --strategy maxherding    those that cover the folder best
+  labelqueue select vectors/ -n 10000 --output csv         from what `labelqueue embed` wrote, however large
 
 The same folder, model, strategy, seed, trials and metric give the same order; a smaller -n gives its beginning. Images
 that are nearly the same as another one come last. Files that are no images by their suffix are counted on standard
@@ -126,7 +128,7 @@ def select(
         If the model or its weights cannot be had.
     """
 
-    chooser = _chooser(strategy, trials, metric, patterns, seed)
+    chooser = chooser_of(strategy, trials, metric, patterns, seed)
     say = say or write_line
     files = find_images(directory, say)
     rows = embed_folder(
@@ -140,43 +142,56 @@ def select(
     )
     if n > len(rows):
         say(f"note: {n} images were asked for and {directory} has {len(rows)} readable ones: here are all of them")
-    chosen = _rank(chooser, rows, n, [str(file.path) for file in files], duplicates)
+    return _picks(rank(chooser, rows, n, [str(file.path) for file in files], duplicates))
+
+
+def select_from(
+    directory: Path,
+    n: int,
+    *,
+    seed: int = 0,
+    cache_dir: Path | None = None,
+    strategy: str = "freesel",
+    trials: int | None = None,
+    metric: MetricName | None = None,
+    duplicates: str = "last",
+    progress: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> list[Pick]:
+    """Choose the images of a collection to label first; the vectors stay on the disk.
+
+    Parameters
+    ----------
+    directory : Path
+        What `labelqueue embed` wrote; its images were embedded with one model, which is the one that counts.
+    cache_dir : Path, optional
+        Where arrays made from the shards are kept; default: beside them.
+    n, seed, strategy, trials, metric, duplicates, progress, say
+        See `select`. Other strategies than FreeSel, k-center and random may read all vectors into memory.
+
+    Returns
+    -------
+    list of Pick
+        Best first; paths are the addresses of the images.
+
+    Raises
+    ------
+    CollectionError
+        If it is no collection, has no vector, or is damaged.
+    """
+    say = say or write_line
+    collection = Collection.open(directory)
+    shaped = chooser_of(strategy, trials, metric, collection.n_patterns, seed)
+    for line in collection.unfinished():
+        say(f"note: {line}")
+    rows = open_rows(collection, cache_dir, progress=progress, say=say)
+    if n > len(rows):
+        say(f"note: {n} images were asked for and {directory} has {len(rows)}: here are all of them")
+    return _picks(rank(shaped, rows, n, rows.addresses, duplicates))
+
+
+def _picks(chosen: Sequence[tuple[str, str]]) -> list[Pick]:
     return [Pick(rank, path, reason) for rank, (path, reason) in enumerate(chosen, start=1)]
-
-
-def _rank(strategy: QueryStrategy, rows: Block, n: int, paths: Sequence[str], duplicates: str) -> list[tuple[str, str]]:
-    """Return the paths of the first `n` images and why; near-duplicates of others last, where that is wished."""
-    from poolselect import Pool, near_duplicates
-
-    leaders = np.full(len(rows), -1, dtype=np.int64)
-    if duplicates == "last":
-        leaders = near_duplicates(rows.embeddings, rows.hashes, leaders)
-    found: list[tuple[str, str]] = []
-    ahead = np.zeros(len(rows), dtype=np.bool_)
-    for some in (leaders < 0, leaders >= 0):
-        if some.any() and len(found) < n:
-            pool = Pool(rows.ids, rows.embeddings, rows.patterns, rows.offsets, candidates=some, selected=ahead)
-            chosen = strategy.query(pool, batch_size=n - len(found))
-            for row, reason in zip(chosen.indices.tolist(), chosen.reasons, strict=True):
-                other = int(leaders[row])
-                why = reason if other < 0 else f"near-duplicate of {paths[int(rows.ids[other])]}"
-                found.append((paths[int(rows.ids[row])], why))
-        ahead = ahead | some
-    return found
-
-
-def _chooser(strategy: str, trials: int | None, metric: MetricName | None, patterns: int, seed: int) -> QueryStrategy:
-    """Return the strategy; what it would not look at is refused."""
-    from poolselect import FreeSel, strategies
-
-    if strategy == "freesel":
-        return FreeSel(trials=trials or 200, metric=metric or "centered", random_state=seed)
-    given = {"--trials": trials, "--metric": metric, "--patterns": patterns if patterns > 1 else None}
-    if without := [f"{name} {value}" for name, value in given.items() if value is not None]:
-        raise LabelQueueError(
-            f"{', '.join(without)}: only FreeSel looks at that, and --strategy is {strategy}; leave it out"
-        )
-    return strategies()[strategy](random_state=seed)
 
 
 def load_embedder(model: str, weights: Path | None, image_size: int | None = None) -> Embedder:
@@ -272,13 +287,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `labelqueue select`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
-    parser.add_argument("directory", type=Path, metavar="DIR", help="folder of images; subfolders are searched too")
+    parser.add_argument(
+        "directory",
+        type=Path,
+        metavar="DIR",
+        help="folder of images, subfolders are searched too; or a collection that `labelqueue embed` wrote",
+    )
     parser.add_argument("-n", type=at_least(1), required=True, metavar="N", help="how many images to choose")
     add_model_arguments(parser)
     parser.add_argument(
         "--patterns",
         type=at_least(1),
-        default=1,
         metavar="K",
         help="vectors per image (default: 1; 5 suits detection, 10 segmentation)",
     )
@@ -321,21 +340,27 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    model, weights, cache = chosen_model(args)
-    picks = select(
-        args.directory,
-        args.n,
-        model=model,
-        weights=weights,
-        patterns=args.patterns,
-        image_size=chosen_size(args),
-        seed=args.seed,
-        cache_dir=cache,
-        strategy=args.strategy,
-        trials=args.trials,
-        metric=args.metric,
-        duplicates=args.duplicates,
-    )
+    how = {name: getattr(args, name) for name in ("seed", "strategy", "trials", "metric", "duplicates")}
+    if Collection.is_one(args.directory):
+        given = {"--model": args.model, "--weights": args.weights, "--patterns": args.patterns}
+        if needless := [f"{name} {value}" for name, value in given.items() if value is not None]:
+            made = Collection.open(args.directory).told
+            raise LabelQueueError(
+                f"{', '.join(needless)}: the vectors in {args.directory} are there already, by {made}; leave it out"
+            )
+        picks = select_from(args.directory, args.n, cache_dir=args.cache, **how)
+    else:
+        model, weights, cache = chosen_model(args)
+        picks = select(
+            args.directory,
+            args.n,
+            model=model,
+            weights=weights,
+            patterns=args.patterns or 1,
+            image_size=chosen_size(args),
+            cache_dir=cache,
+            **how,
+        )
     _print(picks, args.output)
     return 0
 

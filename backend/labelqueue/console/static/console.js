@@ -60,7 +60,7 @@ async function got(address) {
 // Blocks with `data-live` and an id are taken from a fresh copy of the page, unless somebody is busy inside.
 async function refresh() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return;
+  if (!answer.ok) return false;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const block of document.querySelectorAll("[data-live][id]")) {
     const other = fresh.getElementById(block.id);
@@ -74,6 +74,7 @@ async function refresh() {
   }
   document.body.dataset.token = fresh.body.dataset.token;
   document.dispatchEvent(new CustomEvent("refreshed"));
+  return true;
 }
 
 function watch() {
@@ -87,8 +88,7 @@ function watch() {
       if (!answer.ok) return;
       const { revision } = await answer.json();
       if (revision === known) return;
-      known = revision;
-      await refresh();
+      if (await refresh()) known = revision;
     } catch {
       // The process is away for a moment; the next look may find it.
     }
