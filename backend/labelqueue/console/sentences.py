@@ -230,11 +230,7 @@ def accuracy_told(facts: Facts) -> list[str]:
             f"between {low:.0%} and {high:.0%} of the time.",
             "That is the mean of the models that served so far; the present one has learned more since.",
         ]
-    if accuracy["wanted"] and (left := accuracy.get("labels_wanted")):
-        after = f"about {many(left, 'more label')}"
-        if left > _left(facts):
-            after = f"more labels than the {many(_left(facts), 'image')} that are left, or a larger control_share"
-        lines.append(f"An interval of ±10 points takes {after}.")
+    lines += _interval_takes(facts, accuracy)
     if accuracy["stalled"]:
         lines.append("It has stopped improving: more labels of the same kind may not be worth their time.")
     return lines
@@ -252,11 +248,15 @@ def _unknown(facts: Facts, accuracy: Facts, learning: Facts) -> Iterator[str]:
         yield "Random checks are switched off: with the setting control_share above 0 some are served, and measured by."
         return
     yield f"{facts['control_share']:.0%} of the queue are drawn at random to measure the model."
-    if left := accuracy.get("labels_wanted"):
-        after = f"about {many(left, 'more label')}"
+    yield from _interval_takes(facts, accuracy)
+
+
+def _interval_takes(facts: Facts, accuracy: Facts) -> Iterator[str]:
+    if accuracy.get("wanted") and (left := accuracy.get("labels_wanted")):
+        told = f"about {many(left, 'more label')}"
         if left > _left(facts):
-            after = "more images than there are; a larger control_share takes fewer"
-        yield f"To know its accuracy within ±10 points takes {after}."
+            told = f"more labels than the {many(_left(facts), 'image')} that are left, or a larger control_share"
+        yield f"An interval of ±10 points takes {told}."
 
 
 def forecast_told(curve: Facts | None) -> Iterator[str]:
