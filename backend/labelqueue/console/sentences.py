@@ -312,18 +312,10 @@ def _of_project(facts: Facts) -> Iterator[Warned]:
 def _of_installation(facts: Facts, installation: Facts) -> Iterator[Warned]:
     kinds, named = installation["workers_by_kind"], sum(installation["workers_by_kind"].values())
     if installation["workers"] == named:  # others are of the version before, and do both
-        if not kinds.get("tending"):
-            yield Warned(
-                "failed",
-                "Labels wait: no tending worker runs.",
-                "Start `labelqueue serve`, or `labelqueue worker tending`.",
-            )
-        if not kinds.get("embedding") and facts["pending"]:
-            yield Warned(
-                "failed",
-                "Images wait: no embedding worker runs.",
-                "Start `labelqueue serve`, or `labelqueue worker embedding`.",
-            )
+        for kind, what in (("tending", "Labels wait"), ("embedding", "Images wait")):
+            if not kinds.get(kind) and (kind == "tending" or facts["pending"]):
+                way_out = f"Start `labelqueue serve`, or `labelqueue worker {kind}`."
+                yield Warned("failed", f"{what}: no {kind} worker runs.", way_out)
     for finding in installation["redis"]:
         if finding["state"] in ("warning", "wrong"):
             tone = "failed" if finding["state"] == "wrong" else "warning"
