@@ -219,7 +219,16 @@ def test_an_empty_project_says_what_to_do(api, browser, guarded):
     api.connect(project, guarded.url, user="admin", password="word")
     until(lambda: guarded.command("status", str(project), "--json"), "the project")
     with watched(browser) as page:
+        # By an address that holds the password, which stays nowhere: what scripts fetch, they fetch without.
+        page.goto(f"http://admin:word@localhost:{guarded.port}/console/{project}/map")
+        page.get_by_text("Import some").wait_for()
+        assert page.evaluate("document.querySelector('a.brand').href") == f"http://localhost:{guarded.port}/console/"
         for view, told in (("", "import images"), ("/queue", "Import images"), ("/map", "Import some")):
             page.goto(f"http://localhost:{guarded.port}/console/{project}{view}")
             page.get_by_text(told).first.wait_for()
             audit(page)
+        page.reload()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "To the content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
