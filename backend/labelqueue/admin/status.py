@@ -96,7 +96,7 @@ def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
     told = _told(project, info, summary, Orders(project).live_version(info))
     # Before the first look of a version that counts, those with a label stand for those that are labeled.
     labeled = (told["learning"] or {}).get("labels", 0)
-    counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0}
+    counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0, "left_out": 0}
     counts |= json.loads(info.get("counts") or "{}")
     return {
         **told,

@@ -129,7 +129,8 @@ def _standing(facts: Facts) -> Iterator[str]:
     learning = facts["learning"] or {}
     if facts["version"] and not facts["paused"]:
         if _left(facts) <= 0:
-            yield "Every image is labeled or skipped: nothing is left to put in order."
+            done = "labeled, skipped or left out" if facts.get("left_out") else "labeled or skipped"
+            yield f"Every image is {done}: nothing is left to put in order."
         elif learning.get("phase") == "warm":
             yield f"The warm phase has begun ({learning['reason']}): {WARM}."
         else:
@@ -375,7 +376,7 @@ def _teaches_nothing(learning: Facts) -> bool:
 
 
 def _left(facts: Facts) -> int:
-    return int(facts["tasks"] - facts["labeled"] - facts["skipped"])
+    return int(facts["tasks"] - facts["labeled"] - facts["skipped"] - facts.get("left_out", 0))
 
 
 def _pace(facts: Facts, now: float) -> float:

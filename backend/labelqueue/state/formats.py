@@ -112,6 +112,7 @@ SHARED_KEYS = (
     Key("lq:form_key", "", "what the console's forms carry is made with", "one value", "never"),
     Key("lq:note:*", "", "what the next page of the console says", "one sentence", "after ten minutes"),
     Key("lq:answer:*", "", "what a worker answered to a page", "one key per question", "after ten minutes, mostly"),
+    Key("lq:waited:*", "", "a page waits for an answer", "one key per question", "when nobody asks any more"),
     Key("lq:thumbs", "", "thumbnails by their age", "one member per thumbnail", "ten minutes after the thumbnail"),
     Key("lq:thumbs_sum", "", "bytes of all thumbnails", "one number", "never"),
     Key("lq:searched", "", "who looks for lost projects", "one value", "after a minute"),
@@ -194,8 +195,6 @@ READERS: Mapping[str, Callable[[str], object]] = {
         ),
         int,
     ),
-    "act_number": int,
-    "moving": _object,
     "head_left": int,
     **dict.fromkeys(
         ("single_seconds", "bulk_seconds", "counted_at", "setup_at", "full_at", "denied_since", "denied_at"),
