@@ -43,7 +43,7 @@ LEFT = (
     "backend_title", "backend_url", "balance_field", "behind", "changes", "counted_at", "counts", "data_fields",
     "denied_at", "denied_since", "described", "described_at", "embedder_error", "embedder_offered",
     "embedder_wanted", "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field",
-    "import_building", "label_config", "live_named", "organization", "paused", "people", "people_at", "prelabels_shown",
+    "import_building", "label_config", "live_named", "minibatch", "organization", "paused", "people", "people_at", "prelabels_shown",
     "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted",
     "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at", "stranger",
     "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at", "webhook_misses",

@@ -186,6 +186,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
             "act_number",
             "arrivals",
             "arrivals_told",
+            "minibatch",
             "order_number",
             "live",
             "rollback_wanted",
