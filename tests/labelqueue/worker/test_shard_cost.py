@@ -43,7 +43,7 @@ class Model:
 
 
 def fill(project: Project, runtime: Runtime, tasks: int) -> None:
-    """Know so many tasks, all but the last ones embedded and every other one pending again; the last ones wait first."""
+    """Know so many tasks, all but the last ones embedded, and let every other one wait behind these."""
     file = io.BytesIO()
     Image.new("RGB", (10, 6), (9, 8, 7)).save(file, "PNG")
     picture = base64.b64encode(file.getvalue()).decode()
@@ -53,7 +53,7 @@ def fill(project: Project, runtime: Runtime, tasks: int) -> None:
     project.put_tasks({task: TaskRow(f"data:image/png;n={task};base64,{picture}", UNLABELED) for task in new})
     ids, sources = np.array(known), np.array([source_hash(f"/{task}.jpg") for task in known], np.uint64)
     runtime.cache(project, "g1").admit(ids, sources)
-    project.quarantine({task: ("/another.jpg", "bad") for task in known[::5]})
+    project.quarantine(dict.fromkeys(known[::5], ("/another.jpg", "bad")))
     project.set(generation="g1", arrivals=str(10**6), arrivals_told=str(10**6))
     add_members(project.store, project.name("pending"), {str(task): 10.0**7 for task in known[::2]})
     add_members(project.store, project.name("pending"), {str(task): task for task in new})
@@ -71,11 +71,8 @@ def cost(store: Redis, project: Project, monkeypatch: pytest.MonkeyPatch) -> tup
     jobs.reclaim(project)
     told, moved = store.info("commandstats"), store.info("stats")
     calls = {name.removeprefix("cmdstat_"): row["calls"] for name, row in told.items()}
-    return (
-        {name: n for name, n in calls.items() if name not in GREETINGS},
-        moved["total_net_input_bytes"],
-        moved["total_net_output_bytes"],
-    )
+    calls = {name: n for name, n in calls.items() if name not in GREETINGS}
+    return calls, moved["total_net_input_bytes"], moved["total_net_output_bytes"]
 
 
 @pytest.fixture
