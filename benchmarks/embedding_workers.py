@@ -7,7 +7,8 @@ Runs a redis-server in a folder of its own, an image server on loopback that wai
 embedding workers, each a process with the loop, the housekeeping, the fetching, the decoding, the thumbnails and the
 storing that it has in use. Only the model is a stand-in: it waits as long as a minibatch of the real one computes, one
 minibatch at a time, so that more workers than cores can be watched. Every number of workers embeds as many shards per
-worker. Time counts from the moment the images wait, with all workers up, until the last one is stored.
+worker, after a first one that is not counted: modules are imported then. Time counts from the moment the images wait
+until the last one is stored.
 
 A rate is compared with that of one worker times their number, and with what the model alone would do: minibatches
 without a pause. What is missing there is the time in which a worker's model had nothing to do. With `--one-device` one
@@ -143,27 +144,34 @@ def measure(workers: int, arguments: argparse.Namespace, address: str, home: Pat
     model = Waiting(arguments.minibatch, 0.0)
     choice = EmbedderChoice(model.name, model.image_size)
     project.register(label_config=CONFIG, embedder_wanted=choice.dump(), minibatch=str(model.minibatch_size))
-    count = workers * arguments.shards * shard_size(project)
-    rows = {task: TaskRow(f"{address}/{task}.jpg", UNLABELED) for task in range(1, count + 1)}
-    project.put_tasks(rows)
+    first = workers * shard_size(project)
+    count = first * arguments.shards
+    tasks = range(1, first + count + 1)
+    project.put_tasks({task: TaskRow(f"{address}/{task}.jpg", UNLABELED) for task in tasks})
     command = [sys.executable, __file__, "--be-worker", "--minibatch", str(arguments.minibatch)]
     command += ["--seconds", str(arguments.seconds), *(["--one-device"] if arguments.one_device else [])]
     with (home / "workers.log").open("ab") as log:
         running = [
             subprocess.Popen(command, env={**os.environ, **environ}, stdout=log, stderr=log) for _ in range(workers)
         ]
+
+    def embed(some: range) -> float:
+        """Let images wait until all are embedded; return the seconds."""
+        began = time.perf_counter()
+        add_members(store, project.name("pending"), {str(task): task for task in some})
+        enqueue_shards(project)
+        while int(project.get("arrivals", "0")) < some[-1]:
+            if any(one.poll() is not None for one in running):
+                raise SystemExit(f"a worker ended: {(home / 'workers.log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        return time.perf_counter() - began
+
     try:
         while len(alive(store, EMBEDDING)) < workers:
             time.sleep(0.5)
         time.sleep(2.0)
-        began = time.perf_counter()
-        add_members(store, project.name("pending"), {str(task): task for task in rows})
-        enqueue_shards(project)
-        while int(project.get("arrivals", "0")) < count:
-            if any(one.poll() is not None for one in running):
-                raise SystemExit(f"a worker ended: {(home / 'workers.log').read_text()[-2000:]}")
-            time.sleep(0.05)
-        return count, time.perf_counter() - began
+        embed(tasks[:first])
+        return count, embed(tasks[first:])
     finally:
         for one in running:
             one.terminate()

@@ -187,7 +187,7 @@ def reclaim(project: Project, living: Collection[str] | None = None) -> int:
             log.warning("worker %s died while embedding %d images of %s", worker, len(entry["ids"]), project.key)
         taken += give_back(project, entry["ids"], "its worker died", suspects)
         count("repairs_total", project=project.key, kind="shard")
-    if out:  # where none is out, a look begins, which knows whether the model can be had
+    if taken or (out and not project.get("embedder_error")):  # where none is out, a look begins
         enqueue_shards(project, living)
     return taken
 

@@ -75,6 +75,16 @@ def test_the_window_grows_and_shrinks_with_the_workers_that_live(project, store)
     assert len(held) == len(set(held)), "nothing is handed out twice"
 
 
+def test_workers_that_come_while_the_model_cannot_be_had_get_nothing_to_fail_at(project, store):
+    wait_for(project, range(1, 1001))
+    shards.enqueue_shards(project)
+    fleet(store, 0, 8)
+    project.set(embedder_error="no weights")
+    assert shards.reclaim(project) == 0 and len(entries(project)) == 4
+    project.set(embedder_error="")
+    assert shards.reclaim(project) == 0 and len(entries(project)) == 16
+
+
 def test_many_workers_are_shared_between_projects(project, store):
     fleet(store, 0, 8)
     others = [Project(store, ProjectRef(ORIGIN, number, 1)) for number in (8, 9)]
