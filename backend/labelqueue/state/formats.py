@@ -82,7 +82,13 @@ KEYS = (
     Key("map", "embeddings", "which map is shown, and what it means", "a few facts", _PROJECT),
     Key("map:*", "embeddings", "the map's points and columns", "20 bytes a task, twice", "when a newer one is shown"),
     Key("pending", "waiting", "images that wait", "one member per task", "when handed out, or with the task"),
-    Key("inflight", "waiting", "shards at workers", "4 shards and what went alone", "when done, or the worker is dead"),
+    Key(
+        "inflight",
+        "waiting",
+        "shards at workers",
+        "2 shards for each embedding worker, 4 to 128, and what went alone",
+        "when done, or the worker is dead",
+    ),
     Key("at_work:*", "waiting", "images that a worker decodes or embeds", "a minibatch", "with the shard"),
     Key(
         "late",
@@ -194,6 +200,7 @@ READERS: Mapping[str, Callable[[str], object]] = {
             "act_number",
             "arrivals",
             "arrivals_told",
+            "minibatch",
             "order_number",
             "live",
             "rollback_wanted",
