@@ -18,7 +18,7 @@ from typing import Any
 from labelqueue.labels import read_annotation
 from labelqueue.reading import reading, unread
 from labelqueue.settings import Deployment
-from labelqueue.state import Event, Journal, LabelBook, Project, ProjectRef, add_members, read_columns, read_states
+from labelqueue.state import Event, Journal, LabelBook, Project, ProjectRef, add_members, read_columns
 from labelqueue.store import EmbeddedRedis, Redis, connect, scan_fields
 
 WHEN = "2026-11-21T10:00:00+00:00"
@@ -102,7 +102,6 @@ def measure(store: Redis, n: int) -> None:
     print(f"HSCAN / HGETALL = {chunked / whole:.2f}")
     columns = read_columns(project)
     say("columns of a look", lambda: read_columns(project))
-    say("states, for status", lambda: read_states(project))
     say("let all wait", lambda: add_members(store, project.name("pending"), {str(i): i for i in columns.ids.tolist()}))
     say("annotate all", lambda: LabelBook(project).put(dict.fromkeys(columns.ids.tolist(), ("mark", said))))
     journal = Journal(project)

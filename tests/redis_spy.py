@@ -1,10 +1,12 @@
-"""What is sent to Redis, watched: commands on many items, and readings of whole keys that grow with a project."""
+"""What is sent to Redis and comes back, watched and counted: commands on many items, readings of whole keys that grow
+with a project, and what a call costs, whatever the machine's speed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ RANGES = {"LRANGE", "ZRANGE", "XRANGE"}  # whose cost grows with what they retur
 # What does not grow with the number of tasks or labels: facts, settings, parts of a model, kinds of records, shards at
 # workers, the projects; and single values.
 BOUNDED = re.compile(
-    r"lq:projects$|lq:models$|lq:worker:|lq:.*:(info|settings|campaign(:2)?|orders(:2)?|unreadable|inflight|queued|tending|lock)$|rq:"
+    r"lq:projects$|lq:models$|lq:worker:|lq:.*:(info|settings|campaign(:[23])?|orders(:2)?|unreadable|inflight|queued|tending|lock)$|rq:"
 )
 
 
@@ -62,3 +64,65 @@ def watched(most: int) -> Iterator[Spy]:
         patch.setattr(AbstractConnection, "send_command", send_command)
         patch.setattr(AbstractConnection, "pack_commands", pack_commands)
         yield spy
+
+
+@dataclass
+class Spent:
+    """What went to Redis and came back.
+
+    Attributes
+    ----------
+    commands : int
+    items : int
+        Values that came back: fields, members, numbers.
+    sent, received : int
+        Bytes of the commands' words, and of the values.
+    """
+
+    commands: int = 0
+    items: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def take(self, answer: Any) -> None:
+        if isinstance(answer, dict):
+            answer = [part for pair in answer.items() for part in pair]
+        if isinstance(answer, list | tuple | set):
+            for part in answer:
+                self.take(part)
+        elif answer is not None:
+            self.items += 1
+            self.received += len(answer) if isinstance(answer, bytes | str) else 8
+
+
+@contextmanager
+def counted() -> Iterator[Spent]:
+    """Count what this process asks of Redis."""
+    spent = Spent()
+    send, pack = AbstractConnection.send_command, AbstractConnection.pack_commands
+    read = AbstractConnection.read_response
+
+    def see(command: tuple[Any, ...]) -> None:
+        spent.commands += 1
+        spent.sent += sum(len(part) if isinstance(part, bytes | str) else len(str(part)) for part in command)
+
+    def send_command(self: Any, *args: Any, **options: Any) -> Any:
+        see(args)
+        return send(self, *args, **options)
+
+    def pack_commands(self: Any, commands: Any) -> Any:
+        commands = list(commands)
+        for command in commands:
+            see(command)
+        return pack(self, commands)
+
+    def read_response(self: Any, *args: Any, **options: Any) -> Any:
+        answer = read(self, *args, **options)
+        spent.take(answer)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AbstractConnection, "send_command", send_command)
+        patch.setattr(AbstractConnection, "pack_commands", pack_commands)
+        patch.setattr(AbstractConnection, "read_response", read_response)
+        yield spent

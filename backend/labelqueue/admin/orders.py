@@ -124,7 +124,7 @@ def prelabel_chances(project: Project, tasks: Sequence[int]) -> dict[int, float]
 
     A task is missing where nobody knows any more: the model has learned since, or its image came later.
     """
-    live, known = Orders(project).live(), predictions_of(project) if tasks else None
+    live, known = Orders(project).live(), predictions_of(project, tasks) if tasks else None
     if live is None or known is None or live.model != known[0].fingerprint:
         return {}
     model, predictions = known

@@ -10,13 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
-from ..labels import ANNOTATED, NO_VALUE, SKIPPED, UNLABELED
+from ..labels import UNLABELED
 from ..ordering import END
-from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, read_states, read_values, summary_of
+from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, scan_fields, summary_of
 from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
@@ -33,12 +30,16 @@ __all__ = [
     "status_lines",
 ]
 
-FEW = 5  # of a kind that are named
+FEW, BAD_IMAGES = 5, 20  # of a kind that are named
+GLANCED = 2_000  # bad images among which those are looked for
 REMADE_TOLD = 7 * 24 * 3600.0  # seconds
 
 
 def project_status(project: Project, target: float | None = None) -> dict[str, Any]:
-    """Return the facts of `labelqueue status`, ready for JSON.
+    """Return the facts of `labelqueue status`, ready for JSON, in a few milliseconds however many tasks there are.
+
+    What became of the tasks, and how their values are spread by which places are shared out, is what the last look
+    counted. What is told of the live order's tasks is of this moment.
 
     Parameters
     ----------
@@ -47,22 +48,19 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         Share for which the forecast says how many labels it takes; see `learning_curve`.
     """
     info, live = project.info(), Orders(project).live()
-    ids, states = read_states(project)
-    quarantined = project.quarantined()
     published = project.task_rows([task for task, at in live.scores.items() if at < END] if live else ())
-    summary, version = summary_of(project), live.version if live else ""
+    summary, version = json.loads(info.get("standing") or "{}"), live.version if live else ""
     told = _told(project, info, summary, version)
+    counts = _counts(project, info, told)
     return told | {
         "strategy": live.strategy if live else None,
-        "tasks": len(states),
-        "embedder": embedder_status(info, told["embedded"], len(states)),
-        "quarantined": len(quarantined),
-        "labeled": int(np.count_nonzero(states == ord(ANNOTATED))),
-        "skipped": int(np.count_nonzero(states == ord(SKIPPED))),
+        **{name: counts[name] for name in ("tasks", "labeled", "skipped")},
+        "embedder": embedder_status(info, told["embedded"], counts["tasks"]),
+        "quarantined": _quarantine_count(project),
         "published": sum(row.state == UNLABELED for row in published.values()),
         "covers": live.embedded if live else 0,
         "duplicates": {"last": live.duplicates, "groups": live.duplicate_groups} if live else {"last": 0, "groups": 0},
-        "balance": _balance(project, info, ids),
+        "balance": _balance(project, info, summary),
         "curation": curation_counts(project),
         "settings": project.settings(),
         "settings_from": {
@@ -71,7 +69,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
         "learning_curve": learning_curve(summary.get("learning_curve"), target),
         "journal": len(Journal(project)),
         **installation_glance(project.store),
-        "bad_images": {str(task): reason for task, (_, reason) in sorted(quarantined.items())[:20]},
+        "bad_images": {str(task): reason for task, reason in _bad_images(project).items()},
     }
 
 
@@ -94,14 +92,11 @@ def project_glance(project: Project, *, at_work: bool = True) -> dict[str, Any]:
     info, people, settings = project.info(), People(project), project.settings()
     summary = json.loads(info.get("standing") or "{}")
     told = _told(project, info, summary, Orders(project).live_version(info))
-    # Before the first look of a version that counts, those with a label stand for those that are labeled.
-    labeled = (told["learning"] or {}).get("labels", 0)
-    counts = {"tasks": project.task_count(), "labeled": labeled, "skipped": 0}
-    counts |= json.loads(info.get("counts") or "{}")
+    counts = _counts(project, info, told)
     return {
         **told,
         **counts,
-        "quarantined": int(project.store.hlen(project.name("quarantine"))),
+        "quarantined": _quarantine_count(project),
         "embedder": embedder_status(info, told["embedded"], counts["tasks"]),
         "balance_field": settings["balance"],
         "balance_read": info.get("balance_field", ""),
@@ -125,6 +120,30 @@ def installation_glance(store: Redis) -> dict[str, Any]:
         "workers_by_kind": {kind: sum(name.startswith(kind) for name in living) for kind in KINDS},
         "slow_servers": _slow_servers(store),
         "redis": store_findings(store),
+    }
+
+
+def _counts(project: Project, info: Mapping[str, str], told: Record) -> dict[str, int]:
+    """Return how many tasks there are, and how many of them are labeled or skipped, as of the last look."""
+    # Before the first look of a version that counts, those with a label stand for those that are labeled.
+    labeled = (told["learning"] or {}).get("labels", 0)
+    counted: dict[str, int] = json.loads(info.get("counts") or "{}")
+    return {"tasks": project.task_count(), "labeled": labeled, "skipped": 0, "left_out": 0} | counted
+
+
+def _quarantine_count(project: Project) -> int:
+    return int(project.store.hlen(project.name("quarantine")))
+
+
+def _bad_images(project: Project) -> dict[int, str]:
+    """Return what is wrong with bad images: those with the lowest ids, or some where there are thousands."""
+    found = dict[bytes, bytes]()
+    for part in scan_fields(project.store, project.name("quarantine"), large=True):
+        found |= part
+        if len(found) >= GLANCED:
+            break
+    return {
+        task: json.loads(found[str(task).encode()]).get("reason", "") for task in sorted(map(int, found))[:BAD_IMAGES]
     }
 
 
@@ -253,7 +272,7 @@ def status_lines(status: Record) -> Iterator[str]:
         yield fact("bad image", f"task {task}: {reason}")
 
 
-def _balance(project: Project, info: Mapping[str, str], ids: NDArray[np.int64]) -> dict[str, Any] | None:
+def _balance(project: Project, info: Mapping[str, str], summary: Record) -> dict[str, Any] | None:
     """Return by which field of the tasks' data places are shared out, and its largest values; None without one."""
     name = project.settings()["balance"]
     if not name:
@@ -263,17 +282,14 @@ def _balance(project: Project, info: Mapping[str, str], ids: NDArray[np.int64]) 
         return told | {
             "warning": f"the tasks are still to be read for their values of {name!r}: no place is shared out"
         }
-    codes, values = read_values(project, ids)
-    if set(values) <= {NO_VALUE}:
+    counted = summary.get("balance") or {}
+    if counted.get("field") != name:
+        return told | {"warning": f"the next look counts the tasks' values of {name!r}"}
+    if not counted["values"]:
         fields = info.get("data_fields") or "nothing"
         way_out = "correct the setting, or import with that field"
         return told | {"warning": f"no task has a value in the field {name!r}; their data has {fields}: {way_out}"}
-    counts = np.bincount(codes, minlength=len(values))
-    largest = [
-        {"value": values[code], "share": round(float(counts[code]) / len(codes), 4)}
-        for code in np.argsort(-counts, kind="stable")[:FEW].tolist()
-    ]
-    return told | {"values": len(values), "largest": largest}
+    return told | counted
 
 
 def _progress(reading: str) -> dict[str, int] | None:

@@ -14,7 +14,7 @@ from ..block import Block, find
 from ..exceptions import BackupError, CacheError
 from ..ordering import CampaignState
 from ..progress import Progress
-from ..state import WHOLE, Orders, PatternCache, Pins, Project, load_campaign, put_fields, save_campaign
+from ..state import WHOLE, Orders, PatternCache, Pins, Project, load_campaign, put_fields, rows_keys, save_campaign
 from .contents import QUEUE_FACTS
 from .matching import Match
 from .parts import Backup
@@ -137,6 +137,7 @@ def _stage_campaign(staged: Staged, project: Project, backup: Backup, found: Mat
     if not _learned(state):
         return not _learned(load_campaign(project))
     save_campaign(staged, state, CampaignState())
+    taken.drops += rows_keys(project)
     return True
 
 

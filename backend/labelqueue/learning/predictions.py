@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from .model import Model
 __all__ = ["Predictions"]
 
 TAG, FORMAT = "labelqueue_predictions", "1"
+GROUP = 64  # ids that stand together where a few tasks are looked up
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,49 @@ class Predictions:
         """Return what the model says of one task, or None when it is not here."""
         found = self.lookup(task)
         return None if found is None else model.decide(found[None])[0]
+
+    def groups(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the rows in groups, each of which `from_groups` reads alone: those whose ids have the same quotient by
+        64, which is the group's number.
+
+        A group is the remainder of each id in one byte, then the probabilities in two bytes each: 1 + 2 c bytes a task.
+        """
+        numbers, rests = np.divmod(self.ids, GROUP)
+        bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(numbers)]
+        for first, end in pairwise(bounds):
+            rows = self.probabilities[first:end].astype("<f2", copy=False)
+            yield int(numbers[first]), rests[first:end].astype(np.uint8).tobytes() + rows.tobytes()
+
+    @staticmethod
+    def groups_of(tasks: Sequence[int]) -> list[int]:
+        """Return the numbers of the groups in which these tasks are, if they are here; ascending, each once."""
+        return sorted({task // GROUP for task in tasks})
+
+    @classmethod
+    def from_groups(cls, groups: Mapping[int, bytes], classes: int) -> Predictions:
+        """Return the rows of groups that `groups` made.
+
+        Parameters
+        ----------
+        groups : mapping of int to bytes
+            By number.
+        classes : int
+            Columns of the probabilities.
+
+        Raises
+        ------
+        CacheError
+            If a group is damaged.
+        """
+        ids, rows = [np.empty(0, np.int64)], [np.empty((0, classes), np.float16)]
+        for number in sorted(groups):
+            data = groups[number]
+            count, left = divmod(len(data), 1 + 2 * classes)
+            if left:
+                raise CacheError(f"predictions: the {len(data)} bytes of group {number} are damaged: train again")
+            ids.append(number * GROUP + np.frombuffer(data, np.uint8, count).astype(np.int64))
+            rows.append(np.frombuffer(data, "<f2", count * classes, offset=count).reshape(count, classes))
+        return cls(np.concatenate(ids), np.concatenate(rows))
 
     def to_bytes(self) -> bytes:
         """Return the safetensors form."""

@@ -213,8 +213,14 @@ class CampaignState:
         """Return the guesses that trust goes by, oldest first: the newest blind ones, controls or not."""
         return [guess for guess in self.guesses if guess.blind][-GUESSES:]
 
-    def dump(self) -> dict[str, bytes]:
-        """Return the parts as they are stored."""
+    def dump(self, *, outlook: bool = True) -> dict[str, bytes]:
+        """Return the parts as they are stored.
+
+        Parameters
+        ----------
+        outlook : bool, default True
+            Whether the predictions are among them, which grow with the project.
+        """
         facts = {
             "format": FORMAT,
             "course": self.course.dump(),
@@ -238,7 +244,7 @@ class CampaignState:
         parts = {"facts": json.dumps(facts).encode()}
         if self.model is not None:
             parts["model"] = self.model.to_bytes()
-        if self.predictions is not None:
+        if outlook and self.predictions is not None:
             parts["outlook"] = self.predictions.to_bytes()
         if self.geometry is not None:
             parts["geometry"] = self.geometry.to_bytes()

@@ -153,7 +153,8 @@ def _decided(campaign: Campaign, snapshot: Snapshot) -> Decision:
         learning = _learning(campaign, labels)
         told = {"dropped_labels": snapshot.labels.dropped, "without_label": snapshot.labels.without}
         accuracy, curve = _accuracy(campaign, labels, tasks), _curve(campaign, labels, tasks)
-        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, "work": snapshot.work}
+        passed_on = {"work": snapshot.work, "balance": snapshot.shares}
+        return {"learning": learning | told, "accuracy": accuracy, "learning_curve": curve, **passed_on}
 
     try:
         recipe = campaign.recipe()

@@ -263,6 +263,8 @@ class Snapshot:
         Whether the learning curve is measured, which changes no order and takes as long as a few trainings.
     work : mapping
         What people did by day and by person, which is passed on to people and changes no order.
+    shares : mapping
+        How the tasks' values of the field are spread by which places are shared out, which is passed on likewise.
     """
 
     target: Target
@@ -295,6 +297,7 @@ class Snapshot:
     act: int = 0
     curve: bool = True
     work: Mapping[str, Any] = field(default_factory=dict)
+    shares: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Block:

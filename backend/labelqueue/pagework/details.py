@@ -56,7 +56,7 @@ def describe(project: Project, tasks: Sequence[int]) -> list[dict[str, Any]]:
     if target is not None:
         said = LabelBook(project).annotations_of(list(rows))
         labels = {task: judge(each, target).value for task, each in said.items()}
-    known = read_model(project, target)
+    known = read_model(project, target, list(rows))
     wished = {name: wishes(project, key) for name, key in (("pinned", "pins"), ("left out", "exclusions"))}
     places = {place.task: place for place in served(live)}
     there = project.task_rows(list(places))

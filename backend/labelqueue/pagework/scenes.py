@@ -73,10 +73,13 @@ def target_of(project: Project) -> Target | None:
         return None
 
 
-def read_model(project: Project, target: Target | None) -> tuple[Model, Predictions] | None:
-    """Return the model and what it predicts; None before the first training, or when it answers something else."""
+def read_model(
+    project: Project, target: Target | None, tasks: Sequence[int] | None = None
+) -> tuple[Model, Predictions] | None:
+    """Return the model and what it predicts, of these tasks or of all; None before the first training, or when it
+    answers something else."""
     try:
-        known = predictions_of(project)
+        known = predictions_of(project, tasks)
     except CacheError as error:
         log.warning("project %d: the map shows no predictions: %s", project.ref.id, error)
         return None

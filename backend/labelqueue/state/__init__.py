@@ -22,7 +22,7 @@ from ..store import (
     text,
     why_refused,
 )
-from .campaigns import load_campaign, predictions_of, save_campaign, save_summary, summary_of
+from .campaigns import load_campaign, predictions_of, rows_keys, save_campaign, save_summary, summary_of
 from .formats import ERRORS, PARTS, make_readable
 from .journal import ACTIONS, Event, Journal, read_event
 from .label_book import LabelBook
@@ -42,7 +42,7 @@ from .project import (
     is_id,
 )
 from .setting_choices import Choice, is_readable
-from .snapshots import TaskColumns, keep_values, read_columns, read_states, read_values, take_snapshot
+from .snapshots import TaskColumns, keep_values, read_columns, take_snapshot
 from .task_row import TaskRow
 
 __all__ = [
@@ -90,9 +90,8 @@ __all__ = [
     "put_fields",
     "read_columns",
     "read_event",
-    "read_states",
-    "read_values",
     "remove",
+    "rows_keys",
     "save_campaign",
     "save_summary",
     "scan_fields",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,13 @@ from .people import People
 from .pins import Pins
 from .project import Project
 
-__all__ = ["TaskColumns", "keep_values", "read_columns", "read_states", "read_values", "take_snapshot"]
+__all__ = ["TaskColumns", "keep_values", "read_columns", "read_values", "take_snapshot"]
 
 NO_NETWORK = (
     "setting 'bal_features' is 'rotation', but no rotation network was trained, and BAL clusters the usual embeddings: "
     "run `labelqueue pretext {0}`, or set bal_features=vit"
 )
+LARGEST = 5  # values of a field that are told with their shares
 MIN_GAP, GAP = 5.0, 5  # seconds between two orders that only arrivals ask for, and as a multiple of what one costs
 
 
@@ -92,14 +94,6 @@ def read_columns(project: Project) -> TaskColumns:
     return TaskColumns(here, np.concatenate(states)[last], np.concatenate(found)[last])
 
 
-def read_states(project: Project) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return the ids of all tasks, ascending, and what became of each; see `ordering.Tasks`."""
-    parts = [_states(part) for part in scan_fields(project.store, project.name("tasks"))]
-    ids, states = zip((np.empty(0, np.int64), np.empty(0, np.uint8)), *parts, strict=True)
-    here, last = _newest(np.concatenate(ids))
-    return here, np.concatenate(states)[last]
-
-
 def keep_values(project: Project, values: Mapping[int, str]) -> None:
     """Keep the value that each of these tasks has of the field that the setting `balance` names."""
     known = get_fields(project.store, project.name("balance"), [str(task) for task in values])
@@ -115,6 +109,31 @@ def read_values(project: Project, ids: NDArray[np.int64]) -> tuple[NDArray[np.in
     values = [known.get(task, NO_VALUE) for task in ids.tolist()]
     code = {value: number for number, value in enumerate(sorted(set(values)))}
     return np.fromiter((code[value] for value in values), dtype=np.int64, count=len(values)), tuple(code)
+
+
+def value_shares(field: str, codes: NDArray[np.int64], values: Sequence[str]) -> dict[str, Any]:
+    """Return how the tasks' values of a field are spread, for people and ready for JSON.
+
+    Parameters
+    ----------
+    field : str
+        Its name.
+    codes, values
+        As `read_values` returns them.
+
+    Returns
+    -------
+    dict
+        ``field``; ``values``, how many there are, 0 where no task has one; ``largest``, each with its share of tasks.
+    """
+    if set(values) <= {NO_VALUE}:
+        return {"field": field, "values": 0, "largest": []}
+    counts = np.bincount(codes, minlength=len(values))
+    largest = [
+        {"value": values[code], "share": round(float(counts[code]) / len(codes), 4)}
+        for code in np.argsort(-counts, kind="stable")[:LARGEST].tolist()
+    ]
+    return {"field": field, "values": len(values), "largest": largest}
 
 
 def _states(part: Mapping[bytes, bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -172,7 +191,10 @@ def take_snapshot(
         missing = NO_NETWORK.format(project.ref.id)
     if settings["balance"] != facts.get("balance_field", ""):
         settings |= {"balance": ""}  # until the tasks were read for it
-    groups = read_values(project, columns.ids)[0] if settings["balance"] else None
+    groups, shares = None, dict[str, Any]()
+    if settings["balance"]:
+        groups, values_there = read_values(project, columns.ids)
+        shares = value_shares(settings["balance"], groups, values_there)
     return Snapshot(
         target=target,
         settings=settings,
@@ -199,6 +221,7 @@ def take_snapshot(
         mark=mark,
         answers=np.array(book.answers, dtype=np.int64),
         work=book.work,
+        shares=shares,
         load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
         recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
         pins=frozenset(pins.pins()),

@@ -20,6 +20,7 @@ __all__ = [
     "in_chunks",
     "list_items",
     "put_fields",
+    "put_large_fields",
     "remove",
     "scan_fields",
     "scan_members",
@@ -45,6 +46,22 @@ def put_fields(store: Redis, key: str, fields: Mapping[str, str | bytes]) -> Non
     """Set fields of a hash."""
     for part in in_chunks(fields.items()):
         store.hset(key, mapping=dict(part))
+
+
+def put_large_fields(store: Redis, key: str, fields: Iterable[tuple[str, bytes]], *, lifetime: int) -> None:
+    """Set fields of a new hash to large values, a hundred in one command; no more of them is held than that.
+
+    Parameters
+    ----------
+    lifetime : int
+        Seconds after which Redis removes the hash, unless somebody persists it.
+    """
+    rest = iter(fields)
+    while part := dict(islice(rest, LARGE)):
+        with store.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping=part)  # type: ignore[arg-type]
+            pipe.expire(key, lifetime)
+            pipe.execute()
 
 
 def get_fields(store: Redis, key: str, names: Sequence[str]) -> list[bytes | None]:

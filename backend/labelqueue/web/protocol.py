@@ -77,7 +77,8 @@ def predict() -> Response:
     ref = ProjectRef.from_setup(here.deployment.label_studio_url, str(body.get("project", "")))
     note(project=ref.id)
     project = Project(here.store, ref)
-    known = predictions_of(project)
+    ids = [task["id"] for task in tasks or () if isinstance(task, dict) and is_id(task.get("id"))]
+    known = predictions_of(project, ids)
     target = project.target() if known else None
     if known and target and not fits(known[0], target):
         known = None

@@ -18,7 +18,7 @@ from labelqueue.backup.archive import Reader
 from labelqueue.backup.restoring import restore
 from labelqueue.backup.saving import back_up
 from labelqueue.exceptions import BackupError, LabelStudioError, NotFoundError
-from labelqueue.state.campaigns import load_campaign
+from labelqueue.state.campaigns import load_campaign, rows_keys
 from labelqueue.state.orders import Orders
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.pins import Pins
@@ -117,7 +117,9 @@ def test_after_a_loss_everything_is_as_it_was_and_the_queue_goes_on(desk, bring,
         assert verified["outcome"] == admin.SAME, verified
     desk.play(20)
     assert desk.live.number > live.number and desk.memory.trainings > 1
-    assert not list(store.scan_iter("*restoring*")) and store.ttl(project.name("campaign", "2")) == -1
+    assert not list(store.scan_iter("*restoring*")) and store.ttl(project.name("campaign", "3")) == -1
+    kept = [key.decode() for key in store.scan_iter("*:campaign:3:said:*")]
+    assert kept == rows_keys(project) and store.ttl(kept[0]) == -1
 
 
 def test_pins_and_exclusions_come_back_with_their_acts(desk, bring, project, store, tmp_path):

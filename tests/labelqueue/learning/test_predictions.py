@@ -32,3 +32,23 @@ def test_they_come_back(predictions):
 def test_damaged_bytes_are_refused(predictions):
     with pytest.raises(CacheError, match="predictions"):
         Predictions.from_bytes(predictions.to_bytes()[:-3])
+
+
+@pytest.mark.parametrize("ids", [[], [0], [63, 64, 65], [1, 127, 128, 5000, 2**40 + 63], list(range(200))])
+def test_they_come_back_in_groups_of_neighbors(ids):
+    rows = np.linspace(0, 1, 3 * len(ids)).reshape(len(ids), 3).astype(np.float16)
+    said = Predictions(np.array(ids, np.int64), rows)
+    groups = dict(said.groups())
+    assert list(groups) == said.groups_of(ids) and sum(map(len, groups.values())) == 7 * len(ids)
+    again = Predictions.from_groups(groups, 3)
+    assert again.ids.dtype == np.int64 and again.probabilities.dtype == np.float16
+    assert again.ids.tolist() == ids and again.probabilities.tobytes() == rows.tobytes()
+    if ids:
+        some = {number: groups[number] for number in said.groups_of(ids[-1:])}
+        assert Predictions.from_groups(some, 3).lookup(ids[-1]).tolist() == rows[-1].tolist()
+
+
+def test_a_damaged_group_is_refused(predictions):
+    groups = {number: data[:-1] for number, data in predictions.groups()}
+    with pytest.raises(CacheError, match="group 0 are damaged"):
+        Predictions.from_groups(groups, 2)

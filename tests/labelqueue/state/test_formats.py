@@ -151,7 +151,7 @@ def test_every_key_that_the_code_names_is_described_and_the_other_way_round():
                 found.add(":".join(_shown(part) for part in node.args))
             elif isinstance(node, ast.JoinedStr | ast.Constant) and _shown(node).startswith("lq:"):
                 found.add(re.sub(r"^lq:\*:", "", re.sub(":$", ":*", _shown(node))))
-    found = {name for name in found if re.fullmatch(r"[\w:-]+(\*:\w+|\*|\w)", name) and name.strip("*:") != "lq"}
+    found = {name for name in found if re.fullmatch(r"[\w:-]+(\*:\w+)*(:?\*|\w)", name) and name.strip("*:") != "lq"}
     assert found - {row.name for row in (*KEYS, *SHARED_KEYS)} == set(), "not in the table"
     assert {row.name for row in (*KEYS, *SHARED_KEYS)} - found == {"rq:*", *PER_TASK} - found, "not in the code"
     assert set(PER_TASK) < {row.name for row in KEYS}
@@ -229,7 +229,7 @@ class TestFields:
 
     def test_a_campaign_of_another_format_begins_anew(self, project, caplog):
         facts = json.loads(CampaignState(trainings=3).dump()["facts"]) | {"format": 2}
-        project.store.hset(project.name("campaign", "2"), "facts", json.dumps(facts))
+        project.store.hset(project.name("campaign", "3"), "facts", json.dumps(facts))
         with caplog.at_level(logging.WARNING):
             assert load_campaign(project).trainings == 0
         assert "format 2" in caplog.text

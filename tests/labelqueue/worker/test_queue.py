@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_read_is_trained_anew(desk):
     desk = desk()
     desk.play(40)
     model = desk.memory.model
-    desk.project.store.hset(desk.project.name("campaign", "2"), "model", b"of another format")
+    desk.project.store.hset(desk.project.name("campaign", "3"), "model", b"of another format")
     assert desk.memory.model is None
     desk.tend()
     assert (desk.memory.model.fingerprint, desk.memory.course.phase) == (model.fingerprint, "warm")
