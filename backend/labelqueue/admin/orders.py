@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -110,7 +110,7 @@ def project_order(project: Project, limit: int = 10) -> dict[str, Any]:
     return {"project": project.ref.id, "version": live.version if live else None, "tasks": head}
 
 
-def open_queues(project: Project, orders: Sequence[Order]) -> list[list[int] | None]:
+def open_queues(project: Project, orders: Iterable[Order]) -> list[list[int] | None]:
     """Return the tasks of these orders that can still be served, in their sequence; None where they are no longer on
     record."""
     queues = [None if order.forgotten else [place.task for place in order.queue] for order in orders]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -159,6 +160,8 @@ def _tasks(count: int) -> str:
 
 def _when(project: Project) -> str:
     """Say when a wish will be fulfilled."""
+    if project.get("set_aside"):
+        return "once the project is in Label Studio again, where it was deleted"
     paused = project.get("paused")
     return f"once the project is no longer paused ({paused})" if paused else soon(project)
 
@@ -179,13 +182,13 @@ def curation(project: Project, limit: int | None = None) -> dict[str, Any]:
         (of an exclusion), when, by what source and act, and whether it is done: labeled, so that it no longer matters;
         ``acts``, newest first, each with the tasks that it changed and whether it can be undone.
     """
-    pins = Pins(project)
+    pins, most = Pins(project), sys.maxsize if limit is None else limit
     before = {int(raw) for raw in project.store.hkeys(project.name("acts_before"))}
     return {
         "project": project.ref.id,
         "counts": curation_counts(project),
-        "pins": _rows(project, pins.pins(), limit),
-        "exclusions": _rows(project, pins.exclusions(), limit),
+        "pins": _rows(project, pins.newest("pin", most)),
+        "exclusions": _rows(project, pins.newest("exclude", most)),
         "acts": [
             {**vars(act), "can_undo": act.number in before and not act.undone_by}
             for act in pins.acts()[slice(0, limit)]
@@ -197,20 +200,18 @@ def curation_counts(project: Project) -> dict[str, Any]:
     """Return how many tasks are pinned (``pinned``), how many of them are labeled (``done``), how many are left out
     (``excluded``), and why a wish waits, for people (``waits``); empty when none does."""
     pins = Pins(project)
-    rows = project.task_rows([*pins.pins()])
-    done = sum(row.state == ANNOTATED for row in rows.values())
-    counts = {"pinned": len(rows), "done": done, "excluded": pins.exclusion_count()}
-    return {**counts, "waits": _waits(project)}
+    pinned, excluded = pins.counts()
+    done = _labeled(project, list(pins.pins())) if pinned else 0
+    return {"pinned": pinned, "done": done, "excluded": excluded, "waits": _waits(project)}
 
 
-def _rows(project: Project, wishes: dict[int, Wish], limit: int | None) -> list[dict[str, Any]]:
-    newest = sorted(wishes, key=lambda task: (-wishes[task].at, task))
-    known = project.task_rows(newest)
+def _rows(project: Project, wishes: dict[int, Wish]) -> list[dict[str, Any]]:
+    known = project.task_rows(list(wishes))
     return [
-        {"task": task, "image": row.uri, "done": row.state == ANNOTATED, **vars(wishes[task])}
-        for task in newest
+        {"task": task, "image": row.uri, "done": row.state == ANNOTATED, **vars(wish)}
+        for task, wish in wishes.items()
         if (row := known.get(task)) is not None
-    ][slice(0, limit)]
+    ]
 
 
 def _waits(project: Project) -> str:
@@ -224,8 +225,12 @@ def _waits(project: Project) -> str:
         moving = live.version in json.loads(info.get("moving") or "{}")
         return "the last scores are being changed in Label Studio" if moving else ""
     what = f"act {newest} is not in the queue yet"
+    if info.get("set_aside"):
+        return f"{what}: the project was deleted in Label Studio, and is set aside"
     if info.get("paused"):
         return f"{what}: paused: {info['paused']}"
+    if info.get("error"):
+        return f"{what}: {info['error']}"
     if live is None:
         return f"{what}: there is no order yet, and the first one follows it"
     return f"{what}: a look follows {soon(project)}"

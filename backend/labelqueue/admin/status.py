@@ -54,7 +54,7 @@ def project_status(project: Project, target: float | None = None) -> dict[str, A
     counts = _counts(project, info, told)
     return told | {
         "strategy": live.strategy if live else None,
-        **counts,
+        **{name: counts[name] for name in ("tasks", "labeled", "skipped")},
         "embedder": embedder_status(info, told["embedded"], counts["tasks"]),
         "quarantined": _quarantine_count(project),
         "published": sum(row.state == UNLABELED for row in published.values()),
@@ -128,7 +128,7 @@ def _counts(project: Project, info: Mapping[str, str], told: Record) -> dict[str
     # Before the first look of a version that counts, those with a label stand for those that are labeled.
     labeled = (told["learning"] or {}).get("labels", 0)
     counted: dict[str, int] = json.loads(info.get("counts") or "{}")
-    return {"tasks": project.task_count(), "labeled": labeled, "skipped": 0} | counted
+    return {"tasks": project.task_count(), "labeled": labeled, "skipped": 0, "left_out": 0} | counted
 
 
 def _quarantine_count(project: Project) -> int:

@@ -41,9 +41,9 @@ QUEUE_FACTS = (
 # Those that are not: the secret first of all, addresses, and what the next look finds out, asks for or says anew.
 LEFT = (
     "backend_title", "backend_url", "balance_field", "behind", "changes", "counted_at", "counts", "data_fields",
-    "denied_at", "denied_since", "described", "described_at", "embedder_error", "embedder_offered",
-    "embedder_wanted", "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field",
-    "import_building", "label_config", "live_named", "organization", "paused", "people", "people_at", "prelabels_shown",
+    "denied_at", "denied_since", "described", "described_at", "embedder_error", "embedder_offered", "embedder_wanted",
+    "error", "features_error", "formats", "full_at", "head_left", "image_error", "image_field", "import_building",
+    "label_config", "live_named", "minibatch", "organization", "paused", "people", "people_at", "prelabels_shown",
     "read_to", "reading", "remade", "resume_wanted", "retrain_wanted", "rollback_error", "rollback_wanted",
     "rotation_building", "schema", "secret", "set_aside", "settings_error", "settled", "setup_at", "stranger",
     "stranger_at", "swept", "tidied", "tidy_after", "title", "want_full", "watermark_at", "webhook_misses",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,9 @@ SCRIPTS = (
 )
 MOST = {"details": 200, "near": 1_000, "act": 10_000}  # tasks that one call may name
 ALL = 1_000_000  # places of an order
+# Between two maps of a project that changes all the time workers have time for images: so many times what the last one
+# took, and so many seconds at most.
+REST, LONGEST_REST = 5, 60.0
 NEAR = 96  # images that are found to be like others
 CONTROL, NEXT = "random control", "next in the order"  # names of the channel `order`
 _REVISION = re.compile("[0-9a-f]{1,64}")
@@ -75,12 +79,16 @@ def map_facts(number: int) -> Response:
     project = context().project(number)
     there = project.task_count()
     embedded = project.store.hlen(project.name("cache", project.get("generation"), "rows"))
-    answer = ask(project.store, map_question(project)) if embedded else Answer()
-    facts = Maps(project).facts() if embedded else None
+    question, facts = map_question(project), Maps(project).facts() if embedded else None
+    changed = facts is not None and facts["of"] != question.state
+    if facts is not None and changed and time.time() - facts["made_at"] < min(REST * facts.get("took", 0.0), LONGEST_REST):
+        answer = None
+    else:
+        answer = ask(project.store, question) if embedded else Answer()
     return _fresh(
         {
             "facts": facts,
-            "waiting": answer is None or facts is None,
+            "waiting": answer is None or facts is None or (changed and not answer.error),
             "told": _standing(project, facts, answer, there, embedded),
             "missing": _without(there - facts["count"]) if facts and facts["count"] < there else "",
         }

@@ -4,7 +4,7 @@ back."""
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -44,9 +44,17 @@ def orders(number: int) -> Response:
     numbers = book.numbers()
     chosen, turn = page_of(numbers, PER_PAGE)
     before = numbers[turn["number"] * PER_PAGE :][:1]  # what the last one of the page is compared with
-    shown, behind = ([order for order in map(book.get, some) if order is not None] for some in (chosen, before))
-    queues = [*admin.open_queues(project, [*shown, *behind]), None]
-    rows = [admin.order_summary(project, order) for order in shown]
+    rows: list[Record] = []
+
+    def read() -> Iterator[Any]:
+        """Read one order after the other: all of them at once would be much memory."""
+        for which, order in ((which, book.get(which)) for which in (*chosen, *before)):
+            if order is not None:
+                if which in chosen:
+                    rows.append(admin.order_summary(project, order))
+                yield order
+
+    queues = [*admin.open_queues(project, read()), None]
     for row, earlier, queue in zip(rows, queues[1:], queues, strict=False):
         row["changed"] = _changed(earlier, queue)
         row["barred"] = admin.no_way_back(row)

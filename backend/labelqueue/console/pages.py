@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from markupsafe import Markup, escape
 from redis.exceptions import RedisError
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, NotFound
 
 from ..exceptions import CurationError, LabelQueueError, ProjectError, PublishError, SettingError
 from ..jobs import alive
@@ -170,6 +170,8 @@ def at(view: str, **values: Any) -> str:
 @console.errorhandler(BadRequest)  # or the one of the whole app would answer
 def refused(error: HTTPException) -> Response:
     """Show what is wrong with a call."""
+    if isinstance(error, InternalServerError):
+        return _told("unexpected error; labelqueue's log says what happened", 500)
     return _told(error.description or error.name, error.code or 500)
 
 

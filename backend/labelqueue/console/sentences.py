@@ -129,7 +129,8 @@ def _standing(facts: Facts) -> Iterator[str]:
     learning = facts["learning"] or {}
     if facts["version"] and not facts["paused"]:
         if _left(facts) <= 0:
-            yield "Every image is labeled or skipped: nothing is left to put in order."
+            done = "labeled, skipped or left out" if facts.get("left_out") else "labeled or skipped"
+            yield f"Every image is {done}: nothing is left to put in order."
         elif learning.get("phase") == "warm":
             yield f"The warm phase has begun ({learning['reason']}): {WARM}."
         else:
@@ -230,11 +231,7 @@ def accuracy_told(facts: Facts) -> list[str]:
             f"between {low:.0%} and {high:.0%} of the time.",
             "That is the mean of the models that served so far; the present one has learned more since.",
         ]
-    if accuracy["wanted"] and (left := accuracy.get("labels_wanted")):
-        after = f"about {many(left, 'more label')}"
-        if left > _left(facts):
-            after = f"more labels than the {many(_left(facts), 'image')} that are left, or a larger control_share"
-        lines.append(f"An interval of ±10 points takes {after}.")
+    lines += _interval_takes(facts, accuracy)
     if accuracy["stalled"]:
         lines.append("It has stopped improving: more labels of the same kind may not be worth their time.")
     return lines
@@ -252,11 +249,15 @@ def _unknown(facts: Facts, accuracy: Facts, learning: Facts) -> Iterator[str]:
         yield "Random checks are switched off: with the setting control_share above 0 some are served, and measured by."
         return
     yield f"{facts['control_share']:.0%} of the queue are drawn at random to measure the model."
-    if left := accuracy.get("labels_wanted"):
-        after = f"about {many(left, 'more label')}"
+    yield from _interval_takes(facts, accuracy)
+
+
+def _interval_takes(facts: Facts, accuracy: Facts) -> Iterator[str]:
+    if accuracy.get("wanted") and (left := accuracy.get("labels_wanted")):
+        told = f"about {many(left, 'more label')}"
         if left > _left(facts):
-            after = "more images than there are; a larger control_share takes fewer"
-        yield f"To know its accuracy within ±10 points takes {after}."
+            told = f"more labels than the {many(_left(facts), 'image')} that are left, or a larger control_share"
+        yield f"An interval of ±10 points takes {told}."
 
 
 def forecast_told(curve: Facts | None) -> Iterator[str]:
@@ -312,18 +313,10 @@ def _of_project(facts: Facts) -> Iterator[Warned]:
 def _of_installation(facts: Facts, installation: Facts) -> Iterator[Warned]:
     kinds, named = installation["workers_by_kind"], sum(installation["workers_by_kind"].values())
     if installation["workers"] == named:  # others are of the version before, and do both
-        if not kinds.get("tending"):
-            yield Warned(
-                "failed",
-                "Labels wait: no tending worker runs.",
-                "Start `labelqueue serve`, or `labelqueue worker tending`.",
-            )
-        if not kinds.get("embedding") and facts["pending"]:
-            yield Warned(
-                "failed",
-                "Images wait: no embedding worker runs.",
-                "Start `labelqueue serve`, or `labelqueue worker embedding`.",
-            )
+        for kind, what in (("tending", "Labels wait"), ("embedding", "Images wait")):
+            if not kinds.get(kind) and (kind == "tending" or facts["pending"]):
+                way_out = f"Start `labelqueue serve`, or `labelqueue worker {kind}`."
+                yield Warned("failed", f"{what}: no {kind} worker runs.", way_out)
     for finding in installation["redis"]:
         if finding["state"] in ("warning", "wrong"):
             tone = "failed" if finding["state"] == "wrong" else "warning"
@@ -346,7 +339,7 @@ def _of_installation(facts: Facts, installation: Facts) -> Iterator[Warned]:
 def _of_records(facts: Facts) -> Iterator[Warned]:
     if count := facts["quarantined"]:
         told = many(count, "image cannot be used.", "images cannot be used.")
-        yield Warned("warning", told, "The page Health has the reasons, and tries again.", "health")
+        yield Warned("warning", told, "The page Health has the reasons, and a button to try again.", "health")
     if count := facts["unreadable"]["count"]:
         told = many(count, "record in Label Studio cannot be read.", "records in Label Studio cannot be read.")
         yield Warned("warning", told, f"Left out: {'; '.join(facts['unreadable']['first'])}", "health")
@@ -383,7 +376,7 @@ def _teaches_nothing(learning: Facts) -> bool:
 
 
 def _left(facts: Facts) -> int:
-    return int(facts["tasks"] - facts["labeled"] - facts["skipped"])
+    return int(facts["tasks"] - facts["labeled"] - facts["skipped"] - facts.get("left_out", 0))
 
 
 def _pace(facts: Facts, now: float) -> float:

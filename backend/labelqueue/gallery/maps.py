@@ -86,10 +86,10 @@ class Maps:
         dict
             ``revision`` (str) names these very bytes; ``count``, the images on it; ``generation`` of their embeddings;
             ``projection``, ``pca`` or ``tsne``, made at ``fitted_at`` (Unix time) of ``fitted`` images;
-            ``laying_out``, whether a better one is due; ``made_at`` (Unix time); ``of``, the state of the
-            project that it shows; ``missing``, tasks without embeddings, which are not on it; ``columns``, for each of
-            `COLUMNS` what its bytes mean. Categories: ``names[byte]``. A scale: from ``low`` (0) to ``high`` (254),
-            ``log`` where it grows by factors. 255: no value.
+            ``laying_out``, whether a better one is due; ``made_at`` (Unix time) and the seconds that this ``took``;
+            ``of``, the state of the project that it shows; ``missing``, tasks without embeddings, which are not on it;
+            ``columns``, for each of `COLUMNS` what its bytes mean. Categories: ``names[byte]``. A scale: from ``low``
+            (0) to ``high`` (254), ``log`` where it grows by factors. 255: no value.
         """
         raw = self._store.hget(self._key, "facts")
         if raw is None:

@@ -47,7 +47,7 @@ def map_question(project: Project) -> Question:
 
     The answer is `Maps.facts`. While these say ``laying_out``, ask again every few seconds.
     """
-    return Question("map", project.key, (state_of_project(project),), deadline=120.0, keep=30.0)
+    return Question("map", project.key, state=state_of_project(project), deadline=120.0, keep=30.0)
 
 
 def layout_question(project: Project, generation: str, before: float) -> Question:
@@ -84,8 +84,8 @@ def nearest_question(project: Project, tasks: Sequence[int], count: int = 60) ->
     """
     if not 0 < count <= NEAREST:
         raise ProjectError(f"count is {count!r}; ask for 1 to {NEAREST} images")
-    details = (pack_tasks(tasks), count, state_of_project(project))
-    return Question("nearest", project.key, details, deadline=PATIENCE)
+    details = (pack_tasks(tasks), count)
+    return Question("nearest", project.key, details, state_of_project(project), deadline=PATIENCE)
 
 
 def details_question(project: Project, tasks: Sequence[int], among: Sequence[int] = ()) -> Question:
@@ -116,8 +116,8 @@ def details_question(project: Project, tasks: Sequence[int], among: Sequence[int
     if len(tasks) > SHOWN:
         raise ProjectError(f"{len(tasks)} tasks are asked for one by one; at most {SHOWN} are told of at once")
     pack_tasks([*among, *tasks])  # raises
-    details = (list(tasks), pack_tasks(among) if len(among) else "", state_of_project(project))
-    return Question("details", project.key, details, deadline=PATIENCE)
+    details = (list(tasks), pack_tasks(among) if len(among) else "")
+    return Question("details", project.key, details, state_of_project(project), deadline=PATIENCE)
 
 
 def pack_tasks(tasks: Sequence[int] | NDArray[np.int64]) -> str:

@@ -145,7 +145,14 @@ class Embedder:
         from poolselect.patterns import ALGORITHM
 
         return ModelCard(
-            self.name, self.weights_digest, self.image_size, self._mean, self._std, PREPROCESSING, ALGORITHM
+            self.name,
+            self.weights_digest,
+            self.image_size,
+            self._mean,
+            self._std,
+            PREPROCESSING,
+            ALGORITHM,
+            self.minibatch_size,
         )
 
     @contextmanager

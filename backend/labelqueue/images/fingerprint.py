@@ -29,6 +29,9 @@ class ModelCard:
         Of the normalization, per channel.
     preprocessing, patterns : int
         Versions of what is done before and after the model.
+    minibatch_size : int, default 0
+        Images per forward pass, on the device of whoever loaded it; 0 when it was not written down. It shapes no
+        number, and so no fingerprint.
     """
 
     model: str
@@ -38,6 +41,7 @@ class ModelCard:
     std: tuple[float, ...]
     preprocessing: int
     patterns: int
+    minibatch_size: int = 0
 
     def dump(self) -> str:
         """Return the JSON form."""

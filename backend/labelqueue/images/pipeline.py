@@ -18,7 +18,7 @@ from ..pixels import decode, decode_with_thumbnail
 
 Layer = Literal["penultimate", "last"]
 T = TypeVar("T")
-Decoded = tuple[NDArray[np.uint8], bytes]  # the square that the model sees, and a thumbnail or nothing
+Decoded = tuple[NDArray[np.uint8], np.uint64, bytes]  # the square that the model sees, its hash, a thumbnail or nothing
 
 __all__ = ["Embedded", "Item", "Model", "embed_stream", "read_ahead"]
 
@@ -130,7 +130,7 @@ def embed_stream(
     if n_patterns > 1:
         options |= {"attention_ratio": attention_ratio, "neighborhood": neighborhood, "layer": layer}
     ready = _Ready()
-    batch: list[tuple[Item, NDArray[np.uint8]]] = []
+    batch: list[tuple[Item, NDArray[np.uint8], np.uint64]] = []
     running: deque[Future[tuple[Block, list[tuple[int, str]]]]] = deque()
     ahead = 2 * embedder.minibatch_size + readers
     with (
@@ -143,8 +143,8 @@ def embed_stream(
                 if isinstance(found, ImageError):
                     ready.report(item, found)
                 else:
-                    pixels, thumbnail = found
-                    batch.append((item, pixels))
+                    pixels, seen, thumbnail = found
+                    batch.append((item, pixels, seen))
                     if thumbnail:
                         ready.thumbnails[item.id] = thumbnail
                 if len(batch) == embedder.minibatch_size:
@@ -196,10 +196,17 @@ class _Ready:
 
 
 def _decoder(size: int, thumbnails: bool) -> Callable[[bytes], Decoded]:
-    """Return what turns a file into a square of this size, and into a thumbnail if these are asked for."""
-    if thumbnails:
-        return lambda data: decode_with_thumbnail(data, size)
-    return lambda data: (decode(data, size), b"")
+    """Return what turns a file into a square of this size and its hash, and into a thumbnail if these are asked for.
+
+    All of it in the threads that read: what the model's thread does besides, the next minibatch waits for.
+    """
+    from poolselect.perceptual_hash import perceptual_hash  # the command line knows images too, and embeds none at once
+
+    def decoder(data: bytes) -> Decoded:
+        pixels, thumbnail = decode_with_thumbnail(data, size) if thumbnails else (decode(data, size), b"")
+        return pixels, perceptual_hash(pixels), thumbnail
+
+    return decoder
 
 
 def read_ahead(
@@ -253,26 +260,24 @@ def read_ahead(
 
 
 def _embed(
-    embedder: Model, batch: list[tuple[Item, NDArray[np.uint8]]], options: dict[str, Any]
+    embedder: Model, batch: list[tuple[Item, NDArray[np.uint8], np.uint64]], options: dict[str, Any]
 ) -> tuple[Block, list[tuple[int, str]]]:
-    from poolselect.perceptual_hash import perceptual_hash  # the command line knows images too, and embeds none at once
-
-    embeddings, patterns, offsets = embedder.embed(np.stack([pixels for _, pixels in batch]), **options)
+    embeddings, patterns, offsets = embedder.embed(np.stack([pixels for _, pixels, _ in batch]), **options)
     counts = np.diff(offsets)
     # reduceat needs at least one pattern per image, which `embed` promises.
     good = np.isfinite(embeddings).all(axis=1)
     good &= np.logical_and.reduceat(np.isfinite(patterns).all(axis=1), offsets[:-1])
     bad = [
         (item.id, f"the model {getattr(embedder, 'name', '')!r} gives numbers that are not finite for this image")
-        for (item, _), fine in zip(batch, good, strict=True)
+        for (item, _, _), fine in zip(batch, good, strict=True)
         if not fine
     ]
     block = Block(
-        ids=np.array([item.id for item, _ in batch], dtype=np.int64)[good],
-        sources=np.array([source_hash(item.uri) for item, _ in batch], dtype=np.uint64)[good],
+        ids=np.array([item.id for item, _, _ in batch], dtype=np.int64)[good],
+        sources=np.array([source_hash(item.uri) for item, _, _ in batch], dtype=np.uint64)[good],
         embeddings=embeddings[good],
         patterns=patterns[np.repeat(good, counts)],
         offsets=np.concatenate([[0], np.cumsum(counts[good])]).astype(np.int64),
-        hashes=np.array([perceptual_hash(pixels) for _, pixels in batch], dtype=np.uint64)[good],
+        hashes=np.array([seen for _, _, seen in batch], dtype=np.uint64)[good],
     )
     return block, bad

@@ -14,7 +14,7 @@ from ..state import Project, Redis, scan_members, text
 from ..telemetry import count
 from .living import alive, is_leaving
 from .looks import request_tend
-from .queues import EMBED, is_on_its_way, queue
+from .queues import EMBED, EMBEDDING, is_on_its_way, queue
 
 __all__ = [
     "at_work",
@@ -32,8 +32,13 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-SHARD = 32  # images per job: small enough that a refill never waits long behind one
-WINDOW = 4  # shards of one project in the queue at a time, so that a large project cannot starve the others
+# Images per job: two minibatches, so that the second one is read while the first is computed, and few enough that a
+# refill never waits long behind them. Where the minibatch is not known yet, and at least, as many as on a CPU.
+SHARD, MINIBATCHES = 32, 2
+# Shards of one project in the queue at a time: as many as keep every living worker busy, one at work and one that waits
+# for it, and no more, so that a large project cannot starve the others. At least so many, for workers that come yet,
+# and at most, so that comparing them with what is at work stays cheap.
+WINDOW, PER_WORKER, WIDEST = 4, 2, 128
 TIMEOUT = 900  # seconds; the first shard may have to wait for the model's weights
 # Workers that may end while they decode or embed an image before it goes alone, and then, while it is the only one,
 # before it goes. A worker may be killed from outside at any moment, and the image of that moment is innocent: one at a
@@ -43,11 +48,32 @@ QUARANTINE_AFTER = LONELY_AFTER + LONELY_DEATHS
 LAST = 2**40  # added to the place of images that a worker died on: they come after all others
 
 
-def enqueue_shards(project: Project) -> int:
-    """Hand waiting images to the workers, a bounded number of shards at a time; return how many were enqueued."""
+def shard_size(project: Project) -> int:
+    """Return how many images a shard of the project has: whole minibatches of its embedder."""
+    minibatch = int(project.get("minibatch") or 0)
+    return minibatch * max(MINIBATCHES, -(-SHARD // minibatch)) if minibatch else SHARD
+
+
+def window(workers: int) -> int:
+    """Return how many shards of one project may be out at a time, for so many living embedding workers."""
+    return min(max(WINDOW, PER_WORKER * workers), WIDEST)
+
+
+def enqueue_shards(project: Project, living: Collection[str] | None = None) -> int:
+    """Hand waiting images to the workers, a bounded number of shards at a time; return how many were enqueued.
+
+    Parameters
+    ----------
+    living : collection of str, optional
+        The workers that live, of all kinds; asked for when not given.
+    """
     store, enqueued = project.store, 0
-    while store.hlen(project.name("inflight")) < WINDOW:
-        popped: list[tuple[bytes, float]] = store.zpopmin(project.name("pending"), SHARD)  # type: ignore[assignment]
+    if not store.exists(project.name("pending")):
+        return 0
+    embedding = alive(store, EMBEDDING) if living is None else [one for one in living if one.startswith(EMBEDDING)]
+    most, size = window(len(embedding)), shard_size(project)
+    while store.hlen(project.name("inflight")) < most:
+        popped: list[tuple[bytes, float]] = store.zpopmin(project.name("pending"), size)  # type: ignore[assignment]
         if not popped:
             break
         ids = [int(raw) for raw, _ in popped]
@@ -132,7 +158,8 @@ def held_back(project: Project) -> set[int]:
 
 
 def reclaim(project: Project, living: Collection[str] | None = None) -> int:
-    """Take back the shards of dead workers and lost jobs; return how many images wait again.
+    """Take back the shards of dead workers and lost jobs, and hand out more where workers came; return how many images
+    were taken back.
 
     Parameters
     ----------
@@ -140,7 +167,8 @@ def reclaim(project: Project, living: Collection[str] | None = None) -> int:
         The workers that live; asked for when not given.
     """
     store, taken = project.store, 0
-    for raw_id, raw in store.hgetall(project.name("inflight")).items():
+    out = store.hgetall(project.name("inflight"))
+    for raw_id, raw in out.items():
         entry: dict[str, Any] = json.loads(raw)
         job_id, worker = text(raw_id), entry["worker"]
         living = alive(store) if living is None else living
@@ -159,8 +187,8 @@ def reclaim(project: Project, living: Collection[str] | None = None) -> int:
             log.warning("worker %s died while embedding %d images of %s", worker, len(entry["ids"]), project.key)
         taken += give_back(project, entry["ids"], "its worker died", suspects)
         count("repairs_total", project=project.key, kind="shard")
-    if taken:
-        enqueue_shards(project)
+    if taken or (out and not project.get("embedder_error")):  # where none is out, a look begins
+        enqueue_shards(project, living)
     return taken
 
 

@@ -6,11 +6,11 @@ can replay it.
 
 from .campaign_state import CampaignState
 from .decision import Decision, decide
-from .inputs import Inputs, load_inputs, ranked
-from .order import END, Order, Overlay, Place
+from .inputs import Inputs, inputs_again, load_inputs, ranked
+from .order import END, LEFT_OUT, Order, Overlay, Place
 from .order_size import head_size, open_places
 from .pinning import arranged, moved
-from .snapshot import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
+from .snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 
 __all__ = [
     "END",
@@ -28,6 +28,7 @@ __all__ = [
     "arranged",
     "decide",
     "head_size",
+    "inputs_again",
     "load_inputs",
     "moved",
     "open_places",

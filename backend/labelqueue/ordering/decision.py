@@ -17,6 +17,7 @@ from .campaign import Campaign
 from .campaign_state import CampaignState
 from .drafting import continued, drafted, pinned_places
 from .due import Due, due
+from .inputs import inputs_again
 from .order import Order, Overlay, Place
 from .order_size import OrderSize, open_places, order_size, runs_low
 from .pinning import arranged, moved
@@ -122,7 +123,7 @@ def _renewed(campaign: Campaign, snapshot: Snapshot, decision: Decision) -> Deci
         labeled=live.labeled + len(live.places) - len(left.places),
         why=f"{live.version!r} with what was pinned and left out since",
         again=live.origin,
-        inputs=live.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b""),
+        inputs=inputs_again(live.inputs or (snapshot.load_inputs() if snapshot.load_inputs is not None else b"")),
     )
     order = _arranged(campaign, snapshot, again, fresh=True) or again
     return replace(decision, due=Due("new", order.why), order=order, places=order.places, arranged=None)

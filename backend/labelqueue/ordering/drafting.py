@@ -214,11 +214,21 @@ def _going_on(campaign: Campaign, snapshot: Snapshot, live: Order, inputs: Input
     """Return the order with so many places more of the same ranking, fewer at its end; None when none is left."""
     before = {place.task for place in live.places[: inputs.start]}
     done = len(live.places) - inputs.start + sum(at >= inputs.start for at, _ in live.left_out)
-    moved = _moved(inputs.tasks, snapshot.tasks)
-    ranking = ranked(inputs, _material(campaign, snapshot, inputs), done + more + len(moved), before)
-    published = {place.task for place in live.places}
-    places, left_out = _still([place for place in ranking[done:] if place.task not in published], moved, more)
-    if not places or (left_out and inputs.tasks.groups is not None):  # what is passed over had its value's place
+    moved, material = _moved(inputs.tasks, snapshot.tasks), _material(campaign, snapshot, inputs)
+    wished = {*inputs.tasks.excluded} ^ {*snapshot.tasks.excluded}  # what was left out since, or is so no longer
+    if wished & {*inputs.leaders.tolist()}:  # another one of the near-duplicates stands for them now
+        return None
+    published, count = {place.task for place in live.places}, done + more + len(moved)
+    while True:
+        ranking = ranked(inputs, material, count, before)
+        further = [place for place in ranking[done:] if place.task not in published]
+        places, left_out = _still(further, moved | wished, more)
+        if len(places) == more or len(ranking) < count:
+            break
+        count *= 2
+    if not {place.task for place in places} - snapshot.tasks.excluded.keys():
+        return None
+    if left_out and inputs.tasks.groups is not None:  # what is passed over had its value's place
         return None
     start = len(live.places)
     gone = tuple((start + at, task) for at, task in left_out)

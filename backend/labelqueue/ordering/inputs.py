@@ -21,7 +21,7 @@ from .ranking import BLOCK, NO_FEATURES, NOT_EMBEDDED, balance_of, fill_in, rank
 from .recipe import Recipe, make_recipe, needs_model
 from .snapshot import Features, Tasks, rows_in_turn
 
-__all__ = ["SHAPING", "Inputs", "Material", "dump_inputs", "load_inputs", "ranked"]
+__all__ = ["SHAPING", "Inputs", "Material", "dump_inputs", "inputs_again", "load_inputs", "ranked"]
 
 TAG, FORMAT = "labelqueue_inputs", 1
 PLAIN = ("start", "first", "name", "phase", "prelabel", "classes", "multi")  # fields that JSON holds as they are
@@ -299,3 +299,15 @@ def load_inputs(data: bytes) -> tuple[Inputs, ...]:
         parts.append(Inputs.from_bytes(data[at + 4 : at + 4 + size]))
         at += 4 + size
     return tuple(parts)
+
+
+def inputs_again(data: bytes) -> bytes:
+    """Return the stored inputs for an order that is published again without those of its tasks that are answered.
+
+    None are left where a part of it has other inputs: from which place on, nobody knows any more.
+    """
+    try:
+        parts = load_inputs(data)
+    except CacheError:
+        return b""
+    return data if len(parts) == 1 and not parts[0].start else b""

@@ -11,13 +11,15 @@ from ..exceptions import CacheError
 from ..labels import Value
 from ..records import known_fields
 
-__all__ = ["END", "Order", "Overlay", "Place", "score"]
+__all__ = ["END", "LEFT_OUT", "Order", "Overlay", "Place", "score"]
 
 # score(rank) = (rank + 1) / (rank + 1 + HALF): grows with the rank and stays within (0, 1), so a refill appends under
 # the same version; neighbors stay distinct doubles beyond a hundred million ranks.
 HALF = 1000
 FORMAT = 1  # of a stored order
+LEFT_OUT = "left out by an admin"  # how the reason of such a place begins
 NO_LONGER = "it was pinned, and is no more: it waits for the next order"
+IN_AGAIN = "it was left out, and is no more: it stands elsewhere in the next order"
 
 
 def score(rank: int) -> float:
@@ -208,6 +210,8 @@ class Order:
                 found[number] = replace(place, reason=overlay.excluded[place.task], excluded=True)
             elif (pin := pins.get(place.task)) is not None:
                 found[number] = replace(place, reason=NO_LONGER if last else pin.reason, pinned=not last)
+            elif place.reason.startswith(LEFT_OUT):
+                found[number] = replace(place, reason=IN_AGAIN)
         return tuple(sorted(found, key=lambda place: scores[place.task]))
 
     def summary(self) -> Order:

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from ..block import Block, Origin, find
 from ..labels import ANNOTATED, SKIPPED, UNLABELED, Target, Value
 from .campaign_state import CampaignState
-from .order import Order
+from .order import LEFT_OUT, Order
 
-__all__ = ["LEFT_OUT", "Features", "Labels", "Snapshot", "Tasks"]
-
-LEFT_OUT = "left out by an admin"
+__all__ = ["Features", "Labels", "Snapshot", "Tasks"]
 
 
 @dataclass(frozen=True, eq=False)

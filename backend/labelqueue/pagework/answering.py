@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from rq import get_current_job
 from rq.timeouts import JobTimeoutException
 
 from ..exceptions import LabelQueueError
-from ..jobs import Answer, give_answer
+from ..jobs import Answer, give_answer, is_waited_for
 from ..state import Project
 from ..worker import Runtime, current
 from .details import show_details
@@ -36,7 +35,7 @@ ANSWERS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def page_job(key: str, name: str, details: list[Any], keep: float, *, until: float) -> None:
+def page_job(key: str, name: str, details: list[Any], keep: float, *, state: str = "") -> None:
     """Answer a question, unless nobody waits any more.
 
     Parameters
@@ -49,13 +48,13 @@ def page_job(key: str, name: str, details: list[Any], keep: float, *, until: flo
         Further arguments.
     keep : float
         Seconds that the answer is kept.
-    until : float
-        Unix time until which somebody waits.
+    state : str
+        Of what the answer tells, as the page saw it.
     """
     job = get_current_job()
-    if job is None or time.time() > until:
-        return
     runtime = current()
+    if job is None or not is_waited_for(runtime.store, job.id):
+        return
     try:
         answer = Answer(answered(runtime, key, name, details))
     except LabelQueueError as error:
@@ -65,7 +64,7 @@ def page_job(key: str, name: str, details: list[Any], keep: float, *, until: flo
     except Exception:
         log.exception("page: %s of %s failed", name, key)
         answer, keep = Answer(error="it failed; labelqueue's log says why"), SHORT
-    give_answer(runtime.store, job.id, answer, keep)
+    give_answer(runtime.store, job.id, answer, keep, state)
 
 
 def answered(runtime: Runtime, key: str, name: str, details: list[Any]) -> Any:

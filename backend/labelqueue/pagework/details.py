@@ -23,7 +23,7 @@ __all__ = ["describe", "show_details"]
 COUNTED = ("state", "label", "prediction")  # columns of categories
 
 
-def show_details(runtime: Runtime, project: Project, tasks: list[int], among: str, seen: str = "") -> dict[str, Any]:
+def show_details(runtime: Runtime, project: Project, tasks: list[int], among: str) -> dict[str, Any]:
     """Return what is known of images; see `gallery.details_question`.
 
     Parameters
@@ -32,8 +32,6 @@ def show_details(runtime: Runtime, project: Project, tasks: list[int], among: st
         Told of one by one.
     among : str
         Those that are counted, as `unpack_tasks` reads them; empty: the same.
-    seen : str
-        The state of the project that the page saw.
     """
     rows = describe(project, tasks)
     if not among:

@@ -35,13 +35,8 @@ GROWTH = 2  # images are laid out anew when there are so many times as many
 TRIES = 3  # to add images to a layout that others replace meanwhile
 
 
-def show_map(runtime: Runtime, project: Project, asked: str = "") -> dict[str, Any]:
+def show_map(runtime: Runtime, project: Project) -> dict[str, Any]:
     """Bring the map up to date with tasks, labels, predictions and the live order; return its facts.
-
-    Parameters
-    ----------
-    asked : str
-        The state of the project that the page saw. It makes a question one of that state; what is shown is the newest.
 
     Raises
     ------
@@ -68,6 +63,7 @@ def show_map(runtime: Runtime, project: Project, asked: str = "") -> dict[str, A
         "fitted": layout.fitted,
         "laying_out": due,
         "made_at": begun,
+        "took": time.time() - begun,
         "of": now,
         "missing": len(columns) - int(layout.ids.size),
         "columns": about,

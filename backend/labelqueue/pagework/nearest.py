@@ -20,7 +20,7 @@ from .vectors import vectors_of
 __all__ = ["find_nearest", "nearest"]
 
 
-def find_nearest(runtime: Runtime, project: Project, packed: str, count: int, seen: str = "") -> dict[str, Any]:
+def find_nearest(runtime: Runtime, project: Project, packed: str, count: int) -> dict[str, Any]:
     """Return the images most like others; see `gallery.nearest_question`.
 
     Parameters
@@ -28,8 +28,6 @@ def find_nearest(runtime: Runtime, project: Project, packed: str, count: int, se
     packed : str
         The tasks that are asked for, as `unpack_tasks` reads them.
     count : int
-    seen : str
-        The state of the project that the page saw.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from .. import admin
 from ..exceptions import ProjectError
 from ..ordering import Decision, Snapshot, decide, open_places
 from ..state import LabelBook, Project, read_columns, take_snapshot
+from ..telemetry import uncounted
 from ..worker import Runtime
 
 __all__ = ["NEXT", "preview"]
@@ -51,7 +52,8 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     wish = _Wished(project, admin.wanted_settings(project, changes))
     snapshot = _snapshot(runtime, wish)
     # What is held or has to wait is told beside; here it is of interest what would follow.
-    decision = decide(replace(snapshot, hold=False, gap=0.0, curve=False))
+    with uncounted():
+        decision = decide(replace(snapshot, hold=False, gap=0.0, curve=False))
     if decision.failure is not None:
         raise decision.failure
     order = decision.order if decision.due.action == "new" else None

@@ -26,7 +26,9 @@ GRACE = 10.0  # seconds between a set-up and the connection it belongs to
 MISSES = 5  # times that the project's webhook is looked for in vain
 TOLD = "What the queue does, and why: "
 OURS = re.compile(re.escape(TOLD) + r"https?://\S+/console/[0-9]+")
-DESCRIBED_EVERY = 3600.0  # seconds between two tries to write the description
+# Seconds between two tries to write the description, and until it gets another address: workers of two machines may
+# have two of them.
+DESCRIBED_EVERY = 600.0
 SAME = ("url", "extra_params", "auth_method", "basic_auth_user")
 
 Check = Callable[[], None]
@@ -88,9 +90,10 @@ def _describe(project: Project, client: LabelStudio, backend: Mapping[str, Any],
     now, written = str(backend["description"] or "").strip(), f"{backend['id']} {told}"
     if now == told or (now and not OURS.fullmatch(now)) or project.get("described") == written:
         return
-    if time.time() - float(project.get("described_at") or 0) < DESCRIBED_EVERY:
+    recent = time.time() - float(project.get("described_at") or 0) < DESCRIBED_EVERY
+    if recent and (now or not project.get("described")):
         return
-    project.set(described_at=str(time.time()))
+    project.set(described="", described_at=str(time.time()))
     same = {name: backend[name] for name in SAME if name in backend}
     # An empty password stands for the one that is stored; without credentials, none may be sent.
     secret = {"basic_auth_pass": ""} if backend.get("auth_method") == "BASIC_AUTH" else {}
@@ -100,7 +103,7 @@ def _describe(project: Project, client: LabelStudio, backend: Mapping[str, Any],
     except LabelStudioError as error:
         log.warning("project %d: the connection's description stays as it is: %s", project.ref.id, error)
     else:
-        project.set(described=written, described_at="")
+        project.set(described=written)
 
 
 def secure_webhook(project: Project, client: LabelStudio, check: Check) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..exceptions import LabelStudioError, PublishError
 from ..labels import ANNOTATED, Target
 from ..labelstudio import SAMPLING, LabelStudio
-from ..ordering import Order, Place, arranged, moved
+from ..ordering import Order, Place, arranged, inputs_again, moved
 from ..state import Orders, Project
 from ..telemetry import count
 from .intents import change_project
@@ -158,7 +158,7 @@ class Publisher:
             labeled=order.labeled + len(order.places) - len(left.places),
             why=f"{order.version!r} {how}, and Label Studio no longer had all of its predictions",
             again=order.origin,
-            inputs=self._orders.inputs(order.number),
+            inputs=inputs_again(self._orders.inputs(order.number)),
         )
         kept = f"{order.version!r} {how} and is published again" if hold else ""
         order = self.publish(again, hold=kept)

@@ -41,7 +41,10 @@ FORWARDING = (
 FORWARDED_ANYHOW = "X-Forwarded"
 CONSOLE = "/console"  # pages for people in browsers, which `/` leads to
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "::1")
-FOREIGN = "calls from web pages are refused"
+FOREIGN = (
+    "calls from web pages are refused, except from the console's own: if this is one of them, set "
+    "LABELQUEUE_PUBLIC_URL to its address in the browser, without the path"
+)
 NAMELESS_CAP = 16 * 2**20  # bytes of an event without its project's secret; 5,000 new tasks are 2.6 MB
 
 

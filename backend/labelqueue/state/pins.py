@@ -121,9 +121,30 @@ class Pins:
         """Return the tasks that are left out."""
         return self._read(self._exclusions)
 
-    def exclusion_count(self) -> int:
-        """Return how many tasks are left out."""
-        return int(self._store.hlen(self._exclusions))
+    def excluded(self) -> set[int]:
+        """Return which tasks are left out."""
+        return {int(task) for part in scan_fields(self._store, self._exclusions) for task in part}
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many tasks are pinned, and how many are left out."""
+        return int(self._store.hlen(self._pins)), int(self._store.hlen(self._exclusions))
+
+    def newest(self, kind: Kind, count: int) -> dict[int, Wish]:
+        """Return so many of the pinned tasks, or of those left out, of the newest acts first, and of one act by id.
+
+        There may be as many as the project has tasks; the log of acts leads to the newest without reading all of them.
+        """
+        key, found = {"pin": self._pins, "exclude": self._exclusions}[kind], dict[int, Wish]()
+        acts = self.acts() if count < int(self._store.hlen(key)) else []
+        for act in (act for act in acts if act.kind == kind and not act.undone_by):
+            for some in in_chunks(sorted(self.tasks_of(act.number) or ())):
+                raws = get_fields(self._store, key, [str(task) for task in some])
+                wishes = {task: Wish.load(raw) for task, raw in zip(some, raws, strict=True) if raw is not None}
+                found |= {task: wish for task, wish in wishes.items() if wish.act == act.number}
+                if len(found) >= count:
+                    return dict(list(found.items())[:count])
+        rows = sorted(self._read(key).items(), key=lambda row: (-row[1].act, row[0]))
+        return dict(rows[:count])
 
     def _read(self, key: str) -> dict[int, Wish]:
         return {int(task): Wish.load(raw) for part in scan_fields(self._store, key) for task, raw in part.items()}

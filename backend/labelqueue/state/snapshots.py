@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, find, source_hash
 from ..exceptions import CacheError
-from ..labels import ANNOTATED, NO_VALUE, SKIPPED, Target
+from ..labels import ANNOTATED, NO_VALUE, SKIPPED, UNLABELED, Target
 from ..ordering import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
 from ..store import get_fields, put_fields, scan_fields, text
 from .campaigns import load_campaign
@@ -54,11 +54,14 @@ class TaskColumns:
     def __len__(self) -> int:
         return int(self.ids.size)
 
-    def counts(self) -> dict[str, int]:
-        """Return how many tasks there are, and how many of them are labeled or only skipped; ready for JSON."""
+    def counts(self, out: Collection[int] = ()) -> dict[str, int]:
+        """Return how many tasks there are, and how many of them are labeled, only skipped, or neither and left out
+        (`out`); ready for JSON."""
         counted = {"labeled": ANNOTATED, "skipped": SKIPPED}
         told = {name: int(np.count_nonzero(self.states == ord(state))) for name, state in counted.items()}
-        return {"tasks": len(self), **told}
+        at = find(self.ids, np.fromiter(out, dtype=np.int64, count=len(out)))
+        left_out = np.count_nonzero(self.states[at[at >= 0]] == ord(UNLABELED))
+        return {"tasks": len(self), **told, "left_out": int(left_out)}
 
     def embedded_in(self, cache: PatternCache) -> NDArray[np.bool_]:
         """Return which tasks have a row there, of the image that they have now."""

@@ -3,7 +3,7 @@
 Imports leaves only. Counts gather in memory here; `metrics` keeps them in Redis.
 """
 
-from .counters import COUNTED, COUNTERS, SUM, Counted, count, observe, timed
+from .counters import COUNTED, COUNTERS, SUM, Counted, count, observe, timed, uncounted
 from .logs import say, set_up_logs, writes_json
 from .table import METRICS, PREFIX, PROJECT, Metric, metrics_table
 from .topic import about, forget, note
@@ -26,5 +26,6 @@ __all__ = [
     "say",
     "set_up_logs",
     "timed",
+    "uncounted",
     "writes_json",
 ]

@@ -10,11 +10,12 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from .table import METRICS
 
-__all__ = ["COUNTED", "COUNTERS", "SUM", "Counted", "Counters", "count", "observe", "timed"]
+__all__ = ["COUNTED", "COUNTERS", "SUM", "Counted", "Counters", "count", "observe", "timed", "uncounted"]
 
 MOST = 20_000  # different numbers that wait for a Redis that is away; what is counted beyond that is lost
 COUNTED, SUM = "count", "sum"  # parts of a metric; those of a histogram besides its sum are the bounds of its buckets
@@ -67,6 +68,7 @@ class Counters:
 
 
 COUNTERS = Counters()
+_silent: ContextVar[bool] = ContextVar("_silent", default=False)
 
 
 def count(name: str, by: int = 1, *, project: str = "", **labels: str) -> None:
@@ -83,13 +85,15 @@ def count(name: str, by: int = 1, *, project: str = "", **labels: str) -> None:
     **labels : str
         The counter's other labels. A value that the table does not name is counted as its last one.
     """
-    if by > 0:
+    if by > 0 and not _silent.get():
         COUNTERS.add(Counted(project, name, COUNTED, METRICS[name].values_of(labels)), by)
 
 
 def observe(name: str, seconds: float) -> None:
     """Sort a duration into the buckets of a histogram of `METRICS`."""
     metric = METRICS[name]
+    if _silent.get():
+        return
     COUNTERS.add(Counted("", name, metric.bounds[bisect_left(metric.buckets, seconds)], ()), 1)
     COUNTERS.add(Counted("", name, SUM, ()), max(seconds, 0.0))
 
@@ -102,3 +106,13 @@ def timed(name: str) -> Iterator[None]:
         yield
     finally:
         observe(name, time.monotonic() - began)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Count nothing of what this thread does meanwhile: it only tries out what others would do."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)

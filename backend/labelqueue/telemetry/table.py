@@ -129,7 +129,7 @@ _ROWS = (
         "they are tried again)",
         {**OF_PROJECT, "outcome": ("embedded", "bad", "again")},
     ),
-    Metric("shard_seconds", "histogram", "embedding one shard, of 32 images at most", buckets=WORK),
+    Metric("shard_seconds", "histogram", "embedding one shard, of two minibatches (32 images on a CPU)", buckets=WORK),
     Metric("images_waiting", "gauge", "images that wait to be embedded, or are at a worker", OF_PROJECT),
     Metric("images_quarantined", "gauge", "images that cannot be used", OF_PROJECT),
     Metric("slow_servers", "gauge", "servers of images that are left alone for a while"),

@@ -38,7 +38,7 @@ def wanted_generation(runtime: Runtime, project: Project, target: Target) -> tup
     The model is an embedding worker's. While it is not known, or cannot be had (the fact ``embedder_error`` says why),
     it is that of the generation that serves, empty when there is none: what is embedded can still be ordered. The facts
     ``embedder``, ``embedder_wanted`` and ``embedder_offered`` say which embedder serves, which one is to, and which one
-    a new project would get.
+    a new project would get; ``minibatch`` how many images it takes at a time, which sizes the shards.
     """
     serving, why, found = project.get("generation"), "", None
     choice = chosen(project, runtime.deployment, target)
@@ -72,6 +72,7 @@ def _generation(
     card = card_of(runtime.store, runtime.deployment, doubled, choice)
     if card is None:
         return None
+    project.set(minibatch=str(card.minibatch_size))
     generation = card.fingerprint(parameters_of(target, project.settings()))
     return generation, identity_of(card, doubled=doubled, asked=choice.asked)
 

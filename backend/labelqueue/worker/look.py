@@ -14,7 +14,7 @@ from ..jobs import begin_look, drop_request, end_look, request_tend
 from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
 from ..reading import find_remote, noting_absence, read_names, read_project, unread
-from ..state import Journal, LabelBook, People, Project, ProjectLock, make_readable, read_columns, take_snapshot
+from ..state import Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable, read_columns, take_snapshot
 from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
@@ -105,7 +105,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     with noting_absence(project, status=500):
         read_project(project, client, target, building, events, lock.check)
     columns = read_columns(project)
-    project.set(counts=json.dumps(columns.counts()))
+    project.set(counts=json.dumps(columns.counts(Pins(project).excluded())))
     serving = feed(runtime, project, columns, building)
     if known:  # else a generation that is half built would go
         tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})

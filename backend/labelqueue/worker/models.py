@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 from ..exceptions import EmbedderError
@@ -116,8 +117,13 @@ def asked_for(deployment: Deployment, asked: str) -> EmbedderChoice:
 def keep_card(
     store: Redis, deployment: Deployment, doubled: bool, card: ModelCard, choice: EmbedderChoice | None = None
 ) -> None:
-    """Remember the card of a model that was loaded, under the name it was asked for and under what it turned out."""
-    names = {name_of(deployment, doubled, one) for one in (choice, identity_of(card, doubled=doubled))}
+    """Remember the card of a model that was loaded, under the name it was asked for and under what it turned out.
+
+    Of workers whose minibatches differ, the largest is told: a shard of it has whole minibatches for each of them.
+    """
+    names = sorted({name_of(deployment, doubled, one) for one in (choice, identity_of(card, doubled=doubled))})
+    told = [json.loads(json.loads(raw).get("card") or "{}") for raw in store.hmget(CARDS, names) if raw]
+    card = replace(card, minibatch_size=max([card.minibatch_size, *(row.get("minibatch_size", 0) for row in told)]))
     store.hset(CARDS, mapping=dict.fromkeys(names, json.dumps({"card": card.dump()})))
 
 

@@ -114,3 +114,12 @@ def test_status_says_how_many_and_why_a_wish_waits(here, store):
     assert "act 1" not in said()
     here.set(moving='{"r1 FreeSel": [1]}')
     assert "the last scores are being changed in Label Studio" in said()
+
+
+def test_what_keeps_a_wish_waiting_is_told(here):
+    here.set(error="Label Studio cannot be reached")
+    pin(here, [1], "x")
+    assert curation(here)["counts"]["waits"] == "act 1 is not in the queue yet: Label Studio cannot be reached"
+    here.set(set_aside="1800000000")
+    assert "once the project is in Label Studio again" in pin(here, [2], "x")["accepted"]
+    assert "act 2 is not in the queue yet: the project was deleted" in curation(here)["counts"]["waits"]

@@ -12,8 +12,8 @@ import pytest
 from labelqueue.admin import curation
 from labelqueue.block import source_hash
 from labelqueue.console.map import MOST, SCRIPTS
-from labelqueue.gallery import COLUMNS, Map, Maps, details_question, map_question, nearest_question
-from labelqueue.jobs import EMBEDDING, Answer, give_answer, heartbeat, name_worker
+from labelqueue.gallery import COLUMNS, Map, Maps, details_question, map_question, nearest_question, state_of_project
+from labelqueue.jobs import EMBEDDING, PAGE, Answer, give_answer, heartbeat, name_worker, queue
 from labelqueue.ordering import Order, Place
 from labelqueue.state import Orders, TaskRow
 from pages import NASTY, browser, text_of
@@ -43,7 +43,8 @@ def mapped(tasks):
     columns["order"] = np.array([0, 1, 2, *[1] * 9], np.uint8)
     about = {name: {"kind": "categories", "names": ["", NASTY]} for name in COLUMNS}
     about["order"] = {"kind": "categories", "names": list(PARTS)}
-    facts = {"generation": "g1", "columns": about, "laying_out": False}
+    facts = {"generation": "g1", "columns": about, "laying_out": False, "made_at": time.time(), "took": 0.01}
+    facts["of"] = state_of_project(tasks)
     Maps(tasks).put(Map(ids, points, columns, facts), time.time())
     give_answer(tasks.store, map_question(tasks).id, Answer(Maps(tasks).facts()), 60)
     return tasks
@@ -134,6 +135,17 @@ def test_a_map_that_is_not_whole_says_so(client, mapped, worker):
     mapped.put_tasks({99: TaskRow("/data/99.jpg", "u")})
     found = client.get("/console/7/map/facts").get_json()
     assert found["waiting"] and found["facts"]["count"] == 12 and found["missing"] == "1 has no embedding"
+
+
+def test_a_map_that_took_long_leaves_workers_time_for_images(store, client, mapped, worker):
+    maps, (key,) = Maps(mapped), store.keys("lq:*:map")
+    store.delete(*store.keys("lq:answer:*"))
+    store.hset(key, "facts", json.dumps({**maps.facts(), "took": 10.0}))
+    mapped.set(read_to="2026-11-28T10:00:00+00:00")
+    found = client.get("/console/7/map/facts").get_json()
+    assert found["waiting"] and found["facts"]["count"] == 12 and len(queue(store, PAGE)) == 0
+    store.hset(key, "facts", json.dumps({**maps.facts(), "took": 0.0}))
+    assert client.get("/console/7/map/facts").get_json()["waiting"] and len(queue(store, PAGE)) == 1
 
 
 def test_details_are_asked_of_a_worker(call, mapped, worker):

@@ -69,3 +69,16 @@ def test_the_revision_changes_with_the_project(client, project):
     assert first.status_code == 200 and again.status_code == 304
     project.set(paused="by somebody")
     assert client.get("/console/7/revision", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
+
+
+def test_what_nobody_expected_is_told_without_what_it_was(client, project, monkeypatch):
+    client.application.config["PROPAGATE_EXCEPTIONS"] = False
+    monkeypatch.setattr(pages, "revision_of", lambda project: 1 / 0)
+    answer = client.get("/console/7", headers=HTML)
+    assert answer.status_code == 500 and "log says what happened" in answer.get_data(as_text=True)
+    assert "division" not in answer.get_data(as_text=True)
+
+
+def test_commands_in_warnings_are_code(client, project):
+    html = client.get("/console/7", headers=HTML).get_data(as_text=True)
+    assert "Start <code>labelqueue serve</code>" in html and "`" not in html

@@ -10,8 +10,10 @@ from PIL import Image
 
 from labelqueue.block import source_hash
 from labelqueue.exceptions import CredentialError, ImageError, LabelStudioError, TransientImageError
+from labelqueue.images import pipeline
 from labelqueue.images.pipeline import Item, embed_stream
 from labelqueue.pixels import thumbnail_of
+from poolselect import perceptual_hash
 
 
 class Model:
@@ -172,6 +174,47 @@ def test_what_is_not_the_images_fault_ends_the_stream(error):
 
     with pytest.raises(type(error)):
         list(embed_stream(Model(), [item(0), item(1, broken)]))
+
+
+def test_the_models_thread_does_nothing_but_embed(monkeypatch):
+    """What it did besides, the next minibatch would wait for."""
+    threads = {}
+
+    def note(name, function):
+        def noted(*arguments, **options):
+            threads.setdefault(name, set()).add(threading.current_thread().name.rsplit("_", 1)[0])
+            return function(*arguments, **options)
+
+        return noted
+
+    monkeypatch.setattr(perceptual_hash, "perceptual_hash", note("hash", perceptual_hash.perceptual_hash))
+    for name in ("decode", "decode_with_thumbnail"):
+        monkeypatch.setattr(pipeline, name, note(name, getattr(pipeline, name)))
+    model = Model()
+    model.embed = note("embed", model.embed)
+    for thumbnails in (False, True):
+        collect(embed_stream(model, map(item, range(12)), thumbnails=thumbnails))
+    assert threads.pop("embed") == {"labelqueue-model"}
+    assert set(threads) == {"hash", "decode", "decode_with_thumbnail"}
+    assert set().union(*threads.values()) == {"labelqueue-reader"}
+
+
+def test_the_next_minibatches_are_computed_while_a_block_is_stored():
+    """Whoever stores holds up what is yielded, and not the model."""
+    model, embedded = Model(), threading.Event()
+    embed = model.embed
+
+    def told(pixels, **options):
+        found = embed(pixels, **options)
+        if len(model.sizes) == 3:
+            embedded.set()
+        return found
+
+    model.embed, model.lanes = told, lambda: contextlib.nullcontext(1)
+    stream = embed_stream(model, map(item, range(40)), block_size=8)
+    next(stream)  # two minibatches: the block that is being stored now
+    assert embedded.wait(10), "the third one goes on meanwhile"
+    stream.close()
 
 
 def test_each_image_has_its_perceptual_hash_and_a_bad_one_beside_it_changes_nothing():

@@ -5,8 +5,10 @@ import time
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from labelqueue.jobs.pages import Answer, Question, answer_of, ask, give_answer
+from labelqueue.jobs import pages
+from labelqueue.jobs.pages import Answer, Question, answer_of, ask, give_answer, is_waited_for
 from labelqueue.jobs.queues import PAGE, PAGE_SLOW, queue
+from labelqueue.worker.runtime import Runtime, install
 
 
 def test_a_question_is_asked_once_and_its_answer_kept(store, project):
@@ -32,8 +34,32 @@ def test_an_answer_that_is_an_error_is_one_for_a_while(store, project):
     assert ask(store, question) is None
 
 
-def test_a_question_that_nobody_waits_for_is_dropped(store, project):
-    ask(store, Question("nearest", project.key, deadline=-1.0))
+def test_while_a_project_changes_there_are_answers_all_the_same(store, project, monkeypatch):
+    one, two = (Question("nearest", project.key, (1,), state) for state in ("before", "after"))
+    assert ask(store, one) is None and ask(store, two) is None
+    assert queue(store, PAGE).job_ids == [one.id], "one job, whichever state the page saw"
+    give_answer(store, one.id, Answer(1), 60.0, "before")
+    assert ask(store, one) == ask(store, two) == Answer(1)
+    monkeypatch.setattr(pages, "MOMENT", 0.0)
+    assert ask(store, one) == Answer(1) and answer_of(store, two) is None
+    give_answer(store, one.id, Answer(error="gone"), 60.0, "before")
+    assert ask(store, two) == Answer(error="gone")
+
+
+def test_a_page_that_goes_on_asking_waits_as_long_as_it_takes(store, project):
+    question = Question("nearest", project.key, deadline=0.2)
+    for _ in range(4):
+        ask(store, question)
+        time.sleep(0.1)
+    assert len(queue(store, PAGE)) == 1 and is_waited_for(store, question.id)
+    time.sleep(0.2)
+    assert not is_waited_for(store, question.id)
+
+
+def test_a_question_that_nobody_waits_for_is_dropped(store, project, deployment):
+    install(Runtime(deployment))
+    ask(store, Question("nearest", project.key, deadline=0.001))
+    time.sleep(0.05)
     worker = SimpleWorker([queue(store, PAGE)], connection=store, serializer=JSONSerializer)
     worker.work(burst=True)
     assert answer_of(store, Question("nearest", project.key)) is None and not store.keys("rq:job:page-*")

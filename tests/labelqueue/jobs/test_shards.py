@@ -7,7 +7,8 @@ import pytest
 
 from conftest import ORIGIN
 from labelqueue.jobs import shards
-from labelqueue.jobs.living import heartbeat, say_leaving
+from labelqueue.jobs.living import bury, heartbeat, say_leaving
+from labelqueue.jobs.queues import queue
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.state.project import Project, ProjectRef
 from labelqueue.state.task_row import TaskRow
@@ -32,6 +33,74 @@ def test_a_large_project_cannot_starve_a_small_one(project, store):
     assert queued(store, "embed") == shards.WINDOW + 1
     assert len(shards.in_flight(project)) == shards.WINDOW * shards.SHARD
     assert shards.enqueue_shards(project) == 0
+
+
+@pytest.mark.parametrize(
+    ("minibatch", "images"), [("", 32), ("0", 32), ("16", 32), ("64", 128), ("10", 40), ("48", 96), ("1", 32)]
+)
+def test_a_shard_has_whole_minibatches_of_the_model_that_embeds_it(project, minibatch, images):
+    if minibatch:
+        project.set(minibatch=minibatch)
+    wait_for(project, range(1, 1001))
+    shards.enqueue_shards(project)
+    assert {len(ids) for ids in entries(project).values()} == {images} and images % max(int(minibatch or 1), 1) == 0
+
+
+def fleet(store, before, now):
+    """Let embedding workers come or go: from so many to so many."""
+    for number in range(before, now):
+        heartbeat(store, f"embedding-host-{number}-abc")
+    for number in range(now, before):
+        bury(store, f"embedding-host-{number}-abc")
+
+
+def test_the_window_grows_and_shrinks_with_the_workers_that_live(project, store):
+    """Without anybody asking: a worker that comes finds work, also while the others are busy."""
+    heartbeat(store, "tending-host-99-abc")  # embeds nothing
+    wait_for(project, range(1, 20_001))
+    assert shards.enqueue_shards(project) == 4
+    for before, workers, out in ((0, 1, 4), (1, 2, 4), (2, 3, 6), (3, 8, 16)):
+        fleet(store, before, workers)
+        assert shards.reclaim(project) == 0
+        assert store.hlen(project.name("inflight")) == queued(store, "embed") == out
+    fleet(store, 8, 3)
+    for job_id in list(entries(project))[:11]:
+        assert shards.enqueue_shards(project) == 0, "more than enough is out"
+        shards.finish(project, job_id)
+    assert shards.enqueue_shards(project) == 1 and len(entries(project)) == 6
+    fleet(store, 3, 200)
+    shards.reclaim(project)
+    assert len(entries(project)) == shards.WIDEST
+    held = [task for ids in entries(project).values() for task in ids]
+    assert len(held) == len(set(held)), "nothing is handed out twice"
+
+
+def test_workers_that_come_while_the_model_cannot_be_had_get_nothing_to_fail_at(project, store):
+    wait_for(project, range(1, 1001))
+    shards.enqueue_shards(project)
+    fleet(store, 0, 8)
+    project.set(embedder_error="no weights")
+    assert shards.reclaim(project) == 0 and len(entries(project)) == 4
+    project.set(embedder_error="")
+    assert shards.reclaim(project) == 0 and len(entries(project)) == 16
+
+
+def test_many_workers_are_shared_between_projects(project, store):
+    fleet(store, 0, 8)
+    others = [Project(store, ProjectRef(ORIGIN, number, 1)) for number in (8, 9)]
+    for one in (project, *others):
+        one.register()
+        wait_for(one, range(1, 5001))
+        assert shards.enqueue_shards(one) == 16
+    # Whoever is done takes the first in the queue, and the project whose shard it was hands out one more.
+    begun = dict.fromkeys((one.key for one in (project, *others)), 0)
+    for _ in range(96):
+        job = queue(store, "embed").fetch_job(store.lpop("rq:queue:embed").decode())
+        one = next(one for one in (project, *others) if one.key == job.args[0])
+        begun[one.key] += 1
+        shards.finish(one, job.id)
+        shards.enqueue_shards(one)
+    assert set(begun.values()) == {32}
 
 
 def test_jobs_are_json_not_pickle(project, store):

@@ -10,7 +10,7 @@ import pytest
 from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.ordering.decision import decide
-from labelqueue.ordering.inputs import Material, load_inputs, ranked
+from labelqueue.ordering.inputs import Material, dump_inputs, inputs_again, load_inputs, ranked
 from labelqueue.ordering.snapshot import Labels, Tasks
 from labelqueue.simulation.replay import Replay
 
@@ -113,3 +113,23 @@ def test_controls_are_drawn_from_near_duplicates_too():
     begun = next(at for at, place in enumerate(order.places) if place.reason.startswith("near-duplicate"))
     scenes = [SCENE[place.task] for place in order.places[:begun] if not place.control]
     assert len(scenes) == len(set(scenes))
+
+
+def test_when_the_one_that_stands_for_others_is_left_out_another_one_does():
+    snapshot = snapshot_of(video(), horizon=4)
+    live = replace(decide(snapshot).order, number=1)
+    assert len(live.places) == SCENES
+    out, *answered = [place.task for place in live.places][:6]
+    states = dict.fromkeys(SCENE, UNLABELED) | dict.fromkeys(answered, ANNOTATED)
+    tasks = Tasks.of(states, list(states), {out: "left out by an admin: blurry"})
+    later = decide(replace(snapshot, live=live, tasks=tasks, act=1, labels=Labels.of(dict.fromkeys(answered, "cat"))))
+    assert later.due.action == "refill"
+    first = later.places[0]
+    assert SCENE[first.task] == SCENE[out] and not first.reason.startswith("near-duplicate"), later.places
+
+
+def test_an_order_of_several_rankings_is_not_verified_once_it_is_published_again():
+    data = decide(snapshot_of(video())).order.inputs
+    assert inputs_again(data) == data and inputs_again(data + data) == inputs_again(data[:-3]) == b""
+    later = dump_inputs([replace(one, start=7) for one in load_inputs(data)])
+    assert inputs_again(later) == inputs_again(b"") == b""

@@ -1,7 +1,5 @@
 """The job that answers pages: values, errors of ours, errors that are none of ours, other versions."""
 
-import time
-
 import pytest
 
 from labelqueue.exceptions import CacheError
@@ -16,11 +14,13 @@ def answered(store, project, deployment, monkeypatch):
     runtime = Runtime(deployment)
     monkeypatch.setattr(answering, "current", lambda: runtime)
 
-    def find(name, *details, until=60.0):
+    def find(name, *details, waited=True):
         question = Question(name, project.key, details)
         ask(store, question)
+        if not waited:
+            store.delete(f"lq:waited:{question.id}")
         monkeypatch.setattr(answering, "get_current_job", lambda: question)
-        answering.page_job(project.key, name, list(details), 60.0, until=time.time() + until)
+        answering.page_job(project.key, name, list(details), 60.0)
         return answer_of(store, question)
 
     return find
@@ -36,4 +36,4 @@ def test_answers(answered, monkeypatch):
     assert answered("fail", "ours") == Answer(error="the embeddings are gone")
     assert answered("fail", "other") == Answer(error="it failed; labelqueue's log says why")
     assert "another version" in answered("gone").error
-    assert answered("add", 3, 4, until=-1.0) is None
+    assert answered("add", 3, 4, waited=False) is None

@@ -11,7 +11,7 @@ from labelqueue.gallery.maps import COLUMNS, Maps
 from labelqueue.gallery.questions import map_question
 from labelqueue.jobs.queues import PAGE_SLOW, queue
 from labelqueue.labels import UNLABELED
-from labelqueue.pagework import answering
+from labelqueue.pagework import answering, maps
 from labelqueue.pagework.maps import lay_out, show_map
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker.runtime import Runtime, install
@@ -31,10 +31,10 @@ def desk(project, deployment):
 
 def read(project, facts):
     """Return ids, points and columns of a map as a page reads them."""
-    maps, n = Maps(project), facts["count"]
-    ids = np.frombuffer(maps.ids(), "<f8").astype(int)
-    points = np.frombuffer(maps.points(), "<u2").reshape(-1, 2)
-    columns = {name: np.frombuffer(maps.column(name), np.uint8) for name in COLUMNS}
+    shown, n = Maps(project), facts["count"]
+    ids = np.frombuffer(shown.ids(), "<f8").astype(int)
+    points = np.frombuffer(shown.points(), "<u2").reshape(-1, 2)
+    columns = {name: np.frombuffer(shown.column(name), np.uint8) for name in COLUMNS}
     assert ids.shape == (n,) and points.shape == (n, 2) and {len(column) for column in columns.values()} == {n}
     return ids, points, columns
 
@@ -57,10 +57,10 @@ def test_the_first_map_is_there_at_once_and_a_better_one_follows(desk, store, mo
     (job,) = queue(store, PAGE_SLOW).jobs
     assert job.func_name == "labelqueue.pagework.page_job" and job.timeout > 600
     key, name, details, _ = job.args
-    asked = map_question(project).id
+    asked = map_question(project).state
     better = answering.answered(desk.runtime, key, name, details)
     assert better["projection"] == "tsne" and not better["laying_out"] and better["revision"] != first["revision"]
-    assert map_question(project).id != asked, "a page that waits asks anew"
+    assert map_question(project).state != asked, "a page that waits asks anew"
     assert show_map(desk.runtime, project) == better == Maps(project).facts()
     _, points, _ = read(project, better)
     kinds = np.arange(1, N + 1) % 2
@@ -168,6 +168,18 @@ def test_a_layout_that_was_replaced_meanwhile_is_not_brought_back(desk):
     lay_out(desk.runtime, project, "", 0.0)
     assert not keep_layout(project, generation, old)
     assert load_layout(project, generation).projection == "tsne"
+
+
+def test_images_are_added_to_the_layout_that_another_worker_made_meanwhile(desk, monkeypatch):
+    project, runtime, keep = desk.project, desk.runtime, maps.keep_layout
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(maps, "keep_layout", keep)
+        lay_out(runtime, project, "", 0.0)
+        return keep(*arguments)
+
+    monkeypatch.setattr(maps, "keep_layout", meanwhile)
+    assert show_map(runtime, project)["projection"] == "tsne" == Maps(project).facts()["projection"]
 
 
 def test_a_damaged_layout_is_made_anew(desk, store, caplog):

@@ -12,8 +12,11 @@ from labelqueue.ordering.snapshot import Tasks
 from labelqueue.pagework.preview import NEXT, preview
 from labelqueue.state.orders import Orders
 from labelqueue.state.snapshots import read_columns
+from labelqueue.telemetry import COUNTERS
 from labelqueue.worker.runtime import Runtime
 from redis_dump import dump
+
+OF_ORDERS = ("ordering_seconds", "training_seconds", "orders_total")
 
 
 @pytest.fixture
@@ -26,9 +29,10 @@ def desk(project, deployment):
 
 def previewed(desk, **changes):
     """The preview, and that asking for it wrote nothing."""
-    before = dump(desk.project.store)
+    before, counted = dump(desk.project.store), COUNTERS.take()
     told = preview(desk.runtime, desk.project, changes, "")
-    assert dump(desk.project.store) == before
+    assert dump(desk.project.store) == before and not {one.metric for one in COUNTERS.take()} & {*OF_ORDERS}
+    COUNTERS.give_back(counted)
     return told
 
 

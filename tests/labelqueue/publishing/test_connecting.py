@@ -179,7 +179,7 @@ class TestDescription:
         return describe
 
     @pytest.mark.parametrize("now", [None, "", "  ", "What the queue does, and why: http://old.test:1/console/7"])
-    def test_an_empty_one_and_one_of_ours_are_set_once(self, described, now):
+    def test_an_empty_one_and_one_of_ours_are_set_once(self, project, described, now):
         ((backend, values),) = described(description=now)
         assert backend == 3 and values["description"] == self.TOLD and "title" not in values
         # Label Studio sends these to /setup before it takes the change: others would change settings.
@@ -188,6 +188,8 @@ class TestDescription:
         assert described(description=self.TOLD) == [], "it is there"
         assert described(description="") == [], "a person removed it"
         assert len(described(description="", id=4)) == 1, "a new connection"
+        assert described("http://other.test", description=self.TOLD) == [], "two workers take no turns at it"
+        project.set(described_at=str(time.time() - 601))
         assert len(described("https://queue.example.com", description=self.TOLD)) == 1, "the address changed"
 
     @pytest.mark.parametrize("text", ["Anna's model", "What the queue does, and why: ask Anna", f"{TOLD} (Anna)"])
@@ -202,11 +204,11 @@ class TestDescription:
             "",
         )
 
-    def test_a_refusal_costs_nothing_and_is_tried_again_an_hour_later(self, project, remote, described):
+    def test_a_refusal_costs_nothing_and_is_tried_again_later(self, project, remote, described):
         remote.refuses = True
         assert len(described()) == 1 and described() == []
         remote.refuses = False
-        project.set(described_at=str(time.time() - 3601))
+        project.set(described_at=str(time.time() - 601))
         assert len(described()) == 1 and described(description=self.TOLD) == []
 
     def test_a_label_studio_without_descriptions_is_left_alone(self, project, remote, described):

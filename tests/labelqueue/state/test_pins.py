@@ -113,3 +113,19 @@ def test_acts_undone_one_by_one_end_where_they_began(store, acts):
         states.pop()
         pins.undo(act, "x")
         assert state(pins) == states[-1]
+
+
+def test_the_newest_are_found_by_the_acts_and_without_them(store, project, pins):
+    project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in range(1, 30)})
+    first = pins.write("exclude", range(1, 9), "x", "dark")
+    pins.write("exclude", range(20, 23), "x", "blurry")
+    pins.write("exclude", [3], "x", "another reason")
+    pins.write("include", [21], "x")
+    undone = pins.write("exclude", [7], "x", "for a moment")
+    pins.undo(pins.act(undone.number), "x")
+    newest = [3, 20, 22, 1, 2, 4, 5, 6, 7, 8]
+    assert list(pins.newest("exclude", 4)) == newest[:4] and list(pins.newest("exclude", 99)) == newest
+    assert list(pins.newest("exclude", 9)) == newest[:9] and pins.newest("exclude", 9)[7].act == first.number
+    store.delete(project.name("acts_before"))
+    assert list(pins.newest("exclude", 4)) == newest[:4] and pins.newest("pin", 4) == {}
+    assert pins.counts() == (0, 10)

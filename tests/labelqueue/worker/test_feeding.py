@@ -176,6 +176,13 @@ class TestWantedGeneration:
         second, known = wanted(other())
         assert known and second == other().fingerprint(ONE) and project.get("generation") == first
 
+    def test_the_card_sizes_the_shards(self, project, wanted, feed):
+        put(project, *range(1, 601))
+        generation, _ = wanted(replace(CARD, minibatch_size=64))
+        assert generation == CARD.fingerprint(ONE), "how many go at a time shapes no number"
+        feed(generation)
+        assert len(shards.in_flight(project)) == shards.WINDOW * 128
+
     def test_without_a_model_what_is_embedded_can_still_be_ordered(self, runtime, project, wanted):
         assert wanted(EmbedderError("no weights")) == ("", False) and project.get("embedder_error") == "no weights"
         models.forget_cards(project.store, runtime.deployment)

@@ -1,5 +1,6 @@
 """Model cards: asked for once while they are not known, renewed by whoever loads the model, errors for a while only."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -76,6 +77,22 @@ def test_workers_that_are_set_to_different_models_are_told(store, deployment):
         EmbedderError, match=r"another model .*bundled.* than the tending one .*vit_tiny.*LABELQUEUE_WEIGHTS"
     ):
         models.card_of(store, other, False)
+
+
+def test_of_minibatches_the_largest_is_told_until_a_worker_starts_anew(store, deployment):
+    """A worker with a GPU and one without share a Redis, and write the card with each shard."""
+    card = Runtime(deployment).embedder().card
+    assert card.minibatch_size == 16
+    large = replace(card, minibatch_size=64)
+    for one, told in ((card, 16), (large, 64), (card, 64)):
+        models.keep_card(store, deployment, False, one)
+        assert models.card_of(store, deployment, False) == replace(card, minibatch_size=told)
+    models.forget_cards(store, deployment)
+    models.keep_card(store, deployment, False, card)
+    assert models.card_of(store, deployment, False) == card
+    store.hset(models.CARDS, models.name_of(deployment, False), json.dumps({"error": "none", "at": 0}))
+    models.keep_card(store, deployment, False, card)
+    assert models.card_of(store, deployment, False) == card
 
 
 def test_the_version_before_asks_with_three_parts(deployment):

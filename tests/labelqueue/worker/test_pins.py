@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 from desk import Desk
-from labelqueue.admin import exclude, include, order_audit, pin, project_order, undo, unpin, verify_order
+from labelqueue.admin import (
+    exclude,
+    include,
+    order_audit,
+    pin,
+    project_glance,
+    project_order,
+    undo,
+    unpin,
+    verify_order,
+)
+from labelqueue.console.sentences import stage, standing
 from labelqueue.exceptions import LabelStudioError
 from labelqueue.ordering import END, drafting
 from labelqueue.ordering import decision as deciding
@@ -293,3 +304,36 @@ def test_when_everything_is_labeled_or_left_out_nothing_is_published(desk, proje
     assert Orders(project).live() is not None
     outcome = desk.tend()
     assert "error" not in outcome and project.get("error") == ""
+    facts = project_glance(project)
+    assert (facts["tasks"], facts["labeled"], facts["left_out"]) == (N, 20, N - 20)
+    assert stage(facts).word == "all labeled" and "labeled, skipped or left out" in " ".join(standing(facts))
+
+
+def test_a_refill_passes_over_what_was_left_out_since(desk, project):
+    project.put_settings({"horizon": 10, "retrain_every": 1000}, "test")
+    desk.tend()
+    out, start = unpublished(desk)[:-12], len(places(desk))
+    exclude(project, out, "dark", "x")
+    desk.tend()
+    for left in range(start + 12, 0, -4):
+        assert len(ahead(desk, N)) >= min(20, left), "a refill comes before the queue runs dry"
+        desk.label(min(4, left))
+        desk.tend()
+    assert not ahead(desk, N) and {*places(desk)} == {*range(1, N + 1)} - {*out}
+    verified = verify_order(project, desk.live, partial(desk.runtime.cache, project))
+    assert verified["outcome"] == "same", verified
+
+
+def test_what_is_no_longer_left_out_is_served_by_the_same_order(desk, project):
+    out = unpublished(desk)[:6]
+    exclude(project, out, "dark", "x")
+    project.put_settings({"seed": 5, "horizon": 40, "retrain_every": 1000}, "test")
+    desk.tend()
+    version = desk.live.version
+    include(project, out, "x")
+    for _ in range(N // 5):
+        desk.tend()
+        told = {row["task"]: row["reason"] for row in project_order(project, N)["tasks"]}
+        assert not any(told[task].startswith("left out") for task in out if task in told)
+        desk.label(min(5, len(told)))
+    assert desk.live.version == version and all(desk.server.rows[task]["annotations"] for task in out)
