@@ -163,9 +163,9 @@ def test_an_image_that_kills_its_worker_is_found_and_alone(environ, store, label
     code = (
         "import os, signal, sys\n"
         "import labelqueue.images.pipeline as pipeline\n"
-        "decode = pipeline.decode\n"
+        "decode = pipeline.decode_with_thumbnail\n"
         "die = lambda: os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "pipeline.decode = lambda data, size: die() if data == b'deadly' else decode(data, size)\n"
+        "pipeline.decode_with_thumbnail = lambda data, size: die() if data == b'deadly' else decode(data, size)\n"
         "from labelqueue.cli import main\n"
         "sys.exit(main(['worker', *sys.argv[1:]]))"
     )
