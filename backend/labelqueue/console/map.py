@@ -81,7 +81,8 @@ def map_facts(number: int) -> Response:
     embedded = project.store.hlen(project.name("cache", project.get("generation"), "rows"))
     question, facts = map_question(project), Maps(project).facts() if embedded else None
     changed = facts is not None and facts["of"] != question.state
-    if facts is not None and changed and time.time() - facts["made_at"] < min(REST * facts.get("took", 0.0), LONGEST_REST):
+    rest = min(REST * facts.get("took", 0.0), LONGEST_REST) if facts is not None else 0.0
+    if facts is not None and changed and time.time() - facts["made_at"] < rest:
         answer = None
     else:
         answer = ask(project.store, question) if embedded else Answer()
