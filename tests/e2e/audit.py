@@ -58,7 +58,7 @@ def _left(call: Any) -> bool:
 def audit(page: Page, *, schemes: tuple[str, ...] = ("light", "dark")) -> None:
     """Look at a page as it stands: nothing that the policy forbids, nothing cut off, nothing that axe calls serious."""
     for scheme in schemes:
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         found = Axe().run(page, options={"resultTypes": ["violations"]}).response
         assert found["passes"], "it looked at something"
         severe = [
