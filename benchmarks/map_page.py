@@ -44,10 +44,11 @@ def put_map(project: Project, count: int) -> None:
     columns = {name: rng.integers(0, 255, count).astype(np.uint8) for name in COLUMNS}
     columns |= dict.fromkeys(("label", "prediction", "order", "duplicates"), (group + 1).astype(np.uint8))
     columns["state"] = (rng.random(count) < 0.05).astype(np.uint8)
-    facts = {"generation": GENERATION, "columns": about, "projection": "tsne", "fitted_at": 0.0, "of": ""}
-    Maps(project).put(Map(np.arange(1, count + 1), points, columns, facts), time.time())
     project.store.hset(project.name("cache", GENERATION, "rows"), "1", "0" * 16)
     question = map_question(project)
+    made = {"fitted_at": 0.0, "made_at": time.time(), "took": 0.0, "of": question.state}
+    facts = {"generation": GENERATION, "columns": about, "projection": "tsne", **made}
+    Maps(project).put(Map(np.arange(1, count + 1), points, columns, facts), time.time())
     give_answer(project.store, question.id, Answer(Maps(project).facts()), KEPT)
 
 

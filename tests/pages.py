@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import Any
+from typing import Any, TypeVar
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -14,13 +14,21 @@ from labelqueue.web.app import create_app
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 NASTY = "<script>alert('x')</script>"
+T = TypeVar("T", bound=FlaskClient)
 
 
-class Browser(FlaskClient):
-    """A client that reads answers to their end, as the gate does, and asks for pages."""
+class Plain(FlaskClient):
+    """A client that reads answers to their end, as the gate does: a file is closed then."""
 
     def open(self, *arguments: Any, **options: Any) -> TestResponse:
-        return super().open(*arguments, **{"headers": HTML, **options}, buffered=True)
+        return super().open(*arguments, **options, buffered=True)
+
+
+class Browser(Plain):
+    """A client that asks for pages."""
+
+    def open(self, *arguments: Any, **options: Any) -> TestResponse:
+        return super().open(*arguments, **{"headers": HTML, **options})
 
     def page(self, address: str, status: int = 200) -> str:
         """Return a page's HTML."""
@@ -46,12 +54,21 @@ class Browser(FlaskClient):
         return unescape(found[1])
 
 
+def plain(deployment: Deployment) -> Plain:
+    """Return a client of the web process that is no browser."""
+    return _client(deployment, Plain)
+
+
 def browser(deployment: Deployment) -> Browser:
     """Return a browser of the web process's pages."""
+    return _client(deployment, Browser)
+
+
+def _client(deployment: Deployment, kind: type[T]) -> T:
     app = create_app(deployment)
-    app.test_client_class = Browser
+    app.test_client_class = kind
     client = app.test_client()
-    assert isinstance(client, Browser)
+    assert isinstance(client, kind)
     return client
 
 

@@ -3,29 +3,17 @@
 import re
 
 import pytest
-from flask.testing import FlaskClient
 
 from conftest import CONFIG
 from labelqueue.console import pages
-from labelqueue.web.app import create_app
+from pages import HTML, NASTY, plain
 
-NASTY = "<script>alert('x')</script>"
-HTML = {"Accept": "text/html,application/xhtml+xml"}
 ADDRESSES = ("", *(f"/7/{view}" for view in pages.TABS if view != "overview"), "/7")
 
 
 @pytest.fixture
 def client(store, deployment):
-    app = create_app(deployment)
-    app.test_client_class = Buffered
-    return app.test_client()
-
-
-class Buffered(FlaskClient):
-    """Client that reads answers to their end, as the gate does: a file is closed then."""
-
-    def open(self, *arguments, **options):
-        return super().open(*arguments, **options, buffered=True)
+    return plain(deployment)
 
 
 @pytest.fixture

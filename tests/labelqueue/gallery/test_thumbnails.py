@@ -163,22 +163,25 @@ def test_a_smaller_limit_holds_with_the_next_tidying(project, store):
 
 
 def test_they_give_way_when_redis_is_nearly_full_or_full(project, store):
-    """What a worker has to keep besides is never refused for them."""
+    """What a worker has to keep besides is never refused for them. Margins are wide, since Redis counts what lies in
+    its connections, too: some megabytes that come and go."""
     thumbnails = known(project, *range(3000))
-    thumbnails.put({task: (task, bytes(1000)) for task in range(2000)}, PLENTY)
+    for start in range(0, 2000, 100):
+        thumbnails.put({task: (task, bytes(20_000)) for task in range(start, start + 100)}, 10 * PLENTY)
     before, used = kept_bytes(store), store.info("memory")["used_memory"]
     try:
-        with pytest.MonkeyPatch.context() as patch:  # wide margins: what other tests left is given back meanwhile
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "NEARLY_FULL", 0.3)
             store.config_set("maxmemory", 2 * used)
             assert not thumbnails.put({2500: (1, b"one")}, PLENTY)
         assert 0 < kept_bytes(store) <= before / 2 and consistent(store)
         with pytest.MonkeyPatch.context() as patch:  # it fills up between the look and the writing
             patch.setattr(module, "_nearly_full", lambda store: False)
-            store.config_set("maxmemory", store.info("memory")["used_memory"] // 3)
+            store.config_set("maxmemory", store.info("memory")["used_memory"] - 5_000_000)
             before = kept_bytes(store)
             assert not thumbnails.put({2500: (1, b"one")}, PLENTY)
         assert kept_bytes(store) <= before / 2 and consistent(store)
+        project.set(error="")  # Redis takes writes again
     finally:
         store.config_set("maxmemory", 0)
 

@@ -3,27 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from flask.testing import FlaskClient
 
 from labelqueue.serving import access
 from labelqueue.web.app import create_app
+from pages import HTML, plain
 
-HTML = {"Accept": "text/html,application/xhtml+xml"}
 NAVIGATION = {**HTML, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
 @pytest.fixture
 def client(store, deployment):
-    app = create_app(deployment)
-    app.test_client_class = Buffered
-    return app.test_client()
-
-
-class Buffered(FlaskClient):
-    """Client that reads answers to their end, as the gate does: a file is closed then."""
-
-    def open(self, *arguments, **options):
-        return super().open(*arguments, **options, buffered=True)
+    return plain(deployment)
 
 
 @pytest.mark.parametrize(
