@@ -248,13 +248,21 @@ class Embedder:
         """Yield normalized images (minibatch_size, 3, S, S) and how many of them are real."""
         import torch
 
-        device = self._model.device
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (self._mean, self._std))
+        device, side = self._model.device, self.image_size
+        # A row of pixels at a time, channels innermost as they come: three numbers at a time would be no vector.
+        mean, std = ((torch.tensor(v, device=device) * 255).repeat(side) for v in (self._mean, self._std))
         for start in range(0, len(pixels), self.minibatch_size):
-            part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.minibatch_size])).to(device)
-            full = part.new_zeros((self.minibatch_size, *part.shape[1:]))
-            full[: len(part)] = part
-            yield (full.permute(0, 3, 1, 2).float() - mean) / std, len(part)
+            part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.minibatch_size]))
+            part = part.view(len(part), side, side * 3).to(device)
+            full = torch.zeros((self.minibatch_size, side, side * 3), device=device)
+            if device.type == "cpu":  # each image stays in the processor's cache from its first step to its last
+                for image, raw in zip(full, part, strict=False):
+                    image.copy_(raw).sub_(mean).div_(std)
+                full[len(part) :].sub_(mean).div_(std)
+            else:
+                full[: len(part)] = part
+                full.sub_(mean).div_(std)
+            yield full.view(-1, side, side, 3).permute(0, 3, 1, 2), len(part)
 
     def _patterns(
         self,
@@ -269,8 +277,9 @@ class Embedder:
         from poolselect.patterns import semantic_patterns
 
         # One image whose numbers overflow must not cost its companions theirs: it is marked by its embedding.
-        bad = ~(tokens.isfinite().all(2).all(1) & links.isfinite().all(2).all(1) & attention.isfinite().all(1))
-        if bool(bad.any()):
+        # A sum is finite only where everything in it is, and many times faster than looking at each number.
+        if not bool((tokens.sum() + links.sum() + attention.sum()).isfinite()):
+            bad = ~(tokens.isfinite().all(2).all(1) & links.isfinite().all(2).all(1) & attention.isfinite().all(1))
             vectors[bad] = float("nan")
             tokens, attention, links = (
                 t.masked_fill(bad.view(-1, *[1] * (t.ndim - 1)), 0) for t in (tokens, attention, links)
