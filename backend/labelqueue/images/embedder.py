@@ -299,7 +299,9 @@ class Embedder:
         vectors, found, sizes = short
         bad = ~vectors.isfinite().all(dim=1)
         whole, patterns, counts = self._embed(images, len(vectors), FLOAT32, *options)
-        each = zip(bad.tolist(), found.split(sizes.tolist()), patterns.split(counts.tolist()), strict=True)
+        each = zip(
+            bad.tolist(), torch.split(found, sizes.tolist()), torch.split(patterns, counts.tolist()), strict=True
+        )
         mixed = torch.cat([theirs if wrong else ours for wrong, ours, theirs in each])
         return torch.where(bad[:, None], whole, vectors), mixed, torch.where(bad.cpu(), counts.cpu(), sizes.cpu())
 

@@ -130,13 +130,13 @@ def embed_stream(
     options: dict[str, Any] = {"n_patterns": n_patterns}
     if n_patterns > 1:
         options |= {"attention_ratio": attention_ratio, "neighborhood": neighborhood, "layer": layer}
-    readers = readers or getattr(embedder, "readers", READERS)
+    threads: int = readers or int(getattr(embedder, "readers", READERS))
     ready = _Ready()
     batch: list[tuple[Item, NDArray[np.uint8], np.uint64]] = []
     running: deque[Future[tuple[Block, list[tuple[int, str]]]]] = deque()
-    ahead = 2 * embedder.minibatch_size + readers
+    ahead = 2 * embedder.minibatch_size + threads
     with (
-        closing(read_ahead(items, _decoder(embedder.image_size, thumbnails), readers, ahead)) as images,
+        closing(read_ahead(items, _decoder(embedder.image_size, thumbnails), threads, ahead)) as images,
         embedder.lanes() as lanes,
     ):
         models = ThreadPoolExecutor(lanes, thread_name_prefix="labelqueue-model")
