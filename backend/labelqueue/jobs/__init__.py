@@ -19,6 +19,8 @@ from .shards import (
     in_flight,
     mark,
     reclaim,
+    strike,
+    take_next,
     unmark,
     wait_until,
 )
@@ -64,6 +66,8 @@ __all__ = [
     "request_tend",
     "say_leaving",
     "slow_servers",
+    "strike",
+    "take_next",
     "unmark",
     "wait_until",
     "warm_up",
