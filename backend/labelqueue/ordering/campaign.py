@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -123,15 +125,17 @@ class Campaign:
         state = self.state
         # Answers to another question were given without a model for this one: there is nothing to go through.
         known = labels.keys() if self._asks_anew else state.trained_on.keys() | set(state.heard)
-        new = [task for task in labels if task not in known]
-        seen = {task: value for task, value in labels.items() if task in known} if new else dict(labels)
+        new = [] if labels.keys() <= known else [task for task in labels if task not in known]
+        seen = dict(labels)
+        for task in new:
+            del seen[task]
         learn = partial(self.learn, rows, seen, tasks, generation=generation, mark=mark)
         self._fill()
         learned, boundary, newest = learn(), 0, next(reversed(seen), 0)
         order = [one.task for one in places] if new else []
         in_turn = served_in_turn(order, new, tasks.still(order), annotators)
         shown = {one.task for one in places if one.prelabel is not None} if new else set()
-        place = {task: number for number, task in enumerate(labels)} if new else {}
+        later = {*takewhile(partial(ne, newest), reversed([*labels]))} if new else set[int]()
         guessed, guesses = {guess.task for guess in state.guesses}, list[Guess]()
         if new and self.state.predictions is not None:  # of no more of them, before there is another model
             self.state.predictions.fetch(new[: self.step(len(labels))])
@@ -141,7 +145,7 @@ class Campaign:
             if work > WORK:
                 break
             seen[task] = labels[task]
-            newest = task if place[task] > place.get(newest, -1) else newest
+            newest = task if task in later else newest
             changed += 1
             if task not in guessed:
                 guesses += self._guess(task, task in in_turn, task in shown)

@@ -152,7 +152,7 @@ class CampaignState:
         """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
         old = self.trained_on
         # Of tens of thousands of labels, at each look: no step of it is one of Python's.
-        other = sum(map(ne, map(old.get, labels), labels.values()))
+        other = sum(map(bool, map(ne, map(old.get, labels), labels.values())))
         return other if old.keys() <= labels.keys() else other + len(old.keys() - labels.keys())
 
     def watched(self, before: CampaignState, tasks: NDArray[np.int64], trust: Trust) -> CampaignState:

@@ -266,7 +266,10 @@ def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]
     )
     if campaign.target.kind == "none":
         waits = [NOTHING_TO_LEARN]
-    counts = Counter(name for value in labels.values() for name in ([value] if isinstance(value, str) else value))
+    counts = Counter[str]()
+    for value, count in Counter(labels.values()).items():
+        for name in [value] if isinstance(value, str) else value:
+            counts[name] += count
     return {
         "phase": course.phase,
         "reason": course.reason,

@@ -216,9 +216,12 @@ def _see(project: Project, parts: Mapping[str, bytes]) -> None:
     """See that the predictions that count are there; raises what `_read_rows` raises."""
     said = _said(parts[SAID])
     there = int(project.store.hlen(_rows_key(project, said)))
-    if there != int(parts.get(GROUPS, there)) or bool(there) != bool(said.rows):
+    wanted = int(parts.get(GROUPS, there))  # earlier it was not written down
+    if there != wanted or bool(there) != bool(said.rows):
         _still(project, parts[SAID])
-        raise PredictionsError(f"predictions: {there:,} of {text(parts.get(GROUPS, b'more'))} groups are there: train again")
+        raise PredictionsError(
+            f"predictions: {there:,} of {wanted or said.rows:,} groups of rows are there: train again"
+        )
 
 
 def _read_rows(project: Project, raw: bytes, tasks: Sequence[int] | None) -> Predictions:

@@ -153,7 +153,7 @@ class TestWhatTheModelSays:
         project.store.delete(*rows_keys(project))
         state = load_campaign(project)
         assert (state.trainings, state.model, state.trained_on, state.heard) == (1, None, {}, (1, 2))
-        assert "0 of 2 rows are there" in caplog.text
+        assert "0 of 1 groups of rows are there" in caplog.text
         with pytest.raises(CacheError, match="train again"):
             predictions_of(project)
         assert predictions_of(project, [1])[1].lookup(1) is None, "of that task nothing is known"
