@@ -30,7 +30,7 @@ from labelqueue.stopping.hints import Step
 CLASSES = tuple(f"class {number}" for number in range(10))
 TARGET = parse_label_config(label_config(CLASSES))
 SETTINGS = {name: setting.default for name, setting in PROJECT.items()}
-WIDTH, UNLEARNED = 384, 200
+WIDTH = 384
 VERSION = "r9·k7f BAL cycle 20"
 
 
@@ -54,7 +54,7 @@ def scene(n: int, *, labels: int, places: int, guesses: int, controls: int, out:
     ones, weights = np.ones(WIDTH, np.float32), rng.normal(size=(len(CLASSES), WIDTH)).astype(np.float32)
     model = Model(CLASSES, False, ones, ones, weights, np.zeros(len(CLASSES), np.float32), 1.0, labels, labels, "f")
     chances = rng.random((n, len(CLASSES)), np.float32).astype(np.float16)
-    learned = dict(list(said.items())[: labels - UNLEARNED])
+    learned = dict(list(said.items())[: labels - labels // 50])
     drawn = set(queue[rng.choice(places, controls, replace=False)].tolist())
     state = CampaignState(
         course=Course("warm", "labels and a model", 200, CLASSES),
@@ -71,7 +71,7 @@ def scene(n: int, *, labels: int, places: int, guesses: int, controls: int, out:
         controls=dict.fromkeys(drawn, VERSION),
         model=model,
         predictions=Predictions(ids, chances),
-        heard=tuple(said)[-UNLEARNED:],
+        heard=tuple(said)[len(learned) :],
         watch=Watch(
             tuple(Step(at, 0.7, 60, 0.3, 0.99, 0.001) for at in range(300)),
             tuple(Measurement(int(40 * 1.1**at), n, *[0.8] * 7) for at in range(100) if 40 * 1.1**at < labels),
