@@ -68,6 +68,7 @@ DOORS = {
 COVERED_BY = {
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py" for name in ("forms",)},
+    **{f"labelqueue.vectors.{name}": "tests/labelqueue/vectors/test_copy.py" for name in ("ledger", "rows")},
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
