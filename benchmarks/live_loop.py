@@ -168,6 +168,8 @@ def read_everything(here: Scene) -> Span:
 
 def connect_again(here: Scene) -> Span:
     """Remove the connection, make it anew, and wait until the queue is ordered again."""
+    here.annotate_next()  # else the task that is open comes back first
+    here.settle()
     here.api.disconnect(here.number)
     here.ask("/reconcile")
     here.until(lambda: here.fact("paused") == NOT_CONNECTED, what="that the connection is gone is noticed")
