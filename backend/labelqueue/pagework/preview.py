@@ -11,9 +11,10 @@ from typing import Any
 from .. import admin
 from ..exceptions import ProjectError
 from ..ordering import Decision, Snapshot, decide, open_places
-from ..state import LabelBook, Project, read_columns, take_snapshot
+from ..replica import take_snapshot
+from ..state import LabelBook, Project
 from ..telemetry import uncounted
-from ..worker import Runtime
+from ..worker import Runtime, missing_images
 
 __all__ = ["NEXT", "preview"]
 
@@ -84,15 +85,14 @@ class _Wished(Project):
 
 def _snapshot(runtime: Runtime, project: Project) -> Snapshot:
     """Return what a look would see now; reading it repairs nothing."""
-    columns, cache = read_columns(project), runtime.cache(project, project.get("generation"))
-    embedded, mark = columns.embedded_in(cache), cache.mark()
-    waiting = set(columns.ids[~embedded].tolist()) - columns.bad(project).keys()
+    cache, replica = runtime.cache(project, project.get("generation")), runtime.replica(project)
+    columns, embedded, mark = replica.columns, replica.embedded(cache), replica.mark(cache)
     snapshot = take_snapshot(
         project,
         project.target(),
-        columns,
+        replica,
         cache,
-        arriving=bool(waiting),
+        arriving=bool(missing_images(replica, cache).size),
         prelabels=project.get("prelabels_shown", "1") == "1",
         lost="",
         open_cache=partial(runtime.cache, project),

@@ -10,8 +10,8 @@ from labelqueue.exceptions import ProjectError, SettingError
 from labelqueue.ordering.order_size import open_places
 from labelqueue.ordering.snapshot import Tasks
 from labelqueue.pagework.preview import NEXT, preview
+from labelqueue.state.columns import read_columns
 from labelqueue.state.orders import Orders
-from labelqueue.state.snapshots import read_columns
 from labelqueue.telemetry import COUNTERS
 from labelqueue.worker.runtime import Runtime
 from redis_dump import dump
