@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from live_loop_costs import call_costs
 from live_loop_scene import MODEL, Scene, Span, scene
 
 from e2e.conftest import VERSION
@@ -42,26 +43,25 @@ UNTIL_WARM = 20  # labels, after which the model takes part
 FAR = 6  # labels that a head of 10 lasts at least before it is refilled
 
 
-def connect(here: Scene) -> list[Span]:
+def connect(here: Scene) -> Iterator[Span]:
     """Connect a project that is new here, bring its vectors, and wait for its first order."""
     began, before = time.perf_counter(), here.cpu()
     here.api.connect(here.number, here.backend.url, extra_params={"embedder": f"imported {MODEL}"})
     answered = time.perf_counter()
     ended = here.until(lambda: here.fact("full_at") and here.fact("webhook_secured_at"), what="everything is read")
-    spans = [here.close_span(Span(CONNECT), began, ended, before, [(began, answered)])]
+    yield here.close_span(Span(CONNECT), began, ended, before, [(began, answered)])
     here.settle()
     with tempfile.TemporaryDirectory(prefix="lq-") as folder:
         file = Path(folder) / "vectors.parquet"
         here.write_vectors(file)
         with here.measured(IMPORT) as span:
             here.backend.command("embeddings", "import", str(here.number), str(file), "--name", MODEL)
-    spans.append(span)
+    yield span
     with here.measured(FIRST) as span:
         here.until(here.live, what="a first order")
-    spans.append(span)
+    yield span
     here.settle()
     check_served(here)
-    return spans
 
 
 def first_task(here: Scene) -> int:
@@ -247,17 +247,20 @@ def _programs(spans: Sequence[Span]) -> list[str]:
 
 def measure(database: str, tasks: int, repeat: int) -> dict[str, Any]:
     """Start everything, measure, and return the figures; also print them."""
-    began, spans, costs = time.perf_counter(), list[Span](), {}
+    began, spans, costs = time.perf_counter(), list[Span](), dict[str, float]()
     try:
         with scene(database, tasks) as here:
             print(f"{tasks:,} tasks on {database}, imported after {time.perf_counter() - began:.0f} s", flush=True)
             for span in run(here, repeat):
                 spans.append(span)
-            costs = {name: here.fact(name) for name in ("single_seconds", "bulk_seconds")}
+            known = {name: here.fact(name) for name in ("single_seconds", "bulk_seconds")}
+            print(f"what the service measured of sending predictions: {known}")
+            costs = call_costs(here, repeat)
     finally:  # a run that was stopped shows what it has
         machine = f"{platform.platform()}, Python {platform.python_version()}, Label Studio {VERSION}"
-        print(f"{machine}, load {os.getloadavg()}, measured seconds of predictions: {costs}\n")
-        print(summary(spans), flush=True)
+        print(f"{machine}, {database}, load {os.getloadavg()}\n\n{summary(spans)}\n")
+        print("| call by itself | seconds |\n|---|---|")
+        print("\n".join(f"| {name} | {seconds:.3f} |" for name, seconds in costs.items()), flush=True)
     found = {"database": database, "tasks": tasks, "load": os.getloadavg(), "costs": costs}
     return {**found, "spans": [asdict(one) for one in spans]}
 

@@ -13,7 +13,7 @@ from flask import Flask, Response, g, jsonify, request
 from ..admin import retrain
 from ..jobs import request_soon, request_tend
 from ..serving import ARRIVED, WEBHOOK, context, json_object, refusal
-from ..state import ACTIONS, Journal, Project, ProjectRef, read_event
+from ..state import ACTIONS, Journal, Project, ProjectRef, is_echo, read_event
 from ..telemetry import count, forget, note, observe
 
 __all__ = ["count_events", "webhook"]
@@ -63,7 +63,7 @@ def webhook() -> tuple[Response, int]:
             return jsonify({"error": why}), 401
     event = read_event(body)
     g.kind = event.action if event else "other"
-    if event is None:
+    if event is None or (event.action == "PROJECT_UPDATED" and is_echo(project, body["project"])):
         return jsonify({"status": "ignored"}), 200
     project.register()
     Journal(project).append(event)

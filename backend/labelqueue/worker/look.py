@@ -107,7 +107,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     generation, known = wanted_generation(runtime, project, target)
     building = runtime.cache(project, generation)
     with noting_absence(project, status=500):
-        read_project(project, client, target, building, events, lock.check)
+        read_project(project, client, target, building, events, lock.check, remote.get("task_number"))
     replica = runtime.replica(project)
     project.set(counts=json.dumps(replica.columns.counts(Pins(project).excluded())))
     serving = feed(runtime, project, replica, building)

@@ -346,6 +346,17 @@ def test_annotations_that_cannot_be_read_leave_their_task_without_a_label(projec
     assert read() == {1: "cat"} and project.unreadable() == {} and project.tasks()[2].state == UNLABELED
 
 
+def test_a_count_that_agrees_is_not_asked_for_again(project, table, read, monkeypatch):
+    read()
+    asked = []
+    monkeypatch.setattr(table, "project", lambda number: asked.append(number) or {"task_number": len(table.rows)})
+    assert not _misses(project, table, 3) and not asked
+    del table.rows[2]
+    assert _misses(project, table, 2) and asked, "one that differs may be of a moment ago"
+    table.add(2)
+    assert not _misses(project, table, 2), "and there are as many again"
+
+
 @pytest.mark.parametrize(
     ("value", "uri"),
     [
