@@ -165,10 +165,11 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
     Parameters
     ----------
     whole : Pass
-        The other pass.
+        The other pass. While it goes on for the first time, what it has not come to is left to it: right after an
+        import, that is most of what changed lately.
     """
     project, part, until = reader.project, Pass(reader.project, CHANGES), time.monotonic() + SLICE
-    watermark = project.get("read_to")
+    watermark, first = project.get("read_to"), not project.get("full_at")
     if part.at is None or not part.at.bound:  # stopped within its first slice: nobody knows what it missed since
         part.begin(Progress(since=_since(watermark, settled=project.get("settled"))))
     for page, left_out, last in reader.pages(part):
@@ -176,9 +177,10 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
         if whole.at:  # it need not miss what was seen here
             whole.move(whole.at, rows, left_out.found)
         part.move(_after(part, page))
-        if last:
+        if last or (first and whole.at and part.at.last >= whole.at.last):
             _keep_watermark(project, part)
             part.end()
+            break
         elif time.monotonic() > until:
             _note_bound(reader, part)
             break
