@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))  # as when a script is run
 try:
-    bootstrap, database, installer, pythons, steps = (
-        importlib.import_module(name) for name in ("bootstrap", "database", "installer", "pythons", "steps")
+    bootstrap, database, installer, lanes, pythons, steps = (
+        importlib.import_module(name) for name in ("bootstrap", "database", "installer", "lanes", "pythons", "steps")
     )
 finally:
     sys.path.remove(str(SCRIPTS))
