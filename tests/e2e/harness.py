@@ -203,7 +203,9 @@ class Backend:
 
     def get(self, path: str) -> Any:
         """Ask the backend's own REST API."""
-        answer = requests.get(f"{self.url}/api/v1{path}", timeout=60)
+        mine = self.environment
+        login = (mine["BASIC_AUTH_USER"], mine["BASIC_AUTH_PASS"]) if "BASIC_AUTH_USER" in mine else None
+        answer = requests.get(f"{self.url}/api/v1{path}", auth=login, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
