@@ -34,7 +34,7 @@ def program(path: Path, code: str) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Return when `condition` holds; fail when it never does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -1,4 +1,4 @@
-"""scripts/lanes.py: all tests in two processes, whose words, failures and ends are those of one."""
+"""scripts/lanes.py: all tests in several processes, whose words, failures and ends are those of one."""
 
 from __future__ import annotations
 
@@ -29,17 +29,29 @@ def run(tmp_path):
 def test_both_run_and_say_so_line_by_line(run, capfd):
     assert run(one=GOOD, two=GOOD) == 0
     said = capfd.readouterr().out.splitlines()
-    assert all(line.startswith(("one  | ", "two  | ")) for line in said[:-3])
-    assert said[-3].startswith("one: 1 passed") and said[-2].startswith("two: 1 passed") and said[-1].startswith("both")
+    assert all(line.startswith(("one     | ", "two     | ")) for line in said[:-3])
+    assert (
+        said[-3].startswith("one: 1 passed") and said[-2].startswith("two: 1 passed") and said[-1].startswith("all in ")
+    )
 
 
 @pytest.mark.parametrize("where", ["one", "two"])
 def test_a_failure_in_either_counts_and_is_told_again_at_the_end(run, capfd, where):
     assert run(**{"one": GOOD, "two": GOOD, where: BAD}) == 1
     said = capfd.readouterr().out
-    assert any(line.startswith(f"{where}  | E ") and "that" in line for line in said.splitlines())
-    end = said[said.rindex("  | ") :].splitlines()[1:]
+    assert any(line.startswith(f"{where}     | E ") and "that" in line for line in said.splitlines())
+    end = said[said.rindex("     | ") :].splitlines()[1:]
     assert end[0 if where == "one" else 1].startswith("FAILED ") and "test_bad" in said and len(end) == 4
+
+
+def test_every_test_is_in_one_lane():
+    """As pytest collects them: each path once, the rest without those of the others."""
+    whole = (lanes.ROOT / "tests").rglob("test_*.py")
+    taken = [lanes.ROOT / path for paths in lanes.WAITING.values() for path in paths]
+    assert all(path.is_dir() for path in taken) and lanes.LANES["rest"][0] == "tests"
+    ignored = {lanes.ROOT / option.removeprefix("--ignore=") for option in lanes.LANES["rest"][1:]}
+    assert ignored == set(taken)
+    assert all(sum(path.is_relative_to(folder) for folder in taken) <= 1 for path in whole)
 
 
 def test_what_cannot_start_is_a_failure(run, tmp_path):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import time
 
-import psutil
 import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -206,25 +203,6 @@ def test_the_same_images_give_the_same_order_with_any_number_of_workers(api, ser
             api.disconnect(project)
     assert len(orders[0]) == 100
     assert orders[0] == orders[1]
-
-
-def test_a_killed_worker_loses_nothing(api, serve, drawn):
-    with serve() as other:
-        project = api.create_project("killed worker", CONFIG)
-        api.connect(project, other.url)
-        api.import_images(project, drawn(300)[:200])
-        deadline = time.monotonic() + 120
-        while True:  # the project is known once Label Studio's webhook or set-up came through
-            if 0 < other.get(f"/projects/{project}")["embedded"] < 200:
-                break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        for child in psutil.Process(other.process.pid).children(recursive=True):
-            if "worker" in child.cmdline():
-                os.kill(child.pid, signal.SIGKILL)
-        now = wait_for(other, project, ordered(200))
-        assert now["quarantined"] == 0
-        api.disconnect(project)
 
 
 def test_what_happened_while_the_backend_was_down_is_repaired(api, serve, drawn, tmp_path_factory):
