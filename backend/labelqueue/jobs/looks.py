@@ -61,7 +61,10 @@ def request_soon(project: Project, *, apart: float) -> None:
     apart : float
         Seconds between the end of a look and the next one; while one runs, the next is asked for in as many.
     """
-    tending, looked = project.store.pipeline().exists(project.name("tending")).get(project.name("looked")).execute()
+    with project.store.pipeline() as pipe:
+        pipe.exists(project.name("tending"))
+        pipe.get(project.name("looked"))
+        tending, looked = pipe.execute()
     ended = float(looked or 0)
     # The clocks of two machines differ: nobody waits longer than `apart`.
     delay = apart if tending else min(ended + apart - time.time(), apart)
