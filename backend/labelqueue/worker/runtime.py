@@ -14,7 +14,7 @@ from ..labelstudio import LabelStudio
 from ..replica import Replica
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
-from .models import keep_card, keep_error
+from .models import keep_card, keep_error, precision_of
 
 if TYPE_CHECKING:
     from ..images import Embedder
@@ -42,7 +42,7 @@ class Runtime:
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.leaving = threading.Event()
-        self._embedders: dict[tuple[str, int | None, bool], Embedder] = {}  # the one used last at the end
+        self._embedders: dict[tuple[str, int | None, bool, str], Embedder] = {}  # the one used last at the end
         self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
     @cached_property
@@ -96,14 +96,21 @@ class Runtime:
     def _loaded(self, choice: EmbedderChoice, doubled: bool) -> Embedder:
         from ..images import Embedder, weights_file
 
-        key = (choice.model, choice.image_size, doubled)
-        model = self._embedders.pop(key, None)
-        if model is None:
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        wanted = (choice.model, choice.image_size, doubled)
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        held = [key for key in self._embedders if key[:3] == wanted and precision in (None, key[3])]
+        if held:
+            model = self._embedders.pop(held[-1])
+        else:
             while len(self._embedders) >= HELD:
                 del self._embedders[next(iter(self._embedders))]
             file = weights_file(self.deployment.weights, self.deployment.embedder, choice.model, choice.weights)
-            model = Embedder.load(choice.model, file, image_size=choice.image_size, doubled=doubled)
-        self._embedders[key] = model  # as the newest, also where it is not the one that is asked for: others use it
+            model = Embedder.load(
+                choice.model, file, image_size=choice.image_size, doubled=doubled, precision=precision
+            )
+        # As the newest, also where it is not the one that is asked for: others use it.
+        self._embedders[*wanted, model.precision] = model
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
