@@ -99,6 +99,7 @@ COVERED_BY = {
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.drafting": "tests/labelqueue/ordering/test_looks.py",
+    "labelqueue.replica.parts": "tests/labelqueue/replica/test_replica.py",
     "labelqueue.reading.pages": "tests/labelqueue/reading/test_reading.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.serving.equipment": "tests/labelqueue/serving/test_access.py",

@@ -247,7 +247,12 @@ def find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int
     """
     if not ascending.size:
         return np.full(ids.shape, -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(ascending, ids), ascending.size - 1)
+    if (ids[1:] >= ids[:-1]).all():
+        at = np.searchsorted(ascending, ids)
+    else:  # in turn, neighbors come one after the other: jumping about in a million ids takes several times as long
+        turn, at = np.argsort(ids), np.empty(ids.shape, dtype=np.int64)
+        at[turn] = np.searchsorted(ascending, ids[turn])
+    at = np.minimum(at, ascending.size - 1)
     return np.where(ascending[at] == ids, at, -1)
 
 

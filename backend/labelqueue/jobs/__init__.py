@@ -5,7 +5,7 @@ Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
 from .embedders import EmbedderChoice, embedder_status, imported_vectors
-from .living import alive, bury, heartbeat, living_here, name_worker, say_leaving
+from .living import alive, all_tell, bury, heartbeat, living_here, name_worker, say_leaving
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_tend
 from .pages import Answer, Question, answer_of, ask, give_answer, is_waited_for
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
@@ -33,6 +33,7 @@ __all__ = [
     "EmbedderChoice",
     "Question",
     "alive",
+    "all_tell",
     "answer_of",
     "ask",
     "begin_look",

@@ -7,8 +7,9 @@ import time
 import uuid
 
 from ..state import Redis, text
+from .queues import KINDS
 
-__all__ = ["alive", "bury", "heartbeat", "is_leaving", "living_here", "name_worker", "say_leaving"]
+__all__ = ["alive", "all_tell", "bury", "heartbeat", "is_leaving", "living_here", "name_worker", "say_leaving"]
 
 HEARTBEAT_TTL = 15  # seconds after which a silent worker counts as dead
 LEAVING_TTL = 3600  # seconds
@@ -28,6 +29,12 @@ def heartbeat(store: Redis, worker: str) -> None:
 def alive(store: Redis, kind: str = "") -> set[str]:
     """Return the names of the workers that live: of one kind, or of all."""
     return {text(raw).removeprefix(_SIGN) for raw in store.scan_iter(match=f"{_SIGN}{kind}*", count=1000)}
+
+
+def all_tell(store: Redis) -> bool:
+    """Tell whether all workers that live say what they write, see `state.Project.changes`: those of 0.1.0, whose names
+    begin with no kind, do not."""
+    return all(name.partition("-")[0] in KINDS for name in alive(store))
 
 
 def living_here(store: Redis) -> set[int]:

@@ -133,7 +133,7 @@ def _drop_values(project: Project, check: Callable[[], None] = lambda: None) -> 
     """Forget the tasks' values of a field that the setting `balance` names no longer."""
     check()
     project.set(balance_field="")
-    project.drop("balance")
+    project.changes.renew("balance", project.name("balance"))
 
 
 def _misses(project: Project, client: LabelStudio) -> bool:

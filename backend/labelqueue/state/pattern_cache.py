@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..block import Block, Origin, find
 from ..exceptions import CacheError
-from ..store import drop_fields, get_fields, in_chunks, put_fields, scan_fields, text
+from ..store import KEPT, get_fields, in_chunks, packed, scan_fields, text
 from ..vectors import Copy, Rows
 from .project import FORGOTTEN, Project
 
@@ -24,8 +24,9 @@ _PUT = """
 local name = string.format('%08d', redis.call('incr', KEYS[1]))
 redis.call('hset', KEYS[2], name, ARGV[1])
 redis.call('hset', KEYS[3], name, ARGV[2])
-redis.call('hset', KEYS[4], unpack(ARGV, 4))
+redis.call('hset', KEYS[4], unpack(ARGV, 8))
 redis.call('incrby', KEYS[5], ARGV[3])
+redis.call('xadd', KEYS[6], 'maxlen', '~', ARGV[4], '*', ARGV[5], ARGV[6], ARGV[7], name)
 """
 AT_ONCE = 50  # blocks that are read with one command: a few MB
 DEAD = 0.5  # share of rows that no task has any more, from which on the blocks are written anew without them
@@ -46,10 +47,18 @@ class PatternCache:
         Fingerprint (hex).
     spool : Path
         Folder for local copies, which several workers of a machine share; it can be deleted at any time.
+
+    Attributes
+    ----------
+    generation : str
+    rows_part, sums_part : str
+        The parts of the project's change stream that tell of rows and of blocks' checksums.
+    rows_key, sums_key : str
+        Their hashes.
     """
 
     def __init__(self, project: Project, generation: str, spool: Path) -> None:
-        self._store = project.store
+        self._store, self._changes = project.store, project.changes
         self._project = project
         self._name = f"{project.key}:{generation}"
         self.generation = generation
@@ -57,6 +66,8 @@ class PatternCache:
         self._sums = project.name("cache", generation, "sums")
         self._rows = project.name("cache", generation, "rows")
         self._count = project.name("cache", generation, "count")
+        self.rows_part, self.sums_part = f"rows:{generation}", f"sums:{generation}"
+        self.rows_key, self.sums_key = self._rows, self._sums
         self._stored = project.name("cache", generation, "stored")
         self._copy = Copy(spool / project.key / generation)
         self._spool = spool / project.key / generation
@@ -69,8 +80,15 @@ class PatternCache:
     def _put(self, block: Block) -> None:
         data = block.to_bytes()
         rows = [part for one in zip(block.ids, block.sources, strict=True) for part in (str(one[0]), f"{one[1]:016x}")]
-        keys = (self._count, self._blocks, self._sums, self._rows, self._stored)
-        self._store.eval(_PUT, len(keys), *keys, data, hashlib.sha256(data).hexdigest(), len(block.ids), *rows)
+        keys = (self._count, self._blocks, self._sums, self._rows, self._stored, self._changes.key)
+        told = (KEPT, self.rows_part, packed(block.ids.tolist()), self.sums_part)
+        facts = (data, hashlib.sha256(data).hexdigest(), len(block.ids), *told)
+        self._store.eval(_PUT, len(keys), *keys, *facts, *rows)
+
+    @staticmethod
+    def block_name(number: int) -> str:
+        """Return the name of the block that was given this number."""
+        return f"{number:08d}"
 
     @staticmethod
     def generations(project: Project) -> set[str]:
@@ -115,7 +133,8 @@ class PatternCache:
     def admit(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> None:
         """Let the rows of tasks count that are in a block which was put back."""
         rows = {str(task): f"{source:016x}" for task, source in zip(ids.tolist(), sources.tolist(), strict=True)}
-        put_fields(self._store, self._rows, rows)
+        self._changes.renew(self.sums_part)
+        self._changes.put(self.rows_part, self._rows, rows)
 
     def begun(self) -> int:
         """Return how many blocks were begun; each has its number before it is stored."""
@@ -123,7 +142,7 @@ class PatternCache:
 
     def discard(self, tasks: Iterable[int]) -> None:
         """Forget the rows of deleted tasks; their bytes go when the cache is compacted."""
-        drop_fields(self._store, self._rows, [str(task) for task in tasks])
+        self._changes.drop(self.rows_part, self._rows, map(str, tasks))
 
     def retain(self, ids: NDArray[np.int64]) -> None:
         """Forget the rows of all tasks but these."""
@@ -140,7 +159,7 @@ class PatternCache:
 
     def mark(self) -> str:
         """Return how far the cache is filled, and with what: the number of the last block and a digest of all."""
-        return self._mark(self._digests())
+        return self.mark_of(self._digests())
 
     def load(
         self, ids: NDArray[np.int64], sources: NDArray[np.uint64] | None = None, *, until: str | None = None
@@ -220,6 +239,7 @@ class PatternCache:
                 pipe.hset(self._blocks, name, data)
                 pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
             pipe.execute()
+        self._changes.renew(self.sums_part)
 
     def _rows_until(self, until: str | None = None) -> Rows:
         """Return the rows of every block, oldest first; of those that a mark knows, if there is one."""
@@ -282,12 +302,13 @@ class PatternCache:
     def _marked(self, sums: Mapping[str, str], until: str) -> dict[str, str]:
         """Return those of the blocks that a mark knows."""
         known = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
-        if self._mark(known) != until:
+        if self.mark_of(known) != until:
             raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
         return known
 
     @staticmethod
-    def _mark(sums: Mapping[str, str]) -> str:
+    def mark_of(sums: Mapping[str, str]) -> str:
+        """Return the mark of a cache whose blocks have these checksums."""
         everything = "".join(f"{name} {sums[name]}\n" for name in sorted(sums))
         return f"{max(sums, default='')}:{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
@@ -308,4 +329,6 @@ class PatternCache:
         """Remove the whole generation, spool included; other machines remove their copies when they next tidy up."""
         self._store.zadd(FORGOTTEN, {self._name: time.time()})
         self._project.drop(f"cache:{self.generation}:*")
+        self._changes.renew(self.rows_part)
+        self._changes.renew(self.sums_part)
         shutil.rmtree(self._spool, ignore_errors=True)

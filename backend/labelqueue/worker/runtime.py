@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import EmbedderError
 from ..fetching import ImageFetcher
-from ..jobs import EmbedderChoice
+from ..jobs import EmbedderChoice, all_tell
 from ..labelstudio import LabelStudio
+from ..replica import Replica
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
 from .models import keep_card, keep_error
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime", "current", "install"]
 
+COPIED = 5_000_000  # rows of copies in the memory of one worker; 20 bytes each, more or less
 HELD = 2  # models in the memory of one worker: projects of two embedders, or of two kinds, take turns without loading
 
 
@@ -41,6 +43,7 @@ class Runtime:
         self.deployment = deployment
         self.leaving = threading.Event()
         self._embedders: dict[tuple[str, int | None, bool], Embedder] = {}  # the one used last at the end
+        self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
     @cached_property
     def store(self) -> Redis:
@@ -113,6 +116,22 @@ class Runtime:
     def cache(self, project: Project, generation: str) -> PatternCache:
         """Return a project's pattern cache of one generation."""
         return PatternCache(project, generation, self.spool)
+
+    def replica(self, project: Project) -> Replica:
+        """Return the copy of a project's columns that this process keeps, as they are now.
+
+        Copies used longest ago go when all are too large together.
+        """
+        found = self._replicas.pop(project.key, None) or Replica(project)
+        while self._replicas and len(found) + sum(map(len, self._replicas.values())) > COPIED:
+            del self._replicas[next(iter(self._replicas))]
+        self._replicas[project.key] = found
+        found.refresh(trusted=all_tell(self.store))
+        return found
+
+    def forget_replica(self, key: str) -> None:
+        """Forget the copy of the project with this key, because something did not fit."""
+        self._replicas.pop(key, None)
 
     @property
     def spool(self) -> Path:

@@ -21,11 +21,11 @@ from labelqueue.reading.reading import (
     unread,
     wants_full,
 )
+from labelqueue.replica.replica import Replica
 from labelqueue.state.journal import Event
 from labelqueue.state.label_book import FORMAT, LabelBook
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.people import People
-from labelqueue.state.snapshots import read_values
 from labelqueue.state.task_row import TaskRow
 from labelqueue.telemetry import COUNTERS
 
@@ -200,7 +200,7 @@ def test_a_deletion_counts_though_label_studio_lost_count_of_it(project, table, 
     if not heard:
         table.touch(2)
     table.rows[2] |= counts
-    events = [Event("ANNOTATIONS_DELETED", (1,))] if heard else []
+    events = [Event("ANNOTATIONS_DELETED", (1,), tasks=(2,))] if heard else []
     for more in (events, [], []):
         assert read(*more) == {} and project.tasks()[2].state == UNLABELED
     assert read(full=True) == {} and project.tasks()[2].state == UNLABELED
@@ -765,7 +765,7 @@ def test_what_no_event_told_of_is_counted_as_repaired(project, table, read):
 
 
 def values(project):
-    return read_values(project, np.array(sorted(project.tasks()), dtype=np.int64))
+    return Replica(project).values()
 
 
 def test_values_are_kept_while_the_setting_names_a_field(project, table, read):
