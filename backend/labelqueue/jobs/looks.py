@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Collection
 
 from rq import Retry
 from rq.job import JobStatus
 
-from ..state import Project, Redis, text
+from ..state import Project, Redis, shared_time, text
 from ..telemetry import count
 from .queues import TEND, is_on_its_way, queue
 
@@ -45,14 +44,14 @@ def request_tend(project: Project, *, delay: float = 0.0) -> None:
         Seconds to wait, so that a burst of events becomes one job.
     """
     if delay > 0:
-        project.store.zadd(DELAYED, {project.key: time.time() + delay}, lt=True)
+        project.store.zadd(DELAYED, {project.key: shared_time(project.store) + delay}, lt=True)
     else:
         _ask(project)
 
 
 def release_due(store: Redis) -> None:
     """Turn delayed requests whose time has come into jobs."""
-    ready: list[bytes] = store.zrangebyscore(DELAYED, 0, time.time())  # type: ignore[assignment]
+    ready: list[bytes] = store.zrangebyscore(DELAYED, 0, shared_time(store))  # type: ignore[assignment]
     for raw in ready:
         if store.hexists("lq:projects", raw):
             _ask(Project.open(store, text(raw)), due=text(raw))

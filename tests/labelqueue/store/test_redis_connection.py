@@ -109,6 +109,8 @@ def test_without_a_timeout_an_answer_is_waited_for_and_the_line_is_kept_alive(ho
         line = client.connection_pool.get_connection()
         assert line._sock.gettimeout() is None
         assert line._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert line._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
         client.connection_pool.release(line)
         thread = threading.Timer(7, lambda: client.rpush("list", "x"))
         thread.start()
