@@ -1,4 +1,4 @@
-"""Machines of a test's own: network namespaces on a switch, each with a host name, a clock and a disk that no other sees.
+"""Machines of a test's own: network namespaces on a switch, each with a host name, a clock and a disk of its own.
 
 Everything is inside namespaces but one end of a cable, so that Label Studio can call them and the test can look.
 """
@@ -49,14 +49,14 @@ class Machine:
         Last part of its address.
     skew : float
         Seconds that its clock is ahead.
-    disks : Path
-        Folder with a disk for each machine; a machine finds its own at `disks` / home, and none of the others.
+    folder : Path
+        Where `disks` has a disk for each machine. A machine finds its own at `home`, and none of the others.
     """
 
-    def __init__(self, name: str, number: int, skew: float, disks: Path) -> None:
+    def __init__(self, name: str, number: int, skew: float, folder: Path) -> None:
         self.name, self.address, self.skew = name, f"{NET}.{number}", skew
-        self._space, self._disks = f"lq{os.getpid()}-{name}", disks
-        self.disk = disks / name
+        self._space, self._disks = f"lq{os.getpid()}-{name}", folder / "disks"
+        self.disk, self.home = self._disks / name, folder / "home"
         self.disk.mkdir()
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -80,10 +80,9 @@ class Machine:
 
     def run(self, *command: str, **environ: str) -> subprocess.Popen[bytes]:
         """Start a program on it."""
-        others = " ".join(str(disk) for disk in sorted(self._disks.iterdir()) if disk.name not in (self.name, "home"))
         prepare = (
-            f"hostname {self.name} && mount --bind {self.disk} {self._disks / 'home'} && "
-            f"for disk in {others}; do mount -t tmpfs none $disk || exit 1; done; exec \"$@\""
+            f"hostname {self.name} && mount --bind {self.disk} {self.home} && mount -t tmpfs none {self._disks} && "
+            'exec "$@"'
         )
         inside = ["ip", "netns", "exec", self._space, "unshare", "--uts", "--mount", "sh", "-c", prepare, "sh"]
         with (self.disk / "log").open("ab") as log:
@@ -96,7 +95,7 @@ class Machine:
     def labelqueue(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
         """Start a command of ours, with the wrong clock."""
         program = WEB if arguments == ("web",) else PROGRAM
-        home = str(self._disks / "home")
+        home = str(self.home)
         return self.run(
             sys.executable, "-c", program.format(skew=self.skew), *arguments, LABELQUEUE_HOME=home, **environ
         )
@@ -117,11 +116,12 @@ class Machine:
 class Room:
     """The machines, and the switch that they are on."""
 
-    def __init__(self, disks: Path) -> None:
-        self._disks, self._stack = disks, ExitStack()
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._stack = folder, ExitStack()
         self.switch = f"lq{os.getpid()}-switch"
         self.machines: dict[str, Machine] = {}
-        (disks / "home").mkdir()
+        for name in ("home", "disks"):
+            (folder / name).mkdir()
 
     def build(self) -> None:
         """Set the switch up, with a cable to this computer."""
@@ -139,7 +139,7 @@ class Room:
 
     def add(self, name: str, *, skew: float = 0.0) -> Machine:
         """Add a machine."""
-        machine = Machine(name, 10 + len(self.machines), skew, self._disks)
+        machine = Machine(name, 10 + len(self.machines), skew, self._folder)
         self.machines[name] = machine
         machine.plug_in(self.switch)
         return machine

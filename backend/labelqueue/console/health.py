@@ -82,8 +82,8 @@ def try_again(number: int) -> Response:
 
 
 def _kinds(store: Redis, found: Sequence[Sign]) -> list[dict[str, Any]]:
-    """Return each kind of worker: how many live and on which machines, which of them leave their work to others and why,
-    and what waits for them in which queue, since when."""
+    """Return each kind of worker: how many live and on which machines, which of them leave work to others and why, and
+    what waits for them in which queue, since when."""
     return [
         {
             "kind": kind,

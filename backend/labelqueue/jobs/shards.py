@@ -150,7 +150,7 @@ def in_flight(project: Project) -> set[int]:
 
 
 def wait_until(project: Project, ids: Iterable[int], until: float) -> None:
-    """Let images wait until a Unix time by Redis' clock, because their server is slow; then a look hands them out again."""
+    """Let images wait until a Unix time of Redis' clock, as their server is slow; then a look hands them out again."""
     if late := {str(task): until for task in ids}:
         project.store.zadd(project.name("late"), late)
         request_tend(project, delay=until - shared_time(project.store) + 1.0)

@@ -113,9 +113,9 @@ def _refuse_another_label_studio(runtime: Runtime) -> None:
     for sign in signs(runtime.store):
         if sign.kind == TENDING and sign.label_studio not in ("", mine):
             raise SettingError(
-                f"LABEL_STUDIO_URL is {mine} here and {sign.label_studio} for the tending worker on {sign.machine}: give "
-                "all machines of one Redis the same (a name may lead to another address on each), or this one a Redis "
-                "of its own"
+                f"LABEL_STUDIO_URL is {mine} here and {sign.label_studio} for the tending worker on {sign.machine}: "
+                "give all machines of one Redis the same (a name may lead to another address on each), or this one a "
+                "Redis of its own"
             )
 
 
