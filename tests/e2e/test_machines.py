@@ -193,7 +193,7 @@ def test_a_killed_worker_and_a_cut_cable_cost_a_shard_each_and_the_order_is_that
             rows = installation.store.hmget(project.name("cache", generation, "rows"), [str(task) for task in lost])
             return all(rows)
 
-        until(embedded, 120, "the shard of the killed worker")
+        until(embedded, 240, "the shard of the killed worker")
         print(f"the shard of the killed worker is embedded after {time.monotonic() - killed:.1f} s")
         until(lambda: _all(installation, project), 240, "all images")
     plugged = time.monotonic()
@@ -201,7 +201,7 @@ def test_a_killed_worker_and_a_cut_cable_cost_a_shard_each_and_the_order_is_that
     print(f"the machine that was cut off is back {time.monotonic() - plugged:.1f} s after its cable")
     assert workers[second].poll() is None, "it went on; nobody started it again"
 
-    until(lambda: installation.get(f"/api/v1/projects/{single.number}").get("covers") == COUNT, 120, "an order")
+    until(lambda: installation.get(f"/api/v1/projects/{single.number}").get("covers") == COUNT, 240, "an order")
     found = vectors_of(installation.store, single.number, tmp_path)
     assert found.ids == single.ids, "nothing is missing"
     assert found.stored == COUNT, "nothing was stored twice"
