@@ -256,9 +256,7 @@ class SnapshotOnly:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-@pytest.mark.parametrize(
-    ("storage", "loses"), [(AppendOnly, "an order"), (AppendOnly, "a refill"), (SnapshotOnly, "an order")]
-)
+@pytest.mark.parametrize(("storage", "loses"), [(AppendOnly, "a refill"), (SnapshotOnly, "an order")])
 def test_a_record_that_lost_its_end_is_nobodys_doing(api, serve, drawn, request, storage, loses):
     """Label Studio has a refill, or an order too, that is not on record any more: it goes on from there by itself."""
     forgetful = storage(serve)

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..state import Redis, shared_time, text
+from .queues import KINDS
 
 __all__ = [
     "Sign",
     "alive",
+    "all_tell",
     "bury",
     "by_machine",
     "heartbeat",
@@ -116,6 +118,12 @@ def by_machine(found: Iterable[Sign]) -> dict[str, dict[str, int]]:
         kinds = machines.setdefault(sign.machine, {})
         kinds[sign.kind] = kinds.get(sign.kind, 0) + 1
     return machines
+
+
+def all_tell(store: Redis) -> bool:
+    """Tell whether all workers that live say what they write, see `state.Project.changes`: those of 0.1.0, whose names
+    begin with no kind, do not."""
+    return all(name.partition("-")[0] in KINDS for name in alive(store))
 
 
 def living_here(store: Redis) -> set[int]:

@@ -3,6 +3,7 @@
 Imports leaves only; what is kept there is in `state`.
 """
 
+from .changes import KEPT, Changed, Changes, packed
 from .chunks import (
     add_members,
     drop_fields,
@@ -22,7 +23,10 @@ from .redis_connection import PROBE, Redis, StoreFacts, connect, plain, store_fa
 from .redis_server import EmbeddedRedis, socket_path
 
 __all__ = [
+    "KEPT",
     "PROBE",
+    "Changed",
+    "Changes",
     "EmbeddedRedis",
     "ProjectLock",
     "Redis",
@@ -34,6 +38,7 @@ __all__ = [
     "get_fields",
     "in_chunks",
     "list_items",
+    "packed",
     "plain",
     "put_fields",
     "put_large_fields",

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import EmbedderError
 from ..fetching import ImageFetcher
-from ..jobs import EmbedderChoice
+from ..jobs import EmbedderChoice, all_tell
 from ..labelstudio import LabelStudio
+from ..replica import Replica
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
-from .models import keep_card, keep_error
+from .models import keep_card, keep_error, precision_of
 
 if TYPE_CHECKING:
     from ..images import Embedder
 
 __all__ = ["Runtime", "current", "install"]
 
+COPIED = 5_000_000  # rows of copies in the memory of one worker; 20 bytes each, more or less
 HELD = 2  # models in the memory of one worker: projects of two embedders, or of two kinds, take turns without loading
 
 
@@ -44,7 +46,8 @@ class Runtime:
         self.deployment = deployment
         self.leaving = threading.Event()
         self.trouble = ""
-        self._embedders: dict[tuple[str, int | None, bool], Embedder] = {}  # the one used last at the end
+        self._embedders: dict[tuple[str, int | None, bool, str], Embedder] = {}  # the one used last at the end
+        self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
     @cached_property
     def store(self) -> Redis:
@@ -97,14 +100,21 @@ class Runtime:
     def _loaded(self, choice: EmbedderChoice, doubled: bool) -> Embedder:
         from ..images import Embedder, weights_file
 
-        key = (choice.model, choice.image_size, doubled)
-        model = self._embedders.pop(key, None)
-        if model is None:
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        wanted = (choice.model, choice.image_size, doubled)
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        held = [key for key in self._embedders if key[:3] == wanted and precision in (None, key[3])]
+        if held:
+            model = self._embedders.pop(held[-1])
+        else:
             while len(self._embedders) >= HELD:
                 del self._embedders[next(iter(self._embedders))]
             file = weights_file(self.deployment.weights, self.deployment.embedder, choice.model, choice.weights)
-            model = Embedder.load(choice.model, file, image_size=choice.image_size, doubled=doubled)
-        self._embedders[key] = model  # as the newest, also where it is not the one that is asked for: others use it
+            model = Embedder.load(
+                choice.model, file, image_size=choice.image_size, doubled=doubled, precision=precision
+            )
+        # As the newest, also where it is not the one that is asked for: others use it.
+        self._embedders[*wanted, model.precision] = model
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
@@ -117,6 +127,22 @@ class Runtime:
     def cache(self, project: Project, generation: str) -> PatternCache:
         """Return a project's pattern cache of one generation."""
         return PatternCache(project, generation, self.spool)
+
+    def replica(self, project: Project) -> Replica:
+        """Return the copy of a project's columns that this process keeps, as they are now.
+
+        Copies used longest ago go when all are too large together.
+        """
+        found = self._replicas.pop(project.key, None) or Replica(project)
+        while self._replicas and len(found) + sum(map(len, self._replicas.values())) > COPIED:
+            del self._replicas[next(iter(self._replicas))]
+        self._replicas[project.key] = found
+        found.refresh(trusted=all_tell(self.store))
+        return found
+
+    def forget_replica(self, key: str) -> None:
+        """Forget the copy of the project with this key, because something did not fit."""
+        self._replicas.pop(key, None)
 
     @property
     def spool(self) -> Path:

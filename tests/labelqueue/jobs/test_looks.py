@@ -70,6 +70,41 @@ def test_an_earlier_request_brings_a_delayed_one_forward(project, store):
     assert 0 < store.zscore("lq:delayed", project.key) - time.time() <= 5
 
 
+class TestRequestSoon:
+    """What asks for a look when a label comes in."""
+
+    def test_a_quiet_project_is_looked_at_at_once(self, project, store):
+        jobs.request_soon(project, apart=5)
+        jobs.request_soon(project, apart=5)
+        assert queued(store) == 1 and store.zcard("lq:delayed") == 0
+
+    def test_while_a_look_runs_the_next_one_waits(self, project, store):
+        jobs.begin_look(project, "j", "w1")
+        for _ in range(20):
+            jobs.request_soon(project, apart=5)
+        assert queued(store) == 0 and 4 < store.zscore("lq:delayed", project.key) - time.time() <= 5
+
+    def test_after_a_look_the_next_one_waits_for_what_is_left(self, project, store):
+        jobs.begin_look(project, "j", "w1")
+        jobs.end_look(project, "w1")
+        time.sleep(0.2)
+        jobs.request_soon(project, apart=5)
+        assert queued(store) == 0 and 4 < store.zscore("lq:delayed", project.key) - time.time() <= 4.8
+        store.zrem("lq:delayed", project.key)
+        jobs.request_soon(project, apart=0.1)
+        assert queued(store) == 1, "long enough after it"
+
+    def test_the_clock_of_another_machine_makes_nobody_wait_longer(self, project, store):
+        store.set(project.name("looked"), repr(time.time() + 1000))
+        jobs.request_soon(project, apart=5)
+        assert store.zscore("lq:delayed", project.key) - time.time() <= 5
+
+    def test_a_look_that_another_worker_took_over_has_not_ended(self, project, store):
+        jobs.begin_look(project, "j", "w2")
+        jobs.end_look(project, "w1")
+        assert not store.exists(project.name("looked"))
+
+
 def test_a_look_names_its_project_and_is_tried_again_when_it_fails(project, store):
     jobs.request_tend(project)
     (job,) = queue(store, "tend").get_jobs()

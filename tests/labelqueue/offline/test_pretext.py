@@ -15,8 +15,8 @@ from labelqueue.labels.annotations import UNLABELED
 from labelqueue.offline import pretext
 from labelqueue.offline.folder import find_images
 from labelqueue.offline.pretext import Options, pretext_folder, pretext_project
+from labelqueue.state.columns import read_columns
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.state.snapshots import read_columns
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker.runtime import Runtime
 

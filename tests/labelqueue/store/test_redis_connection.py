@@ -89,17 +89,17 @@ def test_a_path_too_long_for_a_socket_is_refused(home):
 
 def test_an_answer_that_does_not_come_is_waited_for_as_long_as_was_said_and_no_multiple_of_it(home):
     with redis_server() as server:
-        client = connect(deployment(home, REDIS_URL=server.url), timeout=0.3)
+        client = connect(deployment(home, REDIS_URL=server.url), timeout=1.0)
         with server.stalled():
             for _ in range(2):  # on a line that was open, and on a new one
                 begun = time.monotonic()
                 with pytest.raises(TimeoutError):
                     client.get("key")
-                assert time.monotonic() - begun < 0.8
+                assert time.monotonic() - begun < 1.9
             begun = time.monotonic()
             with pytest.raises(StoreError, match="REDIS_URL"):
-                connect(deployment(home, REDIS_URL=server.url), timeout=0.3)
-            assert time.monotonic() - begun < 0.8
+                connect(deployment(home, REDIS_URL=server.url), timeout=1.0)
+            assert time.monotonic() - begun < 1.9
         assert client.set("key", "value")
         client.client_kill_filter(_type="normal", skipme=False)
         assert client.get("key") == b"value", "a line that broke is opened again"

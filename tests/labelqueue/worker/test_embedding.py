@@ -19,7 +19,7 @@ from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.pixels import decode_with_thumbnail
-from labelqueue.state.snapshots import read_columns
+from labelqueue.replica.replica import Replica
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import embedding
 from labelqueue.worker.runtime import Runtime, install
@@ -163,8 +163,9 @@ def embed(project, deployment, monkeypatch):
 def test_what_is_embedded_is_not_embedded_again_and_a_replaced_image_is(project, embed):
     assert embed({1: "/1.jpg", 2: "/2.jpg"}) == ["/1.jpg", "/2.jpg"]
     assert embed({1: "/1.jpg", 2: "/new.jpg"}) == ["/new.jpg"]
-    columns = read_columns(project)
-    assert columns.embedded_in(embed.cache).tolist() == [True, True]
+    replica = Replica(project)
+    columns = replica.columns
+    assert replica.embedded(embed.cache).tolist() == [True, True]
     rows = embed.cache.load(columns.ids, columns.sources)
     assert rows.embeddings[:, 0].tolist() == [1, 1], "the first of the first shard, and the first of the second"
     assert project.get("arrivals") == "3"
@@ -185,15 +186,15 @@ def test_what_is_embedded_is_at_work_no_more(project, embed):
 def test_an_image_that_was_replaced_while_it_was_embedded_is_embedded_anew(project, embed):
     embed({1: "/old.jpg"})
     project.put_tasks({1: TaskRow("/new.jpg", UNLABELED)})  # as if meanwhile
-    assert read_columns(project).embedded_in(embed.cache).tolist() == [False]
+    assert Replica(project).embedded(embed.cache).tolist() == [False]
     assert embed({1: "/new.jpg"}) == ["/new.jpg"]
 
 
 def test_a_bad_image_is_remembered_with_its_address_and_forgotten_with_it(project, embed):
     embed({1: "/bad.jpg", 2: ""})
-    assert read_columns(project).bad(project) == {1: "truncated", 2: "the task's data has no image"}
+    assert Replica(project).bad() == {1: "truncated", 2: "the task's data has no image"}
     assert embed({1: "/good.jpg"}) == ["/good.jpg"]
-    assert read_columns(project).bad(project) == {2: "the task's data has no image"}
+    assert Replica(project).bad() == {2: "the task's data has no image"}
 
 
 def test_a_server_that_fails_is_asked_again_a_few_times(project, embed):

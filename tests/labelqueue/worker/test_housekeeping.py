@@ -73,6 +73,19 @@ def test_a_delayed_request_whose_time_has_come_becomes_a_job(round_of, store, pr
     assert queued(store) == [project.key] and store.zcard("lq:delayed") == 0
 
 
+def test_delayed_requests_start_between_two_rounds_too(deployment, store, project, monkeypatch):
+    monkeypatch.setattr(housekeeping, "BEAT", 60.0)
+    housekeeper = Housekeeper(Runtime(deployment), "w1")
+    housekeeper.start()
+    until(lambda: queued(store) == [project.key])
+    looked_at(store, project)
+    store.zadd("lq:delayed", {project.key: time.time() + 0.2})
+    until(lambda: queued(store) == [project.key])
+    housekeeper.done.set()
+    housekeeper.join(timeout=10)
+    assert not housekeeper.is_alive() and store.zcard("lq:delayed") == 0
+
+
 def test_the_images_of_a_dead_worker_are_taken_back(round_of, store, project):
     project.put_tasks({task: TaskRow(f"/{task}.jpg", UNLABELED) for task in (1, 2)})
     store.zadd(project.name("pending"), {"1": 1, "2": 2})

@@ -14,6 +14,7 @@ from labelqueue.ordering import campaign
 from labelqueue.reading.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
+from labelqueue.state.label_book import LabelBook
 from labelqueue.state.people import People
 from labelqueue.state.project import ASIDE, Project
 from labelqueue.state.task_row import TaskRow
@@ -202,6 +203,17 @@ def test_two_workers_do_not_look_at_one_project_at_a_time(desk, project, monkeyp
 def test_a_project_that_was_forgotten_meanwhile_is_no_error(desk, project):
     project.forget()
     assert "is not known here" in tending.tend_job(project.key)
+
+
+def test_the_task_of_a_deleted_annotation_is_found_though_the_event_does_not_name_it(desk, project):
+    desk.label(3)
+    desk.tend()
+    book, task = LabelBook(project), next(iter(LabelBook(project).labels(project.target()).values))
+    (annotation,) = desk.server.rows[task]["annotations"]
+    desk.server.rows[task]["annotations"] = []  # Label Studio lost count of it
+    Journal(project).append(Event("ANNOTATIONS_DELETED", (annotation["id"],)))
+    desk.tend()
+    assert task not in book.labels(project.target()).values and book.annotations_of([task]) == {}
 
 
 def test_a_refill_that_failed_is_followed_by_a_new_order_at_once(desk, project, monkeypatch):

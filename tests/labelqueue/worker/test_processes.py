@@ -46,7 +46,7 @@ def test_an_idle_worker_lives_on_without_a_break(tmp_path, label_studio):
         with Worker(environ, "tending") as tending, Worker(environ, "embedding") as embedding:
             for worker in (tending, embedding):
                 worker.wait_for_life()
-            names, end = alive(tending.store), time.monotonic() + 13
+            names, end = alive(tending.store), time.monotonic() + 8
             while time.monotonic() < end:
                 assert alive(tending.store) == names and len(names) == 2
                 time.sleep(0.2)

@@ -26,7 +26,7 @@ from labelqueue.worker.supervisor import MAX_BACKOFF
 
 CREATED_AT = "2027-01-15T08:00:00Z"
 EVENT = {"action": "TASKS_CREATED", "tasks": [{"id": 1}], "project": {"id": 7, "created_at": CREATED_AT}}
-SOON = 20.0  # seconds; ten, on a machine that is not busy with other tests
+SOON = 40.0  # seconds; ten, on a machine that is not busy with other tests
 
 
 def until(condition, seconds, what):
@@ -50,7 +50,7 @@ class Installation:
         with self.log.open("wb") as log:
             self.process = start_child(["env", *(f"{k}={v}" for k, v in variables.items()), sys.executable, "-m",
                                         "labelqueue", "serve"], output=log)  # fmt: skip
-        until(self.healthy, 60, "health")
+        until(self.healthy, 120, "health")
 
     def healthy(self) -> bool:
         with suppress(requests.RequestException):
@@ -69,9 +69,9 @@ class Installation:
     def check(self, break_it, mend_it, why: str) -> None:
         """Break Redis while it works, see what people are told, and that work goes on once it is mended."""
         assert self.event().status_code == 201
-        until(self.looks, 30, "the first look")
+        until(self.looks, 120, "the first look")
         break_it()
-        until(lambda: self.event().status_code == 503, 15, "a refusal")
+        until(lambda: self.event().status_code == 503, 60, "a refusal")
         refused = self.event()
         assert why in refused.json()["error"], refused.text
         assert self.healthy()

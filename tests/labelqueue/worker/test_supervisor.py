@@ -23,7 +23,7 @@ from labelqueue.worker import supervisor
 from processes import redis_server
 
 
-def wait_until(condition, seconds=60.0, what="condition"):
+def wait_until(condition, seconds=120.0, what="condition"):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -235,7 +235,9 @@ def test_a_worker_that_stalls_is_started_again(served):
     victim = wait_until(lambda: child(process.pid, "tending"), what="a tending worker")
     time.sleep(5)  # it lives, and was seen
     victim.suspend()
-    wait_until(lambda: (new := child(process.pid, "tending")) and new.pid != victim.pid, seconds=90, what="another one")
+    wait_until(
+        lambda: (new := child(process.pid, "tending")) and new.pid != victim.pid, seconds=180, what="another one"
+    )
     assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
 
 
