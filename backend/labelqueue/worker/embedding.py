@@ -112,7 +112,6 @@ def embed_job(key: str, ids: list[int]) -> int:
             return 0
         give_back(project, ids, f"embedding failed ({why})", suspects)
         raise
-    runtime.trouble = ""
     finish(project, job_id)
     enqueue_shards(project)
     if _tell(project):
@@ -135,6 +134,7 @@ def _step_back(runtime: Runtime, why: str) -> None:
     if _others(runtime):
         runtime.trouble = why
         runtime.leaving.wait(STEP_BACK)
+        runtime.trouble = ""
 
 
 def _tell(project: Project) -> bool:

@@ -45,20 +45,20 @@ def shard(project, deployment, monkeypatch):
 )
 def test_a_worker_that_cannot_do_it_leaves_the_shard_to_the_others(project, shard, monkeypatch, error):
     """It would fail within milliseconds and be the first to ask for the next one."""
-    waited = []
+    runtime, waited = embedding.current(), []
 
     def fail(runtime, project, ids, job_id):
         project.store.sadd(shards.at_work(project, job_id), "2")
         raise error
 
     monkeypatch.setattr(embedding, "embed_shard", fail)
-    monkeypatch.setattr(embedding.current().leaving, "wait", waited.append)
+    monkeypatch.setattr(runtime.leaving, "wait", lambda seconds: waited.append((seconds, runtime.trouble)))
     jobs.heartbeat(project.store, "embedding-elsewhere-7-ab")
     assert embedding.embed_job(project.key, shard) == 0
     (raw,) = project.store.hvals(project.name("inflight"))
     assert json.loads(raw) == {"ids": [1, 2], "worker": ""}, "it is in the queue again"
-    assert waited == [embedding.STEP_BACK] and not project.store.exists(project.name("deaths"))
-    assert str(error) in project.get("error") and embedding.current().trouble == str(error)
+    assert waited == [(embedding.STEP_BACK, str(error))] and not runtime.trouble, "told while it stands aside"
+    assert str(error) in project.get("error") and not project.store.exists(project.name("deaths"))
 
 
 def test_a_shard_that_another_worker_has_by_now_is_left_to_it(project, shard, monkeypatch):
