@@ -129,10 +129,10 @@ def test_it_goes_on_whatever_happens(deployment, store, project, monkeypatch, er
     """Without housekeeping this worker would look dead, and delayed work would never start."""
     fails, heartbeat = [error, error], living.heartbeat
 
-    def beat(*arguments):
+    def beat(*arguments, **options):
         if fails:
             raise fails.pop()
-        heartbeat(*arguments)
+        heartbeat(*arguments, **options)
 
     monkeypatch.setattr(housekeeping, "heartbeat", beat)
     monkeypatch.setattr(housekeeping, "BEAT", 0.01)
@@ -147,7 +147,7 @@ def test_it_goes_on_whatever_happens(deployment, store, project, monkeypatch, er
 def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, project, monkeypatch):
     rounds, reclaims = [], []
     monkeypatch.setattr(housekeeping, "BEAT", 0.001)
-    monkeypatch.setattr(housekeeping, "heartbeat", lambda *_: rounds.append(1))
+    monkeypatch.setattr(housekeeping, "heartbeat", lambda *_, **__: rounds.append(1))
     monkeypatch.setattr(housekeeping, "reclaim", lambda project, living: reclaims.append(project.key))
     for every, enough in ((1e9, lambda: len(rounds) > 20), (0.0, lambda: len(reclaims) > 3)):
         monkeypatch.setattr(housekeeping, "RECLAIM_EVERY", every)
@@ -170,7 +170,7 @@ def test_after_a_redis_that_was_away_the_others_have_time_to_say_that_they_live(
     monkeypatch.setattr(housekeeping, "GAP", 0.3)
     compared, beats, stall = [], [], []
 
-    def beat(*arguments):
+    def beat(*arguments, **options):
         if stall:
             time.sleep(stall.pop())
             beats.append(time.monotonic())
