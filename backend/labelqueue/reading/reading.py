@@ -181,7 +181,7 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
             _keep_watermark(project, part)
             part.end()
             break
-        elif time.monotonic() > until:
+        if time.monotonic() > until:
             _note_bound(reader, part)
             break
     return part.at is None
