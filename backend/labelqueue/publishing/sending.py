@@ -21,6 +21,7 @@ TRIED = 2  # predictions sent one by one, before as many more are: what they cos
 # What is left, after each order, of the cost that was not measured, so that it is tried again: one by one soon, with
 # `TRIED` of them; an import, which may take half a minute, seldom.
 FADING = {"single_seconds": 0.8, "bulk_seconds": 0.97}
+LONGER = 2.0  # what an import is taken to cost of which we did not wait for the end, as a multiple of how long we did
 ONE_BY_ONE = 500  # predictions that are sent one by one because the import takes none of their form
 HALVINGS = 20  # refused imports, of one order, in which the offenders are looked for
 
@@ -93,8 +94,13 @@ class Sender:
         chosen = {row["task"] for row in alone}
         together = [row for row in rows if row["task"] not in chosen]
         start = time.monotonic()
-        if together and not self._import(together):
-            return False
+        try:
+            if together and not self._import(together):
+                return False
+        except LabelStudioError as error:
+            if error.timed_out:  # nobody knows how long it would have taken; one by one may be the only way
+                self._note_costs(bulk=LONGER * (time.monotonic() - start))
+            raise
         if together:
             bulk = max(time.monotonic() - start - ROW_SECONDS * len(together), 0.0)
             self._note_costs(bulk=bulk, single=self._faded("single_seconds"))

@@ -229,3 +229,16 @@ def test_what_is_sent_one_by_one_for_its_form_is_no_import(project):
     client = Picky(range(1, 11))
     assert sender(project, client, config=NESTED).send(places(10), SCORES)
     assert client.imports == 0 and project.get("bulk_seconds") == "0.01", "as it was before"
+
+
+def test_an_import_that_takes_too_long_is_not_tried_for_ever(project, monkeypatch):
+    client = Priced(monkeypatch, single=0.1, bulk=60.0)
+
+    def too_slow(number, rows):
+        client.now += 41.0
+        raise LabelStudioError("timed out", timed_out=True)
+
+    monkeypatch.setattr(client, "import_predictions", too_slow)
+    with pytest.raises(LabelStudioError, match="timed out"):
+        sent(project, client, 60)
+    assert sent(project, client, 60)[0] == 60
