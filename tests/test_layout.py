@@ -69,6 +69,7 @@ DOORS = {
 COVERED_BY = {
     "labelqueue.admin.scene": "tests/labelqueue/admin/test_doctor.py",
     **{f"labelqueue.console.{name}": "tests/labelqueue/console/test_pages.py" for name in ("forms",)},
+    **{f"labelqueue.vectors.{name}": "tests/labelqueue/vectors/test_copy.py" for name in ("ledger", "rows")},
     "labelqueue.app": "tests/test_deployment.py",
     "labelqueue.embedding": "tests/labelqueue/state/test_formats.py",
     "labelqueue.tending": "tests/labelqueue/state/test_formats.py",
@@ -100,6 +101,7 @@ COVERED_BY = {
     "labelqueue.ordering.campaign_state": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.recipe": "tests/labelqueue/ordering/test_campaign.py",
     "labelqueue.ordering.drafting": "tests/labelqueue/ordering/test_looks.py",
+    "labelqueue.replica.parts": "tests/labelqueue/replica/test_replica.py",
     "labelqueue.reading.pages": "tests/labelqueue/reading/test_reading.py",
     "labelqueue.web.app": "tests/labelqueue/web/test_protocol.py",
     "labelqueue.serving.equipment": "tests/labelqueue/serving/test_access.py",

@@ -14,7 +14,7 @@ from ..jobs import request_tend
 from ..labels import Target, parse_label_config
 from ..labelstudio import LabelStudio
 from ..progress import Progress
-from ..state import LIVE_VERSION, Project, ProjectRef, Redis, put_fields, scan_fields, text
+from ..state import LIVE_VERSION, Project, ProjectRef, Redis, scan_fields, text
 from .archive import Reader
 from .bringing import replaced, stage
 from .matching import Match, match, read_tasks
@@ -156,4 +156,4 @@ def _match(
 def _keep_tasks(staged: Staged, project: Project) -> None:
     """Leave the tasks that are known here as they are known; looks drop what they know nothing of."""
     for part in scan_fields(project.store, project.name("tasks")):
-        put_fields(staged.store, staged.name("tasks"), {text(task): row for task, row in part.items()})
+        staged.changes.put("tasks", staged.name("tasks"), {text(task): row for task, row in part.items()})

@@ -95,8 +95,7 @@ def switch(
                     continue
             check()
             pipe.multi()
-            if drops:
-                pipe.unlink(*drops)
+            pipe.unlink(project.changes.key, *drops)  # copies of what was here are worth nothing
             for name, key in there.items():
                 pipe.rename(key, project.name(name))
                 pipe.persist(project.name(name))

@@ -111,7 +111,7 @@ def bring(project: Project, spool: Path, path: Path, name: str, *, show: bool = 
             project.set(import_building=generation)
         for block in _blocks(table, addresses, found, new, sources, path, bar):
             cache.put(block)
-            project.store.hdel(project.name("quarantine"), *map(str, block.ids.tolist()))
+            project.changes.drop("quarantine", project.name("quarantine"), map(str, block.ids.tolist()))
     if begins:
         _begin(project, cache, {"model": model, "file": file, "dimension": found.dimension}, new)
     else:

@@ -7,8 +7,8 @@ from .annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, read_annotat
 from .label_config import Target, parse_label_config
 from .results import importable, result_of
 from .task_data import NO_VALUE, field_value, image_uri
-from .values import Value, classes_of, judge, unknown_labels
-from .work import Work
+from .values import Value, classes_of, judge
+from .verdicts import Labels, Verdicts
 
 __all__ = [
     "ANNOTATED",
@@ -16,9 +16,10 @@ __all__ = [
     "SKIPPED",
     "UNLABELED",
     "Annotation",
+    "Labels",
     "Target",
     "Value",
-    "Work",
+    "Verdicts",
     "classes_of",
     "field_value",
     "image_uri",
@@ -28,5 +29,4 @@ __all__ = [
     "read_annotation",
     "result_of",
     "state_of",
-    "unknown_labels",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from .annotations import Annotation
 
-__all__ = ["Work"]
+__all__ = ["Deed", "Work", "deeds_of"]
 
 DAYS = 60  # newest days that are told one by one
 PEOPLE = 50  # that are told one by one, those with most annotations
@@ -17,8 +18,40 @@ DAY = 86_400  # seconds
 NOBODY = 0  # stands for whoever imported an annotation without saying whose it is; ids begin with 1
 
 
+class Deed(NamedTuple):
+    """One annotation as it is counted.
+
+    Attributes
+    ----------
+    day : int or str
+        A number of days since 1970, or a date as it was written.
+    user : int
+    skip : bool
+    seconds : float or None
+        How long a label took.
+    """
+
+    day: int | str
+    user: int
+    skip: bool
+    seconds: float | None
+
+
+def deeds_of(said: Sequence[Annotation]) -> tuple[Deed, ...]:
+    """Return what a task's annotations count as."""
+    return tuple(
+        Deed(
+            one.created // DAY if one.created else one.updated_at[:10],
+            NOBODY if one.user is None else one.user,
+            one.cancelled,
+            None if one.cancelled else one.seconds,
+        )
+        for one in said
+    )
+
+
 class Work:
-    """A count of annotations, to which they are added one by one.
+    """A count of annotations, to which they are added and from which they are taken.
 
     Notes
     -----
@@ -27,20 +60,17 @@ class Work:
     """
 
     def __init__(self) -> None:
-        self._days: dict[int | str, list[int]] = {}  # a number of days since 1970, or a date as it was written
+        self._days: dict[int | str, list[int]] = {}  # labels, skips
         self._people: dict[int, list[int]] = {}
-        self._seconds: dict[int, list[float]] = {}
+        self._seconds: dict[int, Counter[float]] = {}
 
-    def add(self, said: Sequence[Annotation]) -> None:
-        """Count the annotations of a task."""
-        for one in said:
-            what = int(one.cancelled)  # 0: a label, 1: a skip
-            day = one.created // DAY if one.created else one.updated_at[:10]
-            self._days.setdefault(day, [0, 0])[what] += 1
-            user = NOBODY if one.user is None else one.user
-            self._people.setdefault(user, [0, 0])[what] += 1
-            if one.seconds is not None and not one.cancelled:
-                self._seconds.setdefault(user, []).append(one.seconds)
+    def add(self, deeds: Sequence[Deed], by: int = 1) -> None:
+        """Count the annotations of a task; with `by` -1 they are no longer counted."""
+        for one in deeds:
+            _count(self._days, one.day, one.skip, by)
+            _count(self._people, one.user, one.skip, by)
+            if one.seconds is not None:
+                self._seconds.setdefault(one.user, Counter())[one.seconds] += by
 
     def told(self) -> dict[str, Any]:
         """Return the counts, ready for JSON.
@@ -68,8 +98,16 @@ class Work:
         }
 
     def _median(self, user: int) -> float | None:
-        known = self._seconds.get(user)
+        known = sorted(self._seconds.get(user, Counter[float]()).elements())
         return round(median(known), 1) if known else None
+
+
+def _count(counts: dict[Any, list[int]], key: int | str, skip: bool, by: int) -> None:
+    """Add to a row of counts; one that comes to nothing goes."""
+    row = counts.setdefault(key, [0, 0])
+    row[skip] += by
+    if row == [0, 0]:
+        del counts[key]
 
 
 def _date(key: int | str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rq import get_current_job
 from rq.timeouts import JobTimeoutException
 
-from ..exceptions import LabelQueueError
+from ..exceptions import CacheError, LabelQueueError
 from ..jobs import Answer, give_answer, is_waited_for
 from ..state import Project
 from ..worker import Runtime, current
@@ -58,10 +58,13 @@ def page_job(key: str, name: str, details: list[Any], keep: float, *, state: str
     try:
         answer = Answer(answered(runtime, key, name, details))
     except LabelQueueError as error:
+        if isinstance(error, CacheError):
+            runtime.forget_replica(key)
         answer, keep = Answer(error=str(error)), SHORT
     except JobTimeoutException:
         answer, keep = Answer(error="it took too long and was given up"), SHORT
     except Exception:
+        runtime.forget_replica(key)
         log.exception("page: %s of %s failed", name, key)
         answer, keep = Answer(error="it failed; labelqueue's log says why"), SHORT
     give_answer(runtime.store, job.id, answer, keep, state)

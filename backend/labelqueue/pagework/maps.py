@@ -13,7 +13,8 @@ from ..block import find
 from ..exceptions import CacheError, ProjectError
 from ..gallery import Layout, Map, Maps, keep_layout, layout_question, load_layout, state_of_project
 from ..jobs import ask
-from ..state import Orders, PatternCache, Project, TaskColumns, read_columns
+from ..replica import Replica
+from ..state import Orders, PatternCache, Project
 from ..worker import Runtime
 from .columns import make_columns
 from .projection import (
@@ -49,13 +50,13 @@ def show_map(runtime: Runtime, project: Project) -> dict[str, Any]:
         if facts["laying_out"]:  # the worker that was to do it may be gone
             ask(project.store, layout_question(project, facts["generation"], facts["fitted_at"]))
         return facts
-    columns, cache = read_columns(project), open_cache(runtime, project)
-    ids, sources = embedded_tasks(project, columns, cache)
+    replica, cache = runtime.replica(project), open_cache(runtime, project)
+    ids, sources = embedded_tasks(project, replica, cache)
     layout = _with_all(runtime, project, cache, ids, sources)
     due = has_neighborhoods(ids.size) and (layout.projection == "pca" or ids.size >= GROWTH * layout.fitted)
     if due:
         ask(project.store, layout_question(project, cache.generation, layout.fitted_at))
-    codes, about = make_columns(read_scene(project, columns, layout.ids))
+    codes, about = make_columns(read_scene(project, replica, layout.ids))
     told = {
         "generation": cache.generation,
         "projection": layout.projection,
@@ -65,7 +66,7 @@ def show_map(runtime: Runtime, project: Project) -> dict[str, Any]:
         "made_at": begun,
         "took": time.time() - begun,
         "of": now,
-        "missing": len(columns) - int(layout.ids.size),
+        "missing": len(replica.columns) - int(layout.ids.size),
         "columns": about,
     }
     return maps.put(Map(layout.ids, layout.points, codes, told), begun)
@@ -81,8 +82,8 @@ def lay_out(runtime: Runtime, project: Project, generation: str, before: float) 
     before : float
         When they were laid out last (Unix time): it makes a question one of that layout.
     """
-    columns, cache = read_columns(project), open_cache(runtime, project)
-    ids, sources = embedded_tasks(project, columns, cache)
+    replica, cache = runtime.replica(project), open_cache(runtime, project)
+    ids, sources = embedded_tasks(project, replica, cache)
     old = load_layout(project, cache.generation)
     landmarks = choose_landmarks(ids, _standing_for_all(project))
     rows, anchors = _gathered(runtime, cache, ids, sources, landmarks)
@@ -117,10 +118,10 @@ def open_cache(runtime: Runtime, project: Project) -> PatternCache:
 
 
 def embedded_tasks(
-    project: Project, columns: TaskColumns, cache: PatternCache
+    project: Project, replica: Replica, cache: PatternCache
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Return the tasks whose present images are embedded, ascending, with the hashes of their URIs."""
-    embedded = columns.embedded_in(cache)
+    columns, embedded = replica.columns, replica.embedded(cache)
     if not embedded.any():
         raise ProjectError(f"no image of project {project.ref.id} is embedded yet: the map is there when some are")
     return columns.ids[embedded], columns.sources[embedded]

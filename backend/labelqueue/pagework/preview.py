@@ -9,15 +9,17 @@ from functools import partial
 from typing import Any
 
 from .. import admin
-from ..exceptions import ProjectError
+from ..exceptions import ProjectError, ReplacedError
 from ..ordering import Decision, Snapshot, decide, open_places
-from ..state import LabelBook, Project, read_columns, take_snapshot
+from ..replica import take_snapshot
+from ..state import LabelBook, Project
 from ..telemetry import uncounted
-from ..worker import Runtime
+from ..worker import Runtime, missing_images
 
 __all__ = ["NEXT", "preview"]
 
 NEXT = 10  # tasks that are shown
+TRIES = 5  # looks that may learn something while one drafts
 PATTERNS = ("attention_ratio", "neighbourhood")  # what shapes embeddings of several patterns only
 
 
@@ -50,10 +52,7 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     if not LabelBook(project).complete:
         raise ProjectError("not all tasks and labels have been read from Label Studio yet; it can be drafted then")
     wish = _Wished(project, admin.wanted_settings(project, changes))
-    snapshot = _snapshot(runtime, wish)
-    # What is held or has to wait is told beside; here it is of interest what would follow.
-    with uncounted():
-        decision = decide(replace(snapshot, hold=False, gap=0.0, curve=False))
+    snapshot, decision = _decided(runtime, wish)
     if decision.failure is not None:
         raise decision.failure
     order = decision.order if decision.due.action == "new" else None
@@ -70,6 +69,19 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     }
 
 
+def _decided(runtime: Runtime, project: Project, tries: int = TRIES) -> tuple[Snapshot, Decision]:
+    """Return what a look would see now, and decide; once more where a look learned something meanwhile."""
+    snapshot = _snapshot(runtime, project)
+    try:
+        # What is held or has to wait is told beside; here it is of interest what would follow.
+        with uncounted():
+            return snapshot, decide(replace(snapshot, hold=False, gap=0.0, curve=False))
+    except ReplacedError:
+        if tries == 1:
+            raise
+    return _decided(runtime, project, tries - 1)
+
+
 class _Wished(Project):
     """A project as it would be with other settings."""
 
@@ -84,15 +96,14 @@ class _Wished(Project):
 
 def _snapshot(runtime: Runtime, project: Project) -> Snapshot:
     """Return what a look would see now; reading it repairs nothing."""
-    columns, cache = read_columns(project), runtime.cache(project, project.get("generation"))
-    embedded, mark = columns.embedded_in(cache), cache.mark()
-    waiting = set(columns.ids[~embedded].tolist()) - columns.bad(project).keys()
+    cache, replica = runtime.cache(project, project.get("generation")), runtime.replica(project)
+    columns, embedded, mark = replica.columns, replica.embedded(cache), replica.mark(cache)
     snapshot = take_snapshot(
         project,
         project.target(),
-        columns,
+        replica,
         cache,
-        arriving=bool(waiting),
+        arriving=bool(missing_images(replica, cache).size),
         prelabels=project.get("prelabels_shown", "1") == "1",
         lost="",
         open_cache=partial(runtime.cache, project),

@@ -12,7 +12,8 @@ from ..exceptions import CacheError, ProjectError
 from ..labels import Target
 from ..learning import Model, Predictions, fits
 from ..ordering import Labels, Order, Place, Tasks, head_size, load_inputs, open_places
-from ..state import LabelBook, Orders, People, Project, TaskColumns, predictions_of, scan_fields
+from ..replica import Replica
+from ..state import Orders, People, Project, predictions_of, scan_fields
 from .columns import Scene
 
 __all__ = ["read_model", "read_scene", "served", "target_of", "wishes"]
@@ -20,19 +21,19 @@ __all__ = ["read_model", "read_scene", "served", "target_of", "wishes"]
 log = logging.getLogger(__name__)
 
 
-def read_scene(project: Project, columns: TaskColumns, ids: NDArray[np.int64]) -> Scene:
+def read_scene(project: Project, replica: Replica, ids: NDArray[np.int64]) -> Scene:
     """Return what is known of images.
 
     Parameters
     ----------
     project : Project
-    columns : TaskColumns
-        Every task.
+    replica : Replica
+        Every task, and every label.
     ids : ndarray of shape (n,), int64
         Those on the map, ascending, each one of the tasks.
     """
     target, live = target_of(project), Orders(project).live()
-    book = LabelBook(project).labels(target) if target is not None else None
+    columns, book = replica.columns, replica.labels(target) if target is not None else None
     model, predictions = read_model(project, target) or (None, None)
     states = columns.states[np.searchsorted(columns.ids, ids)]
     followers, leaders = _duplicates(project, live)

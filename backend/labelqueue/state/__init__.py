@@ -1,4 +1,4 @@
-"""Everything that we remember of projects, in Redis, and the snapshot that a look takes of it.
+"""Everything that we remember of projects, in Redis.
 
 Imports `store`, and `ordering`, `learning` and `labels`, whose values it keeps.
 """
@@ -11,21 +11,24 @@ from ..store import (
     StoreFacts,
     add_members,
     connect,
+    get_fields,
     list_items,
     plain,
     put_fields,
     remove,
     scan_fields,
     scan_members,
+    shared_time,
     socket_path,
     store_facts,
     text,
     why_refused,
 )
 from .campaigns import load_campaign, predictions_of, rows_keys, save_campaign, save_summary, summary_of
+from .columns import TaskColumns, keep_values, parse_tasks, read_columns
 from .formats import ERRORS, PARTS, make_readable
-from .journal import ACTIONS, Event, Journal, read_event
-from .label_book import LabelBook
+from .journal import ACTIONS, Event, Journal, is_echo, read_event
+from .label_book import LabelBook, parse_labels
 from .orders import WHOLE, Orders
 from .pattern_cache import PatternCache
 from .people import People
@@ -42,7 +45,6 @@ from .project import (
     is_id,
 )
 from .setting_choices import Choice, is_readable
-from .snapshots import TaskColumns, keep_values, read_columns, take_snapshot
 from .task_row import TaskRow
 
 __all__ = [
@@ -79,12 +81,16 @@ __all__ = [
     "Wish",
     "add_members",
     "connect",
+    "get_fields",
+    "is_echo",
     "is_id",
     "is_readable",
     "keep_values",
     "list_items",
     "load_campaign",
     "make_readable",
+    "parse_labels",
+    "parse_tasks",
     "plain",
     "predictions_of",
     "put_fields",
@@ -96,10 +102,10 @@ __all__ = [
     "save_summary",
     "scan_fields",
     "scan_members",
+    "shared_time",
     "socket_path",
     "store_facts",
     "summary_of",
-    "take_snapshot",
     "text",
     "why_refused",
 ]

@@ -43,8 +43,10 @@ KEYS = (
     Key("metrics", "facts", "what was counted", "one number per metric and label", _PROJECT),
     Key("lock", "facts", "who tends the project", "one value", "by its holder, or after 15 s"),
     Key("fence", "facts", "how often the lock was taken", "one number", _PROJECT),
+    Key("changed", "facts", "what was written, for workers' copies", "about 2,000 writes", "the oldest, as newer come"),
     Key("queued", "facts", "a look is asked for", "one value", "when it begins, or after 600 s"),
     Key("tending", "facts", "the worker that looks", "one value", "when it ends, or its worker is dead"),
+    Key("looked", "facts", "when a look ended last", "one value", "after 60 s"),
     Key("intents", "facts", "writes to Label Studio that are under way", "one field per kind", "when they are done"),
     Key("settings", "settings", "settings that somebody chose", "one field per setting", _PROJECT),
     Key("extra_params", "settings", "extra params as seen last", "the settings there are", _PROJECT),
@@ -274,6 +276,8 @@ def make_readable(project: Project) -> list[str]:
     if "settings" in kept:
         _drop_settings(project)
     project.set(formats=json.dumps(ours))
+    if dropped:
+        project.drop("changed")
     if dropped or kept:
         project.set(remade=json.dumps({"anew": dropped, "kept": kept, "at": time.time()}))
     return dropped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import time
@@ -12,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, Origin, concatenate, find
+from ..block import Block, Origin, find
 from ..exceptions import CacheError
-from ..files import write_atomically
-from ..store import drop_fields, get_fields, in_chunks, put_fields, scan_fields, text
+from ..store import KEPT, get_fields, in_chunks, packed, scan_fields, text
+from ..vectors import Copy, Rows
 from .project import FORGOTTEN, Project
 
 __all__ = ["PatternCache"]
@@ -25,9 +24,11 @@ _PUT = """
 local name = string.format('%08d', redis.call('incr', KEYS[1]))
 redis.call('hset', KEYS[2], name, ARGV[1])
 redis.call('hset', KEYS[3], name, ARGV[2])
-redis.call('hset', KEYS[4], unpack(ARGV, 4))
+redis.call('hset', KEYS[4], unpack(ARGV, 8))
 redis.call('incrby', KEYS[5], ARGV[3])
+redis.call('xadd', KEYS[6], 'maxlen', '~', ARGV[4], '*', ARGV[5], ARGV[6], ARGV[7], name)
 """
+AT_ONCE = 50  # blocks that are read with one command: a few MB
 DEAD = 0.5  # share of rows that no task has any more, from which on the blocks are written anew without them
 
 
@@ -35,8 +36,8 @@ class PatternCache:
     """Blocks of embedded images of one project under one generation.
 
     A generation is one fingerprint of model, weights and parameters: another fingerprint is another cache, built
-    beside the old one. Redis holds the blocks; `spool` keeps checksummed copies of them on the worker's disk, so an
-    order does not read a large pool over the wire again.
+    beside the old one. Redis holds the blocks; `spool` keeps a copy of their rows on the worker's disk (`vectors`), so
+    that an order reads only those over the wire that are new.
 
     Parameters
     ----------
@@ -45,11 +46,19 @@ class PatternCache:
     generation : str
         Fingerprint (hex).
     spool : Path
-        Folder for local copies; it can be deleted at any time.
+        Folder for local copies, which several workers of a machine share; it can be deleted at any time.
+
+    Attributes
+    ----------
+    generation : str
+    rows_part, sums_part : str
+        The parts of the project's change stream that tell of rows and of blocks' checksums.
+    rows_key, sums_key : str
+        Their hashes.
     """
 
     def __init__(self, project: Project, generation: str, spool: Path) -> None:
-        self._store = project.store
+        self._store, self._changes = project.store, project.changes
         self._project = project
         self._name = f"{project.key}:{generation}"
         self.generation = generation
@@ -57,7 +66,10 @@ class PatternCache:
         self._sums = project.name("cache", generation, "sums")
         self._rows = project.name("cache", generation, "rows")
         self._count = project.name("cache", generation, "count")
+        self.rows_part, self.sums_part = f"rows:{generation}", f"sums:{generation}"
+        self.rows_key, self.sums_key = self._rows, self._sums
         self._stored = project.name("cache", generation, "stored")
+        self._copy = Copy(spool / project.key / generation)
         self._spool = spool / project.key / generation
 
     def put(self, block: Block) -> None:
@@ -68,8 +80,15 @@ class PatternCache:
     def _put(self, block: Block) -> None:
         data = block.to_bytes()
         rows = [part for one in zip(block.ids, block.sources, strict=True) for part in (str(one[0]), f"{one[1]:016x}")]
-        keys = (self._count, self._blocks, self._sums, self._rows, self._stored)
-        self._store.eval(_PUT, len(keys), *keys, data, hashlib.sha256(data).hexdigest(), len(block.ids), *rows)
+        keys = (self._count, self._blocks, self._sums, self._rows, self._stored, self._changes.key)
+        told = (KEPT, self.rows_part, packed(block.ids.tolist()), self.sums_part)
+        facts = (data, hashlib.sha256(data).hexdigest(), len(block.ids), *told)
+        self._store.eval(_PUT, len(keys), *keys, *facts, *rows)
+
+    @staticmethod
+    def block_name(number: int) -> str:
+        """Return the name of the block that was given this number."""
+        return f"{number:08d}"
 
     @staticmethod
     def generations(project: Project) -> set[str]:
@@ -114,7 +133,8 @@ class PatternCache:
     def admit(self, ids: NDArray[np.int64], sources: NDArray[np.uint64]) -> None:
         """Let the rows of tasks count that are in a block which was put back."""
         rows = {str(task): f"{source:016x}" for task, source in zip(ids.tolist(), sources.tolist(), strict=True)}
-        put_fields(self._store, self._rows, rows)
+        self._changes.renew(self.sums_part)
+        self._changes.put(self.rows_part, self._rows, rows)
 
     def begun(self) -> int:
         """Return how many blocks were begun; each has its number before it is stored."""
@@ -122,7 +142,7 @@ class PatternCache:
 
     def discard(self, tasks: Iterable[int]) -> None:
         """Forget the rows of deleted tasks; their bytes go when the cache is compacted."""
-        drop_fields(self._store, self._rows, [str(task) for task in tasks])
+        self._changes.drop(self.rows_part, self._rows, map(str, tasks))
 
     def retain(self, ids: NDArray[np.int64]) -> None:
         """Forget the rows of all tasks but these."""
@@ -139,7 +159,7 @@ class PatternCache:
 
     def mark(self) -> str:
         """Return how far the cache is filled, and with what: the number of the last block and a digest of all."""
-        return self._mark(self._digests())
+        return self.mark_of(self._digests())
 
     def load(
         self, ids: NDArray[np.int64], sources: NDArray[np.uint64] | None = None, *, until: str | None = None
@@ -158,14 +178,17 @@ class PatternCache:
         Returns
         -------
         Block
-            Rows in ascending order of task id; tasks without a row are left out.
+            Rows in ascending order of task id; tasks without a row are left out. Many vectors stay in the file that
+            holds them: see `vectors.Rows`.
 
         Raises
         ------
         CacheError
             If a block is damaged, or what was stored until the mark is not what it was.
+        StoreError
+            If the copy on this machine's disk cannot be kept.
         """
-        everything = concatenate([block for _, block in self._read_all(until)])
+        everything = self._rows_until(until)
         at = find(ids, everything.ids)
         wanted = at >= 0
         if sources is not None and ids.size:
@@ -185,7 +208,7 @@ class PatternCache:
         living = self._store.hlen(self._rows)
         if known is not None and int(known) * (1 - DEAD) <= living:
             return 0
-        blocks = self._read_all()
+        blocks = list(self._rows_until().blocks())
         here = self.rows()
         newest: dict[int, tuple[int, int]] = {}
         for place, (_, block) in enumerate(blocks):
@@ -216,33 +239,35 @@ class PatternCache:
                 pipe.hset(self._blocks, name, data)
                 pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
             pipe.execute()
-        (self._spool / f"{name}.block").unlink(missing_ok=True)
+        self._changes.renew(self.sums_part)
 
-    def _read_all(self, until: str | None = None) -> list[tuple[str, Block]]:
-        """Return every block, oldest first, with its name; those that a mark knows, if there is one."""
-        sums = self._digests(until)
+    def _rows_until(self, until: str | None = None) -> Rows:
+        """Return the rows of every block, oldest first; of those that a mark knows, if there is one."""
+        living = self._digests()
         while True:
+            wanted = living if until is None else self._marked(living, until)
             try:
-                return [(name, self._read(name, sums[name])) for name in sorted(sums)]
+                return self._copy.rows(wanted, self._fetched, living)
             except CacheError:
-                now = self._digests(until)
-                if now == sums:  # else it was compacted while we read
+                now = self._digests()
+                if now == living:  # else it was compacted while we read
                     raise
-                sums = now
+                living = now
 
     def newest_first(self) -> Iterator[Block]:
-        """Yield the blocks, the newest first, so that one is in memory at a time, whatever the pool.
+        """Yield the blocks, the newest first, whose vectors are read when they are looked at.
 
         Of a task's rows the last one of the first block that has any is the newest.
 
         Raises
         ------
         CacheError
-            If one is damaged, or the cache is compacted meanwhile.
+            If one is damaged.
+        StoreError
+            If the copy on this machine's disk cannot be kept.
         """
-        sums = self._digests()
-        for name in sorted(sums, reverse=True):
-            yield self._read(name, sums[name])
+        for _, block in self._rows_until().blocks(newest_first=True):
+            yield block
 
     def stands(self, mark: str) -> bool:
         """Tell whether what was stored until a mark is still what it was."""
@@ -272,35 +297,38 @@ class PatternCache:
         """Return the checksum of every block; of those that a mark knows, if there is one."""
         parts = scan_fields(self._store, self._sums)
         sums = {text(name): text(digest) for part in parts for name, digest in part.items()}
-        if until is not None:
-            sums = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
-            if self._mark(sums) != until:
-                raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
-        return sums
+        return sums if until is None else self._marked(sums, until)
+
+    def _marked(self, sums: Mapping[str, str], until: str) -> dict[str, str]:
+        """Return those of the blocks that a mark knows."""
+        known = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
+        if self.mark_of(known) != until:
+            raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
+        return known
 
     @staticmethod
-    def _mark(sums: Mapping[str, str]) -> str:
+    def mark_of(sums: Mapping[str, str]) -> str:
+        """Return the mark of a cache whose blocks have these checksums."""
         everything = "".join(f"{name} {sums[name]}\n" for name in sorted(sums))
         return f"{max(sums, default='')}:{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
-    def _read(self, name: str, digest: str) -> Block:
-        path = self._spool / f"{name}.block"
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == digest:
-                return Block.from_bytes(data)
-        stored = self._store.hget(self._blocks, name)
-        data = stored if isinstance(stored, bytes) else b""
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise CacheError(
-                f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or changed "
-                "data; the generation is dropped and its images are embedded again"
-            )
-        write_atomically(path, data)  # other workers read the same spool
-        return Block.from_bytes(data)
+    def _fetched(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, Block]]:
+        """Yield blocks from Redis, each compared with its checksum."""
+        names = list(wanted)
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            for name, data in zip(some, self._store.hmget(self._blocks, some), strict=True):
+                if not isinstance(data, bytes) or hashlib.sha256(data).hexdigest() != wanted[name]:
+                    raise CacheError(
+                        f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or "
+                        "changed data; the generation is dropped and its images are embedded again"
+                    )
+                yield name, Block.from_bytes(data)
 
     def delete(self) -> None:
         """Remove the whole generation, spool included; other machines remove their copies when they next tidy up."""
         self._store.zadd(FORGOTTEN, {self._name: time.time()})
         self._project.drop(f"cache:{self.generation}:*")
+        self._changes.renew(self.rows_part)
+        self._changes.renew(self.sums_part)
         shutil.rmtree(self._spool, ignore_errors=True)

@@ -16,16 +16,7 @@ from typing import Any, TypeGuard
 from ..exceptions import ProjectError, SettingError
 from ..labels import Target, parse_label_config
 from ..records import known_fields
-from ..store import (
-    Redis,
-    drop_fields,
-    drop_members,
-    get_fields,
-    put_fields,
-    remove,
-    scan_fields,
-    text,
-)
+from ..store import Changes, Redis, drop_fields, drop_members, get_fields, remove, scan_fields, text
 from .setting_choices import Choice, ProjectSettings
 from .task_row import TaskRow
 
@@ -53,6 +44,7 @@ ASIDE = 7 * 24 * HOUR  # seconds that the state of a project is kept that was de
 # Hashes beside the tasks that have a field for some of them; those of large values are written of known tasks only.
 PER_TASK = ("quarantine", "deaths", "tries", "balance", "pins", "exclusions", "thumbless")
 LARGE_PER_TASK = ("thumbs",)
+COPIED = ("tasks", "quarantine", "balance")  # of which workers keep copies: every write is told to `Project.changes`
 # What was forgotten, each with the Unix time from which whatever is found of it is removed, keys and files: a project's
 # key, or `key:generation` for embeddings.
 FORGOTTEN = "lq:forgotten"
@@ -133,6 +125,11 @@ class Project:
         Connection.
     ref : ProjectRef
         Which project.
+
+    Attributes
+    ----------
+    changes : Changes
+        Where writes of what grows with the project are told.
     """
 
     def __init__(self, store: Redis, ref: ProjectRef) -> None:
@@ -140,6 +137,7 @@ class Project:
         self.ref = ref
         self.key = ref.key
         self._info = self.name("info")
+        self.changes = Changes(store, self.name("changed"))
         self._settings = ProjectSettings(store, self.name("settings"), self.name("extra_params"))
 
     def name(self, *parts: str) -> str:
@@ -316,7 +314,7 @@ class Project:
 
     def put_tasks(self, rows: Mapping[int, TaskRow]) -> None:
         """Add or replace tasks."""
-        put_fields(self.store, self.name("tasks"), {str(task): row.dump() for task, row in rows.items()})
+        self.changes.put("tasks", self.name("tasks"), {str(task): row.dump() for task, row in rows.items()})
 
     def drop_tasks(self, ids: Iterable[int]) -> None:
         """Forget deleted tasks."""
@@ -324,6 +322,12 @@ class Project:
         drop_members(self.store, self.name("pending"), fields)
         drop_members(self.store, self.name("late"), fields)
         for name in (*PER_TASK, *LARGE_PER_TASK, "tasks"):  # tasks last: as long as we know one, its deletion is found
+            self._drop_fields(name, fields)
+
+    def _drop_fields(self, name: str, fields: Sequence[str]) -> None:
+        if name in COPIED:
+            self.changes.drop(name, self.name(name), fields)
+        else:
             drop_fields(self.store, self.name(name), fields)
 
     # -- records that cannot be read
@@ -367,7 +371,7 @@ class Project:
     def quarantine(self, reasons: Mapping[int, tuple[str, str]]) -> None:
         """Remember tasks whose image cannot be used, each with its URI and the reason."""
         rows = {str(task): json.dumps({"uri": uri, "reason": why}) for task, (uri, why) in reasons.items()}
-        put_fields(self.store, self.name("quarantine"), rows)
+        self.changes.put("quarantine", self.name("quarantine"), rows)
 
     def quarantined(self) -> dict[int, tuple[str, str]]:
         """Return the quarantined tasks: id to (URI, reason)."""
@@ -378,12 +382,13 @@ class Project:
     def release_quarantine(self, ids: Sequence[int] | None = None) -> None:
         """Give quarantined images another chance: those of some tasks, or all of them."""
         if ids is None:
-            remove(self.store, *map(self.name, ("quarantine", "deaths", "tries", "late", "thumbless")))
+            names = "quarantine", "deaths", "tries", "late", "thumbless"
+            self.changes.renew("quarantine", *map(self.name, names))
             return
         fields = [str(task) for task in ids]
         drop_members(self.store, self.name("late"), fields)
         for part in ("deaths", "tries", "thumbless", "quarantine"):
-            drop_fields(self.store, self.name(part), fields)
+            self._drop_fields(part, fields)
 
     def forgive(self, ids: Sequence[int]) -> None:
         """Forget earlier failures of images that went well."""

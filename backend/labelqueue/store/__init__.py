@@ -3,6 +3,7 @@
 Imports leaves only; what is kept there is in `state`.
 """
 
+from .changes import KEPT, Changed, Changes, packed
 from .chunks import (
     add_members,
     drop_fields,
@@ -16,12 +17,16 @@ from .chunks import (
     scan_fields,
     scan_members,
 )
+from .clock import shared_time
 from .lock import ProjectLock
 from .redis_connection import PROBE, Redis, StoreFacts, connect, plain, store_facts, text, why_refused
 from .redis_server import EmbeddedRedis, socket_path
 
 __all__ = [
+    "KEPT",
     "PROBE",
+    "Changed",
+    "Changes",
     "EmbeddedRedis",
     "ProjectLock",
     "Redis",
@@ -33,12 +38,14 @@ __all__ = [
     "get_fields",
     "in_chunks",
     "list_items",
+    "packed",
     "plain",
     "put_fields",
     "put_large_fields",
     "remove",
     "scan_fields",
     "scan_members",
+    "shared_time",
     "socket_path",
     "store_facts",
     "text",

@@ -4,9 +4,21 @@ Imports `publishing`, `reading`, `metrics`, `gallery`, `jobs`, `state`, `images`
 """
 
 from .embedding import embed_job, gathered, model_job
+from .feeding import missing_images
 from .look import tend_job
 from .runtime import Runtime, current
 from .supervisor import serve, work
 from .worker import run_worker
 
-__all__ = ["Runtime", "current", "embed_job", "gathered", "model_job", "run_worker", "serve", "tend_job", "work"]
+__all__ = [
+    "Runtime",
+    "current",
+    "embed_job",
+    "gathered",
+    "missing_images",
+    "model_job",
+    "run_worker",
+    "serve",
+    "tend_job",
+    "work",
+]

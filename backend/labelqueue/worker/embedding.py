@@ -12,16 +12,19 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
+from ..exceptions import EmbedderError, LabelQueueError, LabelStudioError, ProjectError, StoreError
 from ..gallery import MEGABYTE, Thumbnails
 from ..images import Embedded, Item, embed_stream
 from ..jobs import (
+    EMBEDDING,
     EmbedderChoice,
+    alive,
     claim,
     cool_down,
     enqueue_shards,
     finish,
     give_back,
+    holds,
     mark,
     request_tend,
     slow_servers,
@@ -32,10 +35,10 @@ from ..jobs import (
     warm_up,
 )
 from ..labels import Target
-from ..state import PatternCache, Project
+from ..state import PatternCache, Project, shared_time
 from ..telemetry import count, observe
 from .gathering import Gathering, Wanted, server_of
-from .models import asked_for, chosen, parameters_of, refuse_other
+from .models import AGAIN, asked_for, chosen, parameters_of, refuse_other
 from .relay import Relay, Shard
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
@@ -48,6 +51,7 @@ TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
 RELAY = 60.0  # seconds in which a job takes further shards; then RQ has its turn
 BLOCK = 64  # rows that are stored at once, at most
+STEP_BACK = 15.0  # seconds that a worker leaves work to others; more than `AGAIN`, so that they are asked for the model
 FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
 ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
@@ -68,15 +72,19 @@ def model_job(doubled: bool, asked: str = "") -> str:
         Which model is waited for, see `models.name_of`.
     """
     runtime = current()
-    outcome = "another model"
+    outcome, failed = "another model", False
     if not refuse_other(runtime.store, runtime.deployment, asked):
         try:
             outcome = runtime.embedder(doubled=doubled, choice=asked_for(runtime.deployment, asked)).name
         except EmbedderError as error:
             log.error("%s", error)
-            outcome = str(error)
+            outcome, failed = str(error), True
     for project in Project.all(runtime.store):
         request_tend(project)
+        if failed and _others(runtime):
+            request_tend(project, delay=AGAIN + 1.0)
+    if failed:
+        _step_back(runtime, outcome)
     return outcome
 
 
@@ -97,9 +105,14 @@ def embed_job(key: str, ids: list[int]) -> int:
         why = str(error) or type(error).__name__
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
-        if not project.store.hexists(project.name("inflight"), job_id):
+        if not holds(project, job_id):
             ids = []  # it is over since: what failed is a shard that was taken after it
         suspects = finish(project, job_id)
+        if isinstance(error, EmbedderError | LabelStudioError) and _others(runtime):
+            give_back(project, ids, why)
+            enqueue_shards(project)
+            _step_back(runtime, why)
+            return 0
         request_tend(project, delay=RETRY_DELAY)
         if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
             return 0
@@ -112,6 +125,24 @@ def embed_job(key: str, ids: list[int]) -> int:
 
 def _why(error: Exception) -> str:
     return f"embedding failed ({str(error) or type(error).__name__})"
+
+
+def _others(runtime: Runtime) -> set[str]:
+    """Return the other embedding workers that live."""
+    job = get_current_job()
+    return alive(runtime.store, EMBEDDING) - {(job.worker_name if job else "") or ""}
+
+
+def _step_back(runtime: Runtime, why: str) -> None:
+    """Leave work to the others for a while, if there are any.
+
+    A machine that lacks the model, or cannot reach Label Studio, is done with a shard at once: it would be the first to
+    ask for the next one, and the others got none.
+    """
+    if _others(runtime):
+        runtime.trouble = why
+        runtime.leaving.wait(STEP_BACK)
+        runtime.trouble = ""
 
 
 def _tell(project: Project) -> bool:
@@ -170,6 +201,11 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     block_size, done = min(BLOCK, max(len(ids), 1)), 0
     try:
         for result in embed_stream(model, relay, thumbnails=room > 0, block_size=block_size, **parameters):
+            if job_id and not all(holds(project, shard.job_id) for shard in relay.held):
+                # Nothing twice, and what failed here may be this machine's line.
+                log.warning("images of %s are another worker's by now: Redis heard nothing of us", project.key)
+                _let_go(project, relay, job_id)
+                return done
             cache.put(result.block)
             files = {task: (source_hash(relay.row(task).uri), file) for task, file in result.thumbnails.items()}
             thumbnails.put(files, room)
@@ -178,11 +214,8 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
             _end_those_over(project, relay, job_id)
         _end_those_over(project, relay, job_id)  # what had no image to read
     except Exception as error:
-        for shard in relay.held:
-            if shard.job_id != job_id:
-                suspects = strike(project, shard.job_id)
-                if not isinstance(error, LabelQueueError):
-                    give_back(project, shard.ids, _why(error), suspects)
+        blame = not isinstance(error, LabelQueueError)
+        _let_go(project, relay, job_id, _why(error) if blame else "", wait=blame or bool(_others(runtime)))
         raise
     return done
 
@@ -254,6 +287,15 @@ def _end_those_over(project: Project, relay: Relay, job_id: str) -> None:
             _go_on(project)
 
 
+def _let_go(project: Project, relay: Relay, job_id: str, blame: str = "", *, wait: bool = True) -> None:
+    """Strike off the shards that were taken after the job's own and are still held; their images wait again."""
+    for shard in relay.held:
+        if shard.job_id != job_id and holds(project, shard.job_id):
+            suspects = strike(project, shard.job_id)
+            if wait:  # else a look lets them wait, after a while
+                give_back(project, shard.ids, blame, suspects if blame else ())
+
+
 def _go_on(project: Project) -> None:
     """Hand out more images after a shard, and ask for a look where an order may have become due."""
     enqueue_shards(project)
@@ -266,7 +308,7 @@ def gathered(
 ) -> Gathering:
     """Return what reads images: task to URI, from servers that were not slow lately (see `jobs.slow_servers`), for so
     many seconds."""
-    now = time.time()
+    now = shared_time(runtime.store)
     return Gathering(
         [Wanted(task, uri, server_of(uri), partial(_read, runtime, uri, task)) for task, uri in sorted(uris.items())],
         deadline=deadline,
@@ -293,7 +335,7 @@ def _marked(project: Project, job_id: str, item: Item) -> bytes:
 def _leave_alone(project: Project, server: str, late: list[int], why: str) -> None:
     """Ask nothing of a slow server for a while; its images wait for it."""
     until = cool_down(project.store, server, why)
-    wait = until - time.time()
+    wait = until - shared_time(project.store)
     log.warning("%s is slow and left alone for %.0f s; %d images wait for it: %s", server, wait, len(late), why)
     wait_until(project, late, until)
 

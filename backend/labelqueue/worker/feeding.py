@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..exceptions import EmbedderError
 from ..jobs import EmbedderChoice, enqueue_shards, held_back, imported_vectors, in_flight, reclaim
 from ..labels import Target
-from ..state import PatternCache, Project, TaskColumns, add_members
+from ..replica import Replica
+from ..state import PatternCache, Project, add_members, scan_members
 from .models import card_of, chosen, has_rows, identity_of, parameters_of
 from .runtime import Runtime
 
-__all__ = ["Feed", "feed", "wanted_generation"]
+__all__ = ["Feed", "feed", "missing_images", "wanted_generation"]
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,12 @@ def _generation(
     return generation, identity_of(card, doubled=doubled, asked=choice.asked)
 
 
-def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: PatternCache) -> Feed:
+def feed(runtime: Runtime, project: Project, replica: Replica, building: PatternCache) -> Feed:
     """Let every image without an embedding wait for a worker, and choose the generation that serves.
 
     Parameters
     ----------
-    columns : TaskColumns
+    replica : Replica
         The project's tasks.
     building : PatternCache
         Of the generation that is wanted. Until it is complete, the one before it serves. Vectors that were imported
@@ -95,22 +98,46 @@ def feed(runtime: Runtime, project: Project, columns: TaskColumns, building: Pat
         if serving != building.generation and not project.get("embedder_error"):
             _switch(runtime, project, serving, building)
         return Feed(runtime.cache(project, project.get("generation")), 0)
-    absent = columns.ids[~columns.embedded_in(building)]
-    missing = np.setdiff1d(absent, np.array(list(columns.bad(project)), dtype=np.int64), assume_unique=True).tolist()
+    missing = missing_images(replica, building)
     reclaim(project)
-    late = held_back(project)
-    arriving = len(set(missing) - late)
-    held = in_flight(project) | late
-    if waiting := {str(task): task for task in missing if task not in held}:
-        add_members(project.store, project.name("pending"), waiting, nx=True)
+    late = _ids(held_back(project))
+    arriving = int(np.setdiff1d(missing, late, assume_unique=True).size) if late.size else int(missing.size)
+    _hand_out(project, replica, missing, late)
     if not project.get("embedder_error"):
         enqueue_shards(project)
     if serving == building.generation:
         return Feed(building, arriving)
-    if missing:
+    if missing.size:
         return Feed(runtime.cache(project, serving), arriving)
     _switch(runtime, project, serving, building)
     return Feed(building, 0)
+
+
+def missing_images(replica: Replica, cache: PatternCache) -> NDArray[np.int64]:
+    """Return the tasks whose present images are neither embedded there nor known to be bad, ascending."""
+    absent = replica.columns.ids[~replica.embedded(cache)]
+    return np.setdiff1d(absent, _ids(replica.bad()), assume_unique=True) if absent.size else absent
+
+
+def _hand_out(project: Project, replica: Replica, missing: NDArray[np.int64], late: NDArray[np.int64]) -> None:
+    """Let the images wait that neither wait already nor are held: those that this process has not handed out before,
+    and all of them where fewer or more wait than should."""
+    store, pending = project.store, project.name("pending")
+    held = np.union1d(_ids(in_flight(project)), late)
+    waiting = np.setdiff1d(missing, held, assume_unique=True)
+    fresh = np.setdiff1d(waiting, replica.handed, assume_unique=True)
+    replica.handed = missing
+    add_members(store, pending, {str(task): task for task in fresh.tolist()}, nx=True)
+    if store.zcard(pending) == waiting.size:
+        return
+    there = [int(task) for part in scan_members(store, pending) for task, _ in part]
+    # Read after those that wait: whatever left them by then is held, or embedded.
+    lost = np.setdiff1d(waiting, np.union1d(_ids(there), _ids(in_flight(project))), assume_unique=True)
+    add_members(store, pending, {str(task): task for task in lost.tolist()}, nx=True)
+
+
+def _ids(tasks: Collection[int]) -> NDArray[np.int64]:
+    return np.unique(np.fromiter(tasks, dtype=np.int64, count=len(tasks)))
 
 
 def _switch(runtime: Runtime, project: Project, serving: str, building: PatternCache) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from rq import get_current_job
 
-from ..exceptions import LabelQueueError, LabelStudioError, ProjectError
+from ..exceptions import CacheError, LabelQueueError, LabelStudioError, ProjectError
 from ..jobs import begin_look, drop_request, end_look, request_tend
+from ..labels import Target
 from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
 from ..reading import find_remote, noting_absence, read_names, read_project, unread
-from ..state import Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable, read_columns, take_snapshot
+from ..replica import take_snapshot
+from ..state import Event, Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable
 from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
@@ -54,6 +57,8 @@ def tend_job(key: str) -> str:
                 outcome = look(runtime, project, lock)
             count("looks_total", project=project.key, outcome="done")
         except (LabelQueueError, OSError) as error:
+            if isinstance(error, CacheError):
+                runtime.forget_replica(key)
             # The journal still holds what was not acted on; the next run repairs it.
             count("looks_total", project=project.key, outcome="failed")
             log.error("project %d: %s", project.ref.id, error)
@@ -63,6 +68,7 @@ def tend_job(key: str) -> str:
                 request_tend(project, delay=min(max(RETRY_DELAY, asked), LONGEST_DELAY))
             outcome = str(error)
         except Exception as error:
+            runtime.forget_replica(key)
             count("looks_total", project=project.key, outcome="failed")
             project.set(error=f"unexpected {type(error).__name__}: {error}; the worker's log has the details")
             raise
@@ -103,12 +109,13 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     generation, known = wanted_generation(runtime, project, target)
     building = runtime.cache(project, generation)
     with noting_absence(project, status=500):
-        read_project(project, client, target, building, events, lock.check)
-    columns = read_columns(project)
-    project.set(counts=json.dumps(columns.counts(Pins(project).excluded())))
-    serving = feed(runtime, project, columns, building)
+        heard = placed(events, runtime, project, target)
+        read_project(project, client, target, building, heard, lock.check, remote.get("task_number"))
+    replica = runtime.replica(project)
+    project.set(counts=json.dumps(replica.columns.counts(Pins(project).excluded())))
+    serving = feed(runtime, project, replica, building)
     if known:  # else a generation that is half built would go
-        tidy_project(runtime, project, columns, {building.generation, serving.cache.generation})
+        tidy_project(runtime, project, replica.columns, {building.generation, serving.cache.generation})
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)
@@ -120,7 +127,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         snapshot = take_snapshot(
             project,
             target,
-            columns,
+            replica,
             serving.cache,
             arriving=bool(serving.arriving),
             prelabels=prelabels,
@@ -137,6 +144,16 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     else:
         tidy(project, client, lock.check)
     return outcome
+
+
+def placed(events: Sequence[Event], runtime: Runtime, project: Project, target: Target) -> list[Event]:
+    """Return the events, with the tasks of annotations that were deleted, which Label Studio does not name."""
+    found = list(events)
+    for at, event in enumerate(found):
+        if event.action == "ANNOTATIONS_DELETED":
+            tasks = runtime.replica(project).tasks_of(target, event.ids)
+            found[at] = replace(event, tasks=(*event.tasks, *sorted(tasks)))
+    return found
 
 
 def act_on(snapshot: Snapshot, project: Project, publisher: Publisher) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from ..exceptions import EmbedderError
 from ..fetching import ImageFetcher
-from ..jobs import EmbedderChoice
+from ..jobs import EmbedderChoice, all_tell
 from ..labelstudio import LabelStudio
+from ..replica import Replica
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
 from .models import keep_card, keep_error, precision_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime", "current", "install"]
 
+COPIED = 5_000_000  # rows of copies in the memory of one worker; 20 bytes each, more or less
 HELD = 2  # models in the memory of one worker: projects of two embedders, or of two kinds, take turns without loading
 
 
@@ -35,12 +38,16 @@ class Runtime:
     ----------
     leaving : threading.Event
         Set when the process was told to stop: the job at hand comes to an end soon.
+    trouble : str
+        Why this worker leaves work to others, empty while it does not: with its sign of life it is told.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.leaving = threading.Event()
+        self.trouble = ""
         self._embedders: dict[tuple[str, int | None, bool, str], Embedder] = {}  # the one used last at the end
+        self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
     @cached_property
     def store(self) -> Redis:
@@ -111,15 +118,31 @@ class Runtime:
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
-                f"those to be had now are others ({model.weights_digest[:12]}…): put the file back "
-                "(LABELQUEUE_WEIGHTS), or have all images of the project embedded anew: "
-                f"`labelqueue set PROJECT embedder={choice.model}`"
+                f"those to be had now on {os.uname().nodename} are others ({model.weights_digest[:12]}…): put the file "
+                "back (LABELQUEUE_WEIGHTS, the same file on every machine), or have all images of the project embedded "
+                f"anew: `labelqueue set PROJECT embedder={choice.model}`"
             )
         return model
 
     def cache(self, project: Project, generation: str) -> PatternCache:
         """Return a project's pattern cache of one generation."""
         return PatternCache(project, generation, self.spool)
+
+    def replica(self, project: Project) -> Replica:
+        """Return the copy of a project's columns that this process keeps, as they are now.
+
+        Copies used longest ago go when all are too large together.
+        """
+        found = self._replicas.pop(project.key, None) or Replica(project)
+        while self._replicas and len(found) + sum(map(len, self._replicas.values())) > COPIED:
+            del self._replicas[next(iter(self._replicas))]
+        self._replicas[project.key] = found
+        found.refresh(trusted=all_tell(self.store))
+        return found
+
+    def forget_replica(self, key: str) -> None:
+        """Forget the copy of the project with this key, because something did not fit."""
+        self._replicas.pop(key, None)
 
     @property
     def spool(self) -> Path:

@@ -3,7 +3,7 @@
 import json
 
 from labelqueue.labels.annotations import Annotation
-from labelqueue.labels.work import DAYS, PEOPLE, Work
+from labelqueue.labels.work import DAYS, PEOPLE, Work, deeds_of
 
 DAY = 86_400
 NOW = 1_795_824_000  # 2026-11-28, 00:00 UTC
@@ -15,7 +15,7 @@ def one(user=1, created=NOW, seconds=None, skip=False, updated="2026-11-27T10:00
 
 def told(*annotations):
     work = Work()
-    work.add(annotations)
+    work.add(deeds_of(annotations))
     return json.loads(json.dumps(work.told()))
 
 

@@ -15,8 +15,8 @@ from labelqueue.labels.annotations import UNLABELED
 from labelqueue.offline import pretext
 from labelqueue.offline.folder import find_images
 from labelqueue.offline.pretext import Options, pretext_folder, pretext_project
+from labelqueue.state.columns import read_columns
 from labelqueue.state.project import Project, ProjectRef
-from labelqueue.state.snapshots import read_columns
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker.runtime import Runtime
 
@@ -201,6 +201,16 @@ def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, 
     assert pretext_project(runtime, project, options) == generation
     assert len(studio.asked) == IMAGES + 1 and trained == [IMAGES]
     assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES + 1
+
+
+def test_a_machine_that_lacks_the_network_says_so_and_trains_no_other_one_by_itself(runtime, with_tasks, options):
+    project = with_tasks
+    generation = pretext_project(runtime, project, options)
+    (runtime.deployment.home / "pretext" / f"{project.key}-16.safetensors").unlink()
+    with pytest.raises(LabelQueueError, match=r"not on this machine: copy it .*16\.safetensors, .*--retrain"):
+        pretext_project(runtime, project, options)
+    assert project.get("rotation_generation") == generation
+    assert pretext_project(runtime, project, replace(options, retrain=True)) == generation
 
 
 def test_another_network_replaces_the_features_once_complete(runtime, with_tasks, options):

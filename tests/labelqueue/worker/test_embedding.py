@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,13 +13,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue import jobs
 from labelqueue.block import Block, source_hash
-from labelqueue.exceptions import EmbedderError, StoreError
+from labelqueue.exceptions import EmbedderError, LabelStudioError, StoreError
 from labelqueue.gallery import Thumbnails
 from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.pixels import decode_with_thumbnail
-from labelqueue.state.snapshots import read_columns
+from labelqueue.replica.replica import Replica
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import embedding
 from labelqueue.worker.runtime import Runtime, install
@@ -37,6 +38,49 @@ def shard(project, deployment, monkeypatch):
     )
     jobs.heartbeat(project.store, "living-worker")
     return [1, 2]
+
+
+@pytest.mark.parametrize(
+    "error", [EmbedderError("no file of weights"), LabelStudioError("Label Studio does not answer")]
+)
+def test_a_worker_that_cannot_do_it_leaves_the_shard_to_the_others(project, shard, monkeypatch, error):
+    """It would fail within milliseconds and be the first to ask for the next one."""
+    runtime, waited = embedding.current(), []
+
+    def fail(runtime, project, ids, job_id):
+        project.store.sadd(shards.at_work(project, job_id), "2")
+        raise error
+
+    monkeypatch.setattr(embedding, "embed_shard", fail)
+    monkeypatch.setattr(runtime.leaving, "wait", lambda seconds: waited.append((seconds, runtime.trouble)))
+    jobs.heartbeat(project.store, "embedding-elsewhere-7-ab")
+    assert embedding.embed_job(project.key, shard) == 0
+    (raw,) = project.store.hvals(project.name("inflight"))
+    assert json.loads(raw) == {"ids": [1, 2], "worker": ""}, "it is in the queue again"
+    assert waited == [(embedding.STEP_BACK, str(error))] and not runtime.trouble, "told while it stands aside"
+    assert str(error) in project.get("error") and not project.store.exists(project.name("deaths"))
+
+
+def test_a_shard_that_another_worker_has_by_now_is_left_to_it(project, shard, monkeypatch):
+    """A machine whose line was cut is back: it stores nothing twice, and blames no image that it could not fetch."""
+    ids = np.array([1])
+    block = Block(ids, ids.astype(np.uint64), *(np.ones((1, 4), np.float16),) * 2, np.array([0, 1]))
+
+    class Model:
+        dim, image_size, minibatch_size = 4, 16, 16
+
+        def fingerprint(self, parameters):
+            return "f" * 32
+
+    def stream(*_, **__):
+        project.store.delete(project.name("inflight"))  # meanwhile
+        yield Embedded(block, [], [(2, "no route to host")])
+
+    monkeypatch.setattr(embedding.current(), "embedder", lambda doubled, choice=None: Model())
+    monkeypatch.setattr(embedding, "embed_stream", stream)
+    assert embedding.embed_job(project.key, shard) == 0
+    assert not project.store.keys(project.name("cache", "*")) and not project.store.exists(project.name("tries"))
+    assert not project.get("arrivals") and not project.get("error")
 
 
 @pytest.mark.parametrize(("error", "blamed"), [(RuntimeError("out of memory"), True), (EmbedderError("none"), False)])
@@ -119,8 +163,9 @@ def embed(project, deployment, monkeypatch):
 def test_what_is_embedded_is_not_embedded_again_and_a_replaced_image_is(project, embed):
     assert embed({1: "/1.jpg", 2: "/2.jpg"}) == ["/1.jpg", "/2.jpg"]
     assert embed({1: "/1.jpg", 2: "/new.jpg"}) == ["/new.jpg"]
-    columns = read_columns(project)
-    assert columns.embedded_in(embed.cache).tolist() == [True, True]
+    replica = Replica(project)
+    columns = replica.columns
+    assert replica.embedded(embed.cache).tolist() == [True, True]
     rows = embed.cache.load(columns.ids, columns.sources)
     assert rows.embeddings[:, 0].tolist() == [1, 1], "the first of the first shard, and the first of the second"
     assert project.get("arrivals") == "3"
@@ -141,15 +186,15 @@ def test_what_is_embedded_is_at_work_no_more(project, embed):
 def test_an_image_that_was_replaced_while_it_was_embedded_is_embedded_anew(project, embed):
     embed({1: "/old.jpg"})
     project.put_tasks({1: TaskRow("/new.jpg", UNLABELED)})  # as if meanwhile
-    assert read_columns(project).embedded_in(embed.cache).tolist() == [False]
+    assert Replica(project).embedded(embed.cache).tolist() == [False]
     assert embed({1: "/new.jpg"}) == ["/new.jpg"]
 
 
 def test_a_bad_image_is_remembered_with_its_address_and_forgotten_with_it(project, embed):
     embed({1: "/bad.jpg", 2: ""})
-    assert read_columns(project).bad(project) == {1: "truncated", 2: "the task's data has no image"}
+    assert Replica(project).bad() == {1: "truncated", 2: "the task's data has no image"}
     assert embed({1: "/good.jpg"}) == ["/good.jpg"]
-    assert read_columns(project).bad(project) == {2: "the task's data has no image"}
+    assert Replica(project).bad() == {2: "the task's data has no image"}
 
 
 def test_a_server_that_fails_is_asked_again_a_few_times(project, embed):

@@ -16,7 +16,6 @@ from labelqueue.jobs import shards
 from labelqueue.jobs.queues import queue
 from labelqueue.labels.annotations import UNLABELED
 from labelqueue.settings import DEPLOYMENT
-from labelqueue.state.snapshots import read_columns
 from labelqueue.state.task_row import TaskRow
 from labelqueue.worker import embedding, feeding, models
 from labelqueue.worker.runtime import Runtime, install
@@ -32,7 +31,7 @@ def feed(runtime, project):
     """Feed the workers for this generation, as each look does; return what serves, and how many images are missing."""
 
     def once(wanted):
-        found = feeding.feed(runtime, project, read_columns(project), runtime.cache(project, wanted))
+        found = feeding.feed(runtime, project, runtime.replica(project), runtime.cache(project, wanted))
         return found.cache.generation, found.arriving
 
     return once

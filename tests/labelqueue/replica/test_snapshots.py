@@ -1,21 +1,20 @@
-"""What a look decides from, as it is read from Redis: columns of tasks, which have rows, and the facts beside them."""
+"""What a look decides from: the copy of the columns, and the facts beside them."""
 
 import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from labelqueue.block import Block, source_hash
 from labelqueue.exceptions import CacheError
-from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED, Annotation, Answer
+from labelqueue.labels.annotations import ANNOTATED, UNLABELED, Annotation, Answer
 from labelqueue.ordering.order import Order, Place
+from labelqueue.replica.replica import Replica
+from labelqueue.replica.snapshots import GAP, MIN_GAP, take_snapshot
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.orders import Orders
 from labelqueue.state.pattern_cache import PatternCache
 from labelqueue.state.people import People
-from labelqueue.state.snapshots import GAP, MIN_GAP, read_columns, take_snapshot
 from labelqueue.state.task_row import TaskRow
 
 
@@ -44,54 +43,14 @@ def embed(cache, uris, start=0.0):
 
 @pytest.fixture
 def snapshot(project, cache, open_cache):
+    replica = Replica(project)
+
     def take(**options):
+        replica.refresh()
         options = {"arriving": False, "prelabels": True, "lost": "", "open_cache": open_cache, **options}
-        return take_snapshot(project, project.target(), read_columns(project), cache, **options)
+        return take_snapshot(project, project.target(), replica, cache, **options)
 
     return take
-
-
-# -- the columns
-
-URIS = st.text(st.characters(categories=None), max_size=20)  # any code point, halves of surrogate pairs included
-TASKS = st.dictionaries(
-    st.integers(0, 2**63 - 1), st.tuples(URIS, st.sampled_from([UNLABELED, ANNOTATED, SKIPPED])), max_size=20
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-@given(TASKS)
-def test_columns_hold_every_task_in_ascending_order(project, tasks):
-    project.store.delete(project.name("tasks"))
-    project.put_tasks({task: TaskRow(*row) for task, row in tasks.items()})
-    columns = read_columns(project)
-    assert len(columns) == len(tasks)
-    assert columns.ids.tolist() == sorted(tasks)
-    assert [chr(code) for code in columns.states] == [tasks[task][1] for task in sorted(tasks)]
-    assert columns.sources.tolist() == [source_hash(tasks[task][0]) for task in sorted(tasks)]
-    assert (columns.ids.dtype, columns.states.dtype, columns.sources.dtype) == (np.int64, np.uint8, np.uint64)
-
-
-def test_a_task_is_embedded_when_its_row_is_of_the_image_it_has_now(project, cache):
-    put(project, {5: "e", 1: "a", 2: "b", 4: "d"})
-    columns = read_columns(project)
-    assert columns.embedded_in(cache).tolist() == [False] * 4
-    embed(cache, {4: "former", 1: "a", 5: "e", 3: "gone"})
-    assert columns.embedded_in(cache).tolist() == [True, False, False, True]
-    embed(cache, {4: "d"})
-    cache.discard([1])
-    assert columns.embedded_in(cache).tolist() == [False, False, True, True]
-    project.store.delete(project.name("tasks"))
-    assert read_columns(project).embedded_in(cache).tolist() == []
-
-
-def test_a_bad_image_counts_only_while_the_task_still_has_it(project):
-    put(project, {1: "/1.jpg", 2: "/new.jpg", 3: "/3.jpg"})
-    project.quarantine({1: ("/1.jpg", "broken"), 2: ("/former.jpg", "broken too"), 9: ("/3.jpg", "deleted since")})
-    assert read_columns(project).bad(project) == {1: "broken"}
-
-
-# -- the snapshot
 
 
 def test_a_snapshot_is_made_of_what_is_stored(project, cache, snapshot):
