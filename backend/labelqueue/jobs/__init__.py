@@ -20,6 +20,8 @@ from .shards import (
     in_flight,
     mark,
     reclaim,
+    strike,
+    take_next,
     unmark,
     wait_until,
 )
@@ -71,6 +73,8 @@ __all__ = [
     "say_leaving",
     "signs",
     "slow_servers",
+    "strike",
+    "take_next",
     "unmark",
     "wait_until",
     "warm_up",

@@ -70,7 +70,8 @@ def chosen(project: Project, deployment: Deployment, target: Target) -> Embedder
         return EmbedderChoice.offered(deployment)  # nothing is embedded yet
     if kept is None and generation:
         kept = _recalled(project, generation, parameters_of(target, project.settings())) or EmbedderChoice(
-            FORMER if deployment.embedder == DEPLOYMENT["LABELQUEUE_EMBEDDER"].default else deployment.embedder
+            FORMER if deployment.embedder == DEPLOYMENT["LABELQUEUE_EMBEDDER"].default else deployment.embedder,
+            precision=FLOAT32,  # of the version before, on every device
         )
     return kept or EmbedderChoice.offered(deployment)
 

@@ -132,6 +132,17 @@ def test_a_server_that_is_left_alone_is_not_asked_at_all(gather):
     assert sorted(came) == [1] and found.late == {"slow": [0, 2]} and found.reasons == {} and found.asked == [1]
 
 
+def test_whoever_takes_the_images_slowly_makes_no_server_slow(monkeypatch):
+    """The model has its time, which is nobody's delay: neither the deadline nor the patience goes on meanwhile."""
+    monkeypatch.setattr(gathering, "PATIENCE", 0.1)
+    given = [Wanted(i, f"u{i}", "ab"[i % 2], lambda until: time.sleep(0.01) or b"image") for i in range(12)]
+    found, came = Gathering(given, deadline=0.4), []
+    for item in found:
+        came.append(item.load())
+        time.sleep(0.15)
+    assert came == [b"image"] * 12 and (found.late, found.unread) == ({}, [])
+
+
 def test_it_stops_when_it_is_told_to_and_blames_nobody(gather):
     stop = time.monotonic() + 0.1
     came, found = gather(["slow"] * 10, {"slow": "hangs"}, deadline=60, stop=lambda: time.monotonic() > stop)
