@@ -38,7 +38,7 @@ CONNECT, IMPORT, FIRST, AGAIN = (
     "vectors to first order",
     "connecting again",
 )
-PARTS = (CONNECT, IMPORT, FIRST, LABEL, PIN, WHOLE, AGAIN, REFILL)
+PARTS = (CONNECT, IMPORT, FIRST, LABEL, PIN, REFILL, AGAIN, WHOLE)
 UNTIL_WARM = 20  # labels, after which the model takes part
 FAR = 6  # labels that a head of 10 lasts at least before it is refilled
 
@@ -104,14 +104,13 @@ def label(here: Scene) -> Span:
     return span
 
 
-def refills(here: Scene, count: int) -> list[Span]:
-    """Label, with no training due, until the head of the live order was refilled some times."""
+def refills(here: Scene, count: int) -> Iterator[Span]:
+    """Label, with no training due, until the head of the live order was refilled, some times."""
     version = here.live()
     here.set(horizon=10)
     here.ask("/retrain")
     here.until(lambda: here.live() != version, what="a shorter order")
     here.settle()
-    spans: list[Span] = []
     for _ in range(count):
         for _ in range(FAR):
             here.annotate_next()
@@ -124,9 +123,8 @@ def refills(here: Scene, count: int) -> list[Span]:
             if _places(here) > places:
                 break
         ended = max(one.ended for one in here.clock.heard if "predictions" in one.kind and "GET" not in one.kind)
-        spans.append(here.close_span(Span(REFILL), began, ended, before, [(began, answered)]))
+        yield here.close_span(Span(REFILL), began, ended, before, [(began, answered)])
         check_served(here)
-    return spans
 
 
 def _places(here: Scene) -> int:
@@ -200,11 +198,11 @@ def run(here: Scene, repeat: int, labels: int = UNTIL_WARM) -> Iterator[Span]:
     here.set(retrain_every=10_000)
     for _ in range(repeat):
         yield pin(here)
-    for _ in range(repeat):
-        yield read_everything(here)
+    yield from refills(here, repeat)
     for _ in range(repeat):
         yield connect_again(here)
-    yield from refills(here, repeat)
+    for _ in range(repeat):  # last: it takes minutes
+        yield read_everything(here)
 
 
 def summary(spans: Sequence[Span]) -> str:

@@ -228,7 +228,8 @@ class Scene:
 
     def cpu(self) -> Counter[str]:
         """Return the CPU seconds that each program used so far."""
-        used: Counter[str] = Counter()
+        ended = psutil.Process().cpu_times()
+        used: Counter[str] = Counter({"commands": ended.children_user + ended.children_system})
         for name, pid in self._programs.items():
             with suppress(psutil.NoSuchProcess):
                 for one in (top := psutil.Process(pid), *top.children(recursive=True)):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["HalfRows"]
 
 _HELD = 256 * 2**20  # bytes of the file that stay mapped, about; the system's cache keeps them all the same
+_EXPONENT = np.uint16(0x7C00)  # all of it is set in NaN and infinities alone
 _AROUND = 1 << 16  # bytes that the system maps around one that is asked for
 
 
@@ -86,9 +87,18 @@ class HalfRows(np.ndarray[Any, np.dtype[np.float16]]):
         first, rest = (index[0], index[1:]) if isinstance(index, tuple) else (index, ())
         picks = self._picks[first]
         several = isinstance(picks, np.ndarray) and picks.size > 0
-        self._note(min(picks.size * _AROUND, int(np.ptp(picks) + 1) * source.strides[0]) if several else 0)
-        piece = source[picks]
+        span = int(np.ptp(picks)) + 1 if several else 0
+        self._note(min(span * source.strides[0], picks.size * _AROUND))
+        if span == picks.size and span > 1 and (picks[1:] > picks[:-1]).all():  # a run of rows is no gathering
+            piece = source[int(picks[0]) : int(picks[0]) + span]
+        else:
+            piece = source[picks]
         return piece[(slice(None),) * (piece.ndim - 1) + rest] if rest else piece
+
+    def are_finite(self, index: Any = slice(None)) -> bool:
+        """Tell whether all numbers of a piece are finite, by the bits of their exponents: they are not converted."""
+        bits = np.ascontiguousarray(self.half(index)).view(np.uint16)
+        return not bool(((bits & _EXPONENT) == _EXPONENT).any())
 
     def _whole(self) -> NDArray[np.float16]:
         return np.asarray(self) if self._source is None else self._source

@@ -12,7 +12,7 @@ from e2e.test_queue import CONFIG, UNCERTAINTY, wait_for
 from labelqueue.demo.drawing import plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-WAIT = 60.0  # seconds
+WAIT = 120.0  # seconds
 
 
 def until(true, what):

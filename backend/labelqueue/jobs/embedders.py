@@ -30,7 +30,7 @@ class EmbedderChoice:
     asked : float
         Unix time at which somebody set the project's `embedder` to it; 0 when nobody did.
     precision : str
-        ``bfloat16`` or ``float16``, where the model is to compute with it, on whichever device. Empty: float32 where
+        With which the model is to compute, on whichever device, see `images.precision`. Empty: float32 where
         the weights are known, as they are of every embedder that serves; else what the device of whoever loads it
         first does best.
     """

@@ -112,7 +112,8 @@ class Ledger:
     def seal(self, folder: Path) -> Ledger:
         """Write it down: from here on these rows count. What it speaks of is on the disk already."""
         files = files_of(folder, self.serial)
-        with files["ledger"].open("r+b" if self.written else "wb") as file:
+        # Like all files of a copy: only its owner reads and writes it.
+        with os.fdopen(os.open(files["ledger"], os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             file.seek(self.written * ENTRY.itemsize)
             file.write(self.entries[self.written :].tobytes())
             file.truncate()

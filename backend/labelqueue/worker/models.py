@@ -11,7 +11,7 @@ from typing import Any
 
 from ..exceptions import EmbedderError
 from ..images import FLOAT32, ModelCard
-from ..jobs import PAGE, EmbedderChoice, alive, is_on_its_way, queue
+from ..jobs import EMBEDDING, PAGE, EmbedderChoice, alive, is_on_its_way, queue
 from ..labels import Target
 from ..settings import DEPLOYMENT, Deployment
 from ..state import Project, Redis
@@ -70,7 +70,8 @@ def chosen(project: Project, deployment: Deployment, target: Target) -> Embedder
         return EmbedderChoice.offered(deployment)  # nothing is embedded yet
     if kept is None and generation:
         kept = _recalled(project, generation, parameters_of(target, project.settings())) or EmbedderChoice(
-            FORMER if deployment.embedder == DEPLOYMENT["LABELQUEUE_EMBEDDER"].default else deployment.embedder
+            FORMER if deployment.embedder == DEPLOYMENT["LABELQUEUE_EMBEDDER"].default else deployment.embedder,
+            precision=FLOAT32,  # of the version before, on every device
         )
     return kept or EmbedderChoice.offered(deployment)
 
@@ -149,9 +150,12 @@ def keep_card(
 def keep_error(
     store: Redis, deployment: Deployment, doubled: bool, error: EmbedderError, choice: EmbedderChoice | None = None
 ) -> None:
-    """Remember why a model cannot be had."""
-    row = json.dumps({"error": str(error), "at": time.time()})
-    store.hset(CARDS, name_of(deployment, doubled, choice), row)
+    """Remember why a model cannot be had, unless another worker that lives may have it."""
+    name = name_of(deployment, doubled, choice)
+    known = store.hget(CARDS, name)
+    if known and "card" in json.loads(known) and len(alive(store, EMBEDDING)) > 1:
+        return
+    store.hset(CARDS, name, json.dumps({"error": str(error), "at": time.time()}))
 
 
 def refuse_other(store: Redis, deployment: Deployment, asked: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -37,11 +38,14 @@ class Runtime:
     ----------
     leaving : threading.Event
         Set when the process was told to stop: the job at hand comes to an end soon.
+    trouble : str
+        Why this worker leaves work to others, empty while it does not: with its sign of life it is told.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.leaving = threading.Event()
+        self.trouble = ""
         self._embedders: dict[tuple[str, int | None, bool, str], Embedder] = {}  # the one used last at the end
         self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
@@ -114,9 +118,9 @@ class Runtime:
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
-                f"those to be had now are others ({model.weights_digest[:12]}…): put the file back "
-                "(LABELQUEUE_WEIGHTS), or have all images of the project embedded anew: "
-                f"`labelqueue set PROJECT embedder={choice.model}`"
+                f"those to be had now on {os.uname().nodename} are others ({model.weights_digest[:12]}…): put the file "
+                "back (LABELQUEUE_WEIGHTS, the same file on every machine), or have all images of the project embedded "
+                f"anew: `labelqueue set PROJECT embedder={choice.model}`"
             )
         return model
 

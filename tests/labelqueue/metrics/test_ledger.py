@@ -90,7 +90,7 @@ def test_the_keeper_waits_for_a_redis_that_is_away_and_keeps_the_last_counts(mon
         keeper.ensure()
         keeper.ensure()
         count("looks_total", project=project.key, outcome="done")
-        until(lambda: looks(project) == 1, 10)
+        until(lambda: looks(project) == 1, 60)
         assert not away
         count("looks_total", project=project.key, outcome="done")
         keeper.stop()

@@ -50,10 +50,7 @@ def mapped(block, folder, monkeypatch, *, straight):
     ("name", "patterns", "straight"),
     [
         *((name, 1, False) for name in sorted({*COLD_START, *WARM})),
-        ("freesel", 3, False),
-        ("bal", 3, False),
-        ("freesel", 1, True),
-        ("bal", 3, True),
+        *((name, 3, straight) for name in ("freesel", "bal") for straight in (False, True)),
     ],
 )
 def test_whatever_the_strategy(tmp_path, monkeypatch, name, patterns, straight):

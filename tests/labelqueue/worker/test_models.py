@@ -9,6 +9,7 @@ import pytest
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images import embedder
 from labelqueue.jobs import EmbedderChoice
+from labelqueue.jobs.living import heartbeat
 from labelqueue.jobs.queues import queue
 from labelqueue.settings import Deployment
 from labelqueue.worker import embedding, models
@@ -78,6 +79,32 @@ def test_workers_that_are_set_to_different_models_are_told(store, deployment):
         EmbedderError, match=r"another model .*bundled.* than the tending one .*vit_tiny.*LABELQUEUE_WEIGHTS"
     ):
         models.card_of(store, other, False)
+
+
+def test_what_one_machine_lacks_does_not_hide_what_another_one_has(store, deployment):
+    card = Runtime(deployment).embedder().card
+    for others in (0, 1):
+        models.keep_card(store, deployment, False, card)
+        for number in range(1 + others):
+            heartbeat(store, f"embedding-host-{number}-ab")
+        models.keep_error(store, deployment, False, EmbedderError("no file"))
+        if others:
+            assert models.card_of(store, deployment, False) == card
+        else:
+            with pytest.raises(EmbedderError, match="no file"):
+                models.card_of(store, deployment, False)
+
+
+def test_a_worker_without_the_model_has_another_one_asked(store, project, redis_home, monkeypatch):
+    environment = {"LABELQUEUE_HOME": str(redis_home), "LABELQUEUE_EMBEDDER": "none"}
+    runtime, waited = Runtime(Deployment.from_environment(environment)), []
+    install(runtime)
+    monkeypatch.setattr(runtime.leaving, "wait", waited.append)
+    heartbeat(store, "embedding-elsewhere-7-ab")
+    assert "no model 'none'" in embedding.model_job(False)
+    assert waited == [embedding.STEP_BACK] and embedding.STEP_BACK > models.AGAIN
+    due = store.zscore("lq:delayed", project.key) - time.time()
+    assert models.AGAIN < due < embedding.STEP_BACK, "the next look asks again, while this one stands aside"
 
 
 def test_of_minibatches_the_largest_is_told_until_a_worker_starts_anew(store, deployment):

@@ -31,7 +31,7 @@ def running(deployment, store, monkeypatch):
     yield start
     for one in started:
         one.done.set()
-        one.join(timeout=10)
+        one.join(timeout=60)
         assert not one.is_alive()
 
 
