@@ -1,6 +1,7 @@
-"""What a look of a large project decides, when nothing is new and after one label: seconds of CPU.
+"""What a look of a large project decides, when nothing is new and after some labels, and what it reads and keeps of the
+campaign: seconds of CPU.
 
-The snapshot is made up, as a campaign leaves it: nothing is read, trained or published.
+The snapshot is made up, as a campaign leaves it: nothing is trained or published. Redis is one of the script's own.
 """
 
 from __future__ import annotations
@@ -11,21 +12,36 @@ import os
 import platform
 import pstats
 import statistics
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from labelqueue.block import Block
 from labelqueue.labels import ANNOTATED, UNLABELED, parse_label_config
 from labelqueue.learning import Course, Model, Predictions
-from labelqueue.ordering import LEFT_OUT, CampaignState, Labels, Order, Place, Snapshot, Tasks, arranged, decide
+from labelqueue.ordering import (
+    LEFT_OUT,
+    CampaignState,
+    Labels,
+    Order,
+    Place,
+    Snapshot,
+    Tasks,
+    arranged,
+    decide,
+    open_places,
+)
 from labelqueue.ordering.campaign import Campaign
 from labelqueue.ordering.campaign_state import Cycle, Guess
-from labelqueue.settings import PROJECT
+from labelqueue.settings import PROJECT, Deployment
 from labelqueue.simulation.replay import label_config
+from labelqueue.state import Orders, Project, ProjectRef, load_campaign, save_campaign
 from labelqueue.stopping import Measurement, Watch
 from labelqueue.stopping.hints import Step
+from labelqueue.store import EmbeddedRedis, connect
 
 CLASSES = tuple(f"class {number}" for number in range(10))
 TARGET = parse_label_config(label_config(CLASSES))
@@ -118,18 +134,17 @@ def fresh(snapshot: Snapshot) -> Snapshot:
     )
 
 
-def labeled(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot after the next task of the queue got a label."""
-    tasks, labels, live = snapshot.tasks, snapshot.labels, snapshot.live
-    assert live is not None
-    task = next(place.task for place in live.queue if tasks.open([place.task])[0])
+def labeled(snapshot: Snapshot, count: int = 1) -> Snapshot:
+    """Return the snapshot after the next tasks of the queue got a label."""
+    tasks, labels = snapshot.tasks, snapshot.labels
+    new = np.array([place.task for place in open_places(snapshot.live, tasks)[:count]])
     states = tasks.states.copy()
-    states[tasks.find(np.array([task]))] = ord(ANNOTATED)
+    states[tasks.find(new)] = ord(ANNOTATED)
     return replace(
         snapshot,
         tasks=replace(tasks, states=states),
-        labels=Labels(np.append(labels.tasks, task), np.append(labels.codes, 1).astype(np.int32), labels.values),
-        answers=np.append(labels.tasks, task),
+        labels=Labels(np.append(labels.tasks, new), np.append(labels.codes, new % 2).astype(np.int32), labels.values),
+        answers=np.append(labels.tasks, new),
     )
 
 
@@ -145,6 +160,37 @@ def measure(snapshot: Snapshot, times: int) -> list[float]:
         end = time.process_time()
         rows.append((middle - start, end - middle, end - start))
     return [statistics.median(row) for row in zip(*rows, strict=True)]
+
+
+def keep(snapshot: Snapshot, times: int) -> None:
+    """Measure what a look reads and keeps of the campaign and of the live order."""
+    with tempfile.TemporaryDirectory(prefix="lq-") as folder:
+        server = EmbeddedRedis(Path(folder))
+        server.start()
+        try:
+            environ = {"LABELQUEUE_HOME": folder, "LABEL_STUDIO_URL": "http://127.0.0.1:1"}
+            store = connect(Deployment.from_environment(environ | {"LABEL_STUDIO_API_KEY": "0" * 40}))
+            project = Project(store, ProjectRef("http://127.0.0.1:1", 7, 1_800_000_000))
+            save_campaign(project, snapshot.state, CampaignState())
+            assert snapshot.live is not None
+            Orders(project).save(snapshot.live)
+            Orders(project).go_live(snapshot.live)
+            for turn in range(times):
+                marks, sent = [time.process_time()], store.info("stats")["total_net_output_bytes"]
+                state, live = load_campaign(project), Orders(project).live()
+                sent = store.info("stats")["total_net_output_bytes"] - sent
+                marks.append(time.process_time())
+                save_campaign(project, decide(seen := replace(snapshot, state=state, live=live)).state, state)
+                marks.append(time.process_time())
+                after = decide(labeled(seen)).state
+                start = time.process_time()
+                save_campaign(project, after, state)
+                read, idle, kept = marks[1] - marks[0], marks[2] - marks[1], time.process_time() - start
+                save_campaign(project, state, after)
+                what = "first look" if turn == 0 else "another"
+                print(f"| {what} | {read:.3f} s, {sent / 1e6:.1f} MB | {idle:.3f} s | {kept:.3f} s |", flush=True)
+        finally:
+            server.stop()
 
 
 def main() -> None:
@@ -163,15 +209,19 @@ def main() -> None:
         "100,000 left out": usual | {"out": 100_000},
         "100,000 labels": usual | {"labels": 100_000},
     }
+    print("| case | decided | told people | both |")
     for name, case in cases.items():
         snapshot = scene(options.tasks, **case)
-        for what, seen in (("nothing new", snapshot), ("one label", labeled(snapshot))):
+        news = {"nothing new": snapshot, "one label": labeled(snapshot), "200 labels at once": labeled(snapshot, 200)}
+        for what, seen in news.items():
             decided, told, both = measure(seen, options.times)
             print(f"| {name}: {what} | {decided:.3f} s | {told:.3f} s | {both:.3f} s |", flush=True)
             if options.profile and "100 images" in name:
                 with cProfile.Profile() as profile:
                     decide(fresh(seen)).summarize()
                 pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
+    print("| | campaign and live order read | nothing new: decided and kept | one label: kept |")
+    keep(scene(options.tasks, **usual), options.times)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,11 @@ def claim(project: Project, job_id: str, worker: str) -> None:
         project.store.hset(project.name("inflight"), job_id, json.dumps({**json.loads(raw), "worker": worker}))
 
 
+def holds(project: Project, job_id: str) -> bool:
+    """Tell whether a shard is still this job's; a worker that was silent for too long finds that others have it."""
+    return bool(project.store.hexists(project.name("inflight"), job_id))
+
+
 def take_next(project: Project, job_id: str) -> tuple[str, list[int]] | None:
     """Take the shard at the head of the queue for the worker that runs another one; return its job and its tasks.
 
@@ -150,11 +155,6 @@ def strike(project: Project, job_id: str) -> set[int]:
     suspects = finish(project, job_id)
     project.store.delete(f"rq:job:{job_id}")
     return suspects
-
-
-def holds(project: Project, job_id: str) -> bool:
-    """Tell whether a shard is still this job's; a worker that was silent for too long finds that others have it."""
-    return bool(project.store.hexists(project.name("inflight"), job_id))
 
 
 def at_work(project: Project, job_id: str) -> str:

@@ -49,9 +49,9 @@ log = logging.getLogger(__name__)
 
 TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
+STEP_BACK = 15.0  # seconds that a worker leaves work to others; more than `AGAIN`, so that they are asked for the model
 RELAY = 60.0  # seconds in which a job takes further shards; then RQ has its turn
 BLOCK = 64  # rows that are stored at once, at most
-STEP_BACK = 15.0  # seconds that a worker leaves work to others; more than `AGAIN`, so that they are asked for the model
 FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
 ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
@@ -105,10 +105,10 @@ def embed_job(key: str, ids: list[int]) -> int:
         why = str(error) or type(error).__name__
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
-        if not holds(project, job_id):
+        if not project.store.hexists(project.name("inflight"), job_id):
             ids = []  # it is over since: what failed is a shard that was taken after it
         suspects = finish(project, job_id)
-        if isinstance(error, EmbedderError | LabelStudioError) and _others(runtime):
+        if _is_ours(runtime, error):
             give_back(project, ids, why)
             enqueue_shards(project)
             _step_back(runtime, why)
@@ -123,14 +123,15 @@ def embed_job(key: str, ids: list[int]) -> int:
     return done
 
 
-def _why(error: Exception) -> str:
-    return f"embedding failed ({str(error) or type(error).__name__})"
-
-
 def _others(runtime: Runtime) -> set[str]:
     """Return the other embedding workers that live."""
     job = get_current_job()
     return alive(runtime.store, EMBEDDING) - {(job.worker_name if job else "") or ""}
+
+
+def _is_ours(runtime: Runtime, error: Exception) -> bool:
+    """Tell whether it may be this machine's fault alone, so that others had better do it."""
+    return isinstance(error, EmbedderError | LabelStudioError) and bool(_others(runtime))
 
 
 def _step_back(runtime: Runtime, why: str) -> None:
@@ -143,6 +144,10 @@ def _step_back(runtime: Runtime, why: str) -> None:
         runtime.trouble = why
         runtime.leaving.wait(STEP_BACK)
         runtime.trouble = ""
+
+
+def _why(error: Exception) -> str:
+    return f"embedding failed ({str(error) or type(error).__name__})"
 
 
 def _tell(project: Project) -> bool:
@@ -202,8 +207,6 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     try:
         for result in embed_stream(model, relay, thumbnails=room > 0, block_size=block_size, **parameters):
             if job_id and not all(holds(project, shard.job_id) for shard in relay.held):
-                # Nothing twice, and what failed here may be this machine's line.
-                log.warning("images of %s are another worker's by now: Redis heard nothing of us", project.key)
                 _let_go(project, relay, job_id)
                 return done
             cache.put(result.block)
@@ -214,8 +217,13 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
             _end_those_over(project, relay, job_id)
         _end_those_over(project, relay, job_id)  # what had no image to read
     except Exception as error:
-        blame = not isinstance(error, LabelQueueError)
-        _let_go(project, relay, job_id, _why(error) if blame else "", wait=blame or bool(_others(runtime)))
+        for shard in relay.held:
+            if shard.job_id != job_id:
+                suspects = strike(project, shard.job_id)
+                if not isinstance(error, LabelQueueError):
+                    give_back(project, shard.ids, _why(error), suspects)
+                elif _is_ours(runtime, error):
+                    give_back(project, shard.ids, _why(error))
         raise
     return done
 
@@ -249,6 +257,19 @@ def _opened(
     uris = {task: row.uri for task, row in rows.items()}
     gathering = gathered(runtime, uris, servers, FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE)
     return Shard(job_id, ids, rows, gathering, servers, time.monotonic())
+
+
+def _let_go(project: Project, relay: Relay, job_id: str) -> None:
+    """Leave the shards to whoever has them by now: nothing twice, and what failed here may be this machine's line."""
+    log.warning(
+        "%d images of %s are another worker's by now: Redis heard nothing of us",
+        sum(len(shard.ids) for shard in relay.held),
+        project.key,
+    )
+    for shard in relay.held:
+        if holds(project, shard.job_id):
+            (finish if shard.job_id == job_id else strike)(project, shard.job_id)
+            give_back(project, shard.ids, "")
 
 
 def _note(project: Project, relay: Relay, result: Embedded) -> None:
@@ -285,15 +306,6 @@ def _end_those_over(project: Project, relay: Relay, job_id: str) -> None:
         elif relay.held:  # the job goes on with others
             finish(project, job_id)
             _go_on(project)
-
-
-def _let_go(project: Project, relay: Relay, job_id: str, blame: str = "", *, wait: bool = True) -> None:
-    """Strike off the shards that were taken after the job's own and are still held; their images wait again."""
-    for shard in relay.held:
-        if shard.job_id != job_id and holds(project, shard.job_id):
-            suspects = strike(project, shard.job_id)
-            if wait:  # else a look lets them wait, after a while
-                give_back(project, shard.ids, blame, suspects if blame else ())
 
 
 def _go_on(project: Project) -> None:

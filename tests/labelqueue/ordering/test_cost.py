@@ -48,22 +48,15 @@ def steps(snapshot):
     return found[0]
 
 
-def after(snapshot, count):
-    """The snapshot after so many of the next tasks got a label."""
-    for _ in range(count):
-        snapshot = deciding.labeled(snapshot)
-    return snapshot
-
-
 @pytest.mark.parametrize("new", [0, 1])
 def test_a_look_takes_as_many_steps_in_a_project_of_any_size(new):
-    small, large = (after(deciding.scene(n, **PARTS), new) for n in (2_000, 40_000))
+    small, large = (deciding.labeled(deciding.scene(n, **PARTS), new) for n in (2_000, 40_000))
     assert steps(large) == pytest.approx(steps(small), rel=0.05), "other tasks are drawn"
 
 
 def test_labels_that_come_together_cost_what_they_cost_one_by_one():
     snapshot = deciding.scene(5_000, **PARTS | {"labels": 4_000, "guesses": 1_000})
-    none, some, many = (steps(after(snapshot, count)) for count in (0, 40, 80))
+    none, some, many = (steps(deciding.labeled(snapshot, count)) for count in (0, 40, 80))
     assert many - some < 1.3 * (some - none)
 
 
@@ -87,7 +80,7 @@ def test_only_what_is_said_of_new_labels_is_read():
 
     steps(stored(snapshot))
     assert read == []
-    one = after(snapshot, 1)
+    one = deciding.labeled(snapshot)
     decision = decide(stored(one))
     assert read == [[task] for task in one.labels.by_task if task not in snapshot.labels.by_task]
     assert decision.state.guesses == decide(one).state.guesses != snapshot.state.guesses
@@ -104,5 +97,5 @@ def test_where_nothing_moves_no_score_is_worked_out(monkeypatch):
     snapshot = deciding.scene(2_000, **PARTS)
     assert snapshot.live.overlay.scores, "pinned tasks stand in front"
     monkeypatch.setattr(pinning, "_longest", None)
-    for seen in (snapshot, after(snapshot, 3)):
+    for seen in (snapshot, deciding.labeled(snapshot, 3)):
         assert decide(seen).arranged is None
