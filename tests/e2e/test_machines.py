@@ -27,7 +27,7 @@ from labelqueue.store.redis_connection import connect
 from labelqueue.store.redis_server import find_server
 from processes import until as until_soon
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="choice" toName="image">'
