@@ -3,6 +3,7 @@
     python benchmarks/embedding.py                     ViT-S/16 at 224 and the bundled model, K = 1 and K = 5
     python benchmarks/embedding.py --select FOLDER     also: how long `labelqueue select` takes, first and second run
     python benchmarks/embedding.py --doubled           instead: the double input size of segmentation, per model
+    python benchmarks/embedding.py --bundled           the bundled model alone
     python benchmarks/embedding.py --thumbnails        instead: what cutting thumbnails costs, per model
 
 Draws pictures of 640 x 480 as JPEGs into a temporary folder. For each model and K three things take turns over as many
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--doubled", action="store_true")
     parser.add_argument("--thumbnails", action="store_true")
+    parser.add_argument("--bundled", action="store_true", help="leave ViT-S/16 out")
     parser.add_argument("--select", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -200,7 +202,7 @@ def main() -> None:
         for number, file in enumerate(files):
             draw(file, number)
         print(f"{len(files)} JPEGs of 640 x 480, {sum(f.stat().st_size for f in files) / len(files) / 1e3:.0f} kB each")
-        for embedder in (small_vit(folder), Embedder.load("bundled")):
+        for embedder in (*([] if arguments.bundled else [small_vit(folder)]), Embedder.load("bundled")):
             if arguments.thumbnails:
                 time_thumbnails(embedder, files, arguments.rounds, arguments.readers)
                 continue

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from poolselect import FreeSel, Pool, proposals
+from poolselect import BAL, FreeSel, Pool, QueryStrategy, proposals
 from poolselect.metric import Cosine
 from poolselect.reference import Reference
 
@@ -39,7 +39,7 @@ class Plain(Reference):
         distinct, first = np.unique(rows, return_index=True)
         affinity = self._metric.affinity(self._vectors, self._metric.vectors(distinct))
         self.products += affinity.size
-        covered = np.maximum(affinity, self._closeness[:, None]).sum(axis=0, dtype=np.float64)
+        covered = self._covered(np.maximum(affinity, self._closeness[:, None]))
         return int(first[covered >= covered.max()].min())
 
 
@@ -61,6 +61,16 @@ def make_pool(images: int, patterns: int) -> Pool:
     if patterns == 1:
         return Pool(np.arange(images), flat)
     return Pool(np.arange(images), flat[:images], flat, np.arange(images + 1) * patterns)
+
+
+def warm_pool(images: int, classes: int = 10, labeled: int = 100) -> Pool:
+    """Make a pool of one pattern an image with some labels and a linear model's probabilities."""
+    rng, vectors = np.random.default_rng(1), clustered(images)
+    scores = vectors @ rng.standard_normal((DIMENSIONS, classes), dtype=np.float32) * np.float32(2 / DIMENSIONS**0.5)
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    labels = np.full(images, -1)
+    labels[rng.choice(images, labeled, replace=False)] = 0
+    return Pool(np.arange(images), vectors, labels=labels, probabilities=odds / odds.sum(axis=1, keepdims=True))
 
 
 def released_seconds_per_pick(flat: NDArray[np.float32], patterns: int, picks: int, seed: int = 0) -> float:
@@ -172,7 +182,9 @@ def remembered(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for path in arguments.features:
         vectors = np.load(path)["emb"].astype(np.float32)
         pools[path.stem] = Pool(np.arange(len(vectors)), vectors)
-    for name, pool in pools.items():
+    runs: list[tuple[str, QueryStrategy, Pool]] = [(name, FreeSel(trials=TRIALS), pool) for name, pool in pools.items()]
+    runs += [(f"{n:,} images, warm rule", BAL(), warm_pool(n)) for n in arguments.warm_sizes]
+    for name, strategy, pool in runs:
         kinds: dict[str, type[Reference]] = {"plain": Plain, "remembered": Reference}
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
         products: dict[str, int] = {}
@@ -188,16 +200,16 @@ def remembered(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
             proposals.Reference = noted  # type: ignore[misc, assignment]
             start = time.process_time()
-            orders.append(FreeSel(trials=TRIALS).query(pool, batch_size=300).indices.tolist())
+            orders.append(strategy.query(pool, batch_size=300).indices.tolist())
             seconds[kind].append(time.process_time() - start)
-            products[kind] = made[-1].products
+            products[kind] = sum(each.products for each in made)
         proposals.Reference = Reference  # type: ignore[misc]
         if any(order != orders[0] for order in orders):
             raise RuntimeError("the orders differ")
         plain, ours = (min(seconds[kind]) for kind in kinds)
         rows.append({"pool": name, "plain_s": plain, "remembered_s": ours, "products": products})
         print(
-            f"{name:>22}: 300 picks, best of {TRIALS}: plain {plain:6.3f} s, {products['plain'] / 1e6:5.1f} million "
+            f"{name:>24}: 300 picks, best of {TRIALS}: plain {plain:6.3f} s, {products['plain'] / 1e6:5.1f} million "
             f"products; remembered {ours:6.3f} s, {products['remembered'] / 1e6:5.1f} million; {ours / plain:.2f}",
             flush=True,
         )
@@ -212,6 +224,7 @@ def main() -> None:
     parser.add_argument("--patterns", type=int, nargs="+", default=[1, 5], help="patterns per image")
     parser.add_argument("--released-picks", type=int, default=50, help="picks of the released procedure (default part)")
     parser.add_argument("--features", type=Path, nargs="*", default=[], help="more pools: .npz files with `emb` (n, d)")
+    parser.add_argument("--warm-sizes", type=int, nargs="*", default=[20_000, 100_000], help="images, warm rule")
     parser.add_argument("--growth-sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=3, help="runs per figure; the fastest counts")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -10,12 +10,13 @@ Figures and the machine they come from: `herding.md`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "selectors"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -25,7 +26,20 @@ from freesel_order import DIMENSIONS, clustered
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from poolselect import BADGE, BAIT, DropQuery, MaxHerding, Pool, ProbCover, QueryStrategy, UHerding
+from poolselect import (
+    BADGE,
+    BAIT,
+    DropQuery,
+    MaxHerding,
+    Pool,
+    ProbCover,
+    QueryStrategy,
+    UHerding,
+    maxherding,
+    probcover,
+    similarities,
+)  # fmt: skip
+from poolselect.herding import Herd
 
 CLASSES = 10
 
@@ -72,6 +86,42 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def remembered(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time 300 picks with nothing labeled, with and without remembered similarities, in turns; count their products."""
+    pool, rows = make_pool(clustered(arguments.images), 0), []
+    strategies: list[QueryStrategy] = [MaxHerding(), ProbCover()]
+    for strategy in strategies:
+        room = {"multiplied again": 0, "remembered": similarities._MOST}
+        took: dict[str, list[float]] = {kind: [] for kind in room}
+        products: dict[str, int] = {}
+        orders = []
+        for _, (kind, most) in itertools.product(range(arguments.repeats), room.items()):
+            similarities._MOST = most
+            Counted.made.clear()
+            maxherding.Herd = probcover.Herd = Counted  # type: ignore[misc]
+            start = time.process_time()
+            orders.append(strategy.query(pool, batch_size=300).indices.tolist())
+            took[kind].append(time.process_time() - start)
+            products[kind] = sum(herd.products for herd in Counted.made)
+        if any(order != orders[0] for order in orders):
+            raise RuntimeError("the orders differ")
+        title = type(strategy).__name__
+        rows += [{"strategy": title, "kind": k, "seconds": min(took[k]), "products": products[k]} for k in room]
+        told = "; ".join(f"{k} {min(took[k]):5.2f} s, {products[k] / 1e6:5.1f} million products" for k in room)
+        print(f"{title:>10}: 300 of {len(pool):,}: {told}", flush=True)
+    return rows
+
+
+class Counted(Herd):
+    """Keeps every herd, so that its products can be read."""
+
+    made: ClassVar[list[Herd]] = []
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.made.append(self)
+
+
 def coverage(vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> float:
     """Return the mean similarity of every row to the nearest chosen one."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -99,7 +149,7 @@ def loss(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"speed": speed, "loss": loss}
+    parts = {"speed": speed, "remembered": remembered, "loss": loss}
     parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts), help="what to run (default: all)")
     parser.add_argument("--images", type=int, default=100_000, help="images in the pool that is timed")
     parser.add_argument("--compared", type=int, default=10_000, help="images in the pool of the comparison")

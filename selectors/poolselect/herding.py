@@ -15,6 +15,7 @@ from poolselect.exceptions import InvalidParameterError
 from poolselect.kmeans import sample_rows
 from poolselect.metric import noise
 from poolselect.pool import Pool
+from poolselect.similarities import Similarities
 
 # A vector shorter than this has no direction that float32 can tell.
 _SHORTEST = 1e-30
@@ -186,7 +187,8 @@ class Herd:
     are brought up to date from the largest down, only until no other can be larger; and what brings one up to date
     is the rows j alone whose m_j rose meanwhile. That is done in float32, rounded up; what is left is decided in
     float64. The choice is that of a plain greedy. Gains that differ by less than 1e-9 of themselves are a tie, which
-    the lowest row wins.
+    the lowest row wins. Where nothing was chosen before, each similarity is multiplied once and remembered
+    (`poolselect.similarities`).
 
     Parameters
     ----------
@@ -200,6 +202,11 @@ class Herd:
         Rows to choose from. Default: the pool's candidates.
     chosen : ndarray of shape (s,), int64, optional
         Rows that count as chosen already. Default: the pool's selected rows.
+
+    Attributes
+    ----------
+    products : int
+        Scalar products of a row of the pool with one of the sample so far.
     """
 
     def __init__(
@@ -222,12 +229,17 @@ class Herd:
         # Relative errors of a sum of so many similarities, and of one number, in float32.
         self._rough = 0.0 if kernel.exact else 1e-6 + 1e-8 * sample.rows.size
         self._nudge = np.float32(0.0 if kernel.exact else 1.2e-7)
+        self.products = 0
         self._reached = np.zeros(sample.rows.size)  # m
         already = np.flatnonzero(pool.selected) if chosen is None else chosen
         for start in range(0, already.size, self._block):
             self._cover(already[start : start + self._block])
         self._rows = np.flatnonzero(pool.candidates if free is None else free)
-        self._upper = self._bounds(self._rows)
+        # The first picks of all make nearly every bound stale, later ones few: then remembering would cost more.
+        self._remembered = Similarities(
+            self._rows.size if already.size == 0 else 0, sample.rows.size, exact=kernel.exact
+        )
+        self._upper = self._bounds(np.arange(self._rows.size), keep=self._remembered.holds_all)
         # Picks that each bound knows of, what m was after each of the last picks, and the last pick that raised each m.
         self._picks = 0
         self._knows = np.zeros(self._rows.size, dtype=np.int64)
@@ -277,31 +289,41 @@ class Herd:
             waiting = _largest(upper, np.flatnonzero(rivals), _LAST_LOOK)
         return winner, best
 
-    def _bounds(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return upper bounds of the present gains of some rows of the pool, from nothing."""
-        bounds = np.empty(rows.size)
+    def _bounds(self, places: NDArray[np.int64], *, keep: bool) -> NDArray[np.float64]:
+        """Return upper bounds of the present gains of some candidates, from nothing; keep what was multiplied."""
+        bounds = np.empty(places.size)
         reached = self._reached.astype(np.float32) * (1 - self._nudge)
         lengths = self._lengths - np.float32(self._directions.noise)
-        for start in range(0, rows.size, self._block):
+        for start in range(0, places.size, self._block):
             block = slice(start, start + self._block)
-            similar = self._kernel.of(self._directions.rough_squares(rows[block], self._halves, lengths))
+            rows = self._rows[places[block]]
+            similar = self._kernel.of(self._directions.rough_squares(rows, self._halves, lengths))
+            self.products += similar.size
+            if keep:
+                self._remembered.keep(places[block], similar)
             similar -= reached
             bounds[block] = np.maximum(similar, np.float32(0), out=similar) @ self._narrow_weights
         return bounds * ((1.0 + self._rough) / self._total)
 
     def _update(self, places: NDArray[np.int64]) -> None:
         """Bring bounds up to date: take off at most what the gain lost, or begin anew where that is as cheap."""
-        by_age = places[np.argsort(self._knows[places], kind="stable")]
         above = self._reached.astype(np.float32) * (1 - self._nudge)
+        here = self._remembered.known(places)
+        if (cheap := places[here]).size:
+            gains = self._remembered.gains(cheap, above, self._narrow_weights)
+            self._upper[cheap] = np.minimum(self._upper[cheap], gains * ((1.0 + self._rough) / self._total))
+        dear = places[~here]
+        by_age = dear[np.argsort(self._knows[dear], kind="stable")]
         for start in range(0, by_age.size, self._block):
             block = by_age[start : start + self._block]
             known = self._knows[block]
             columns = np.flatnonzero(self._raised > known[0])
             if 2 * columns.size > above.size or known[0] <= self._picks - _MEMORY:
-                self._upper[block] = np.minimum(self._upper[block], self._bounds(self._rows[block]))
+                self._upper[block] = np.minimum(self._upper[block], self._bounds(block, keep=True))
                 continue
             lengths = self._lengths[columns] + np.float32(self._directions.noise)
             squares = self._directions.rough_squares(self._rows[block], self._halves[columns], lengths)
+            self.products += squares.size
             similar = np.minimum(self._kernel.of(squares), above[columns])
             similar -= self._past[(known % _MEMORY)[:, None], columns]
             lost = np.maximum(similar, np.float32(0), out=similar) @ self._narrow_weights[columns]
@@ -322,7 +344,9 @@ class Herd:
 
     def _similar(self, rows: NDArray[np.int64]) -> Floats:
         """Return the similarity of rows of the pool to the sample in float64, shape (b, r)."""
-        return self._kernel.of(self._directions.squares(rows, self._points))
+        squares = self._directions.squares(rows, self._points)
+        self.products += squares.size
+        return self._kernel.of(squares)
 
 
 def _largest(values: NDArray[np.float64], places: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class MaxHerding(QueryStrategy):
 
     The order is that of a plain greedy on J, though most gains are never computed (`poolselect.herding`). An image is
     one vector, its embedding; `Pool.patterns` are not looked at. A zero vector stays one: it is as far from everything
-    as a radius.
+    as a radius. Where nothing is selected yet, similarities to J are remembered: 2 bytes each, 256 MB at most.
 
     Where we differ from the paper and its released code: J is a sample, which makes a large pool affordable;
     rows that can be chosen are never sampled; the order goes on to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.harness import Backend, LabelStudioApi, free_port
+from e2e.databases import SQLITE, label_studio_on
+from e2e.harness import Backend, LabelStudioApi
 from labelqueue.demo.drawing import draw_images
 from labelqueue.demo.server import Account, LabelStudioServer
 
@@ -36,14 +38,15 @@ CHROMIUM_FLAGS = [
 
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    """A running Label Studio; its first start ever takes minutes, later ones copy the migrated template."""
+    """A running Label Studio; its first start ever takes minutes, later ones copy the migrated template.
+
+    Its database is SQLite, or PostgreSQL with E2E_DATABASE=postgresql in the environment.
+    """
     if not EXECUTABLE.exists():
         pytest.fail(f"there is no Label Studio at {EXECUTABLE}: `make test` installs it")
-    data = tmp_path_factory.mktemp("label-studio")
-    server = LabelStudioServer(EXECUTABLE, data, free_port(), account=ACCOUNT, template=TEMPLATE)
-    server.start()
-    yield server
-    server.stop()
+    data, database = tmp_path_factory.mktemp("label-studio"), os.environ.get("E2E_DATABASE", SQLITE)
+    with label_studio_on(database, EXECUTABLE, data, ACCOUNT, TEMPLATE) as (server, _):
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -121,14 +121,14 @@ def test_most_products_are_not_made(monkeypatch):
     )
     assert compared == the_same
     assert plain > 0.9 * 300 * 200 * 500
-    # Each row about twice, and more while the selection is small and a row may be close to many.
-    assert quick < 2.5 * 3000 * 500 < plain / 7
+    # Each row once or twice, and more while the selection is small and a row may be close to many.
+    assert quick < 1.6 * 3000 * 500 < plain / 11
 
 
 def test_products_stop_growing_when_the_pool_is_known(monkeypatch):
     pool = Pool(np.arange(1000), clustered(1000, clusters=40, d=24))
     some, many = (counted(pool, picks, monkeypatch=monkeypatch)[1] for picks in (150, 300))
-    assert many - some < 0.02 * 150 * 200 * 500
+    assert many - some < 0.006 * 150 * 200 * 500
 
 
 def test_the_paper_measures_no_potential():

@@ -122,6 +122,8 @@ class LabelStudioServer:
         The copies have the template's user, so servers that share one must share `account`.
     way_out : str
         What to do when the port is taken; ends that error.
+    environment : mapping of str to str, optional
+        Further variables of its environment, such as those of another database than SQLite; a template has SQLite.
 
     Attributes
     ----------
@@ -138,6 +140,7 @@ class LabelStudioServer:
         account: Account,
         template: Path | None = None,
         way_out: str = "stop what listens there, or choose another port",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.executable = executable
         self.data_dir = data_dir.resolve()
@@ -147,6 +150,7 @@ class LabelStudioServer:
         self.url = f"http://{LOOPBACK}:{port}"
         self.log = self.data_dir / "label-studio.log"
         self._way_out = way_out
+        self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -158,6 +162,11 @@ class LabelStudioServer:
     def running(self) -> bool:
         """Whether the process that we started still runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Number of the process that we started; 0 when it does not run."""
+        return self._process.pid if self._process is not None and self.running else 0
 
     def start(self, waiting: Callable[[float], None] | None = None) -> None:
         """Start the server and return when it answers.
@@ -214,7 +223,7 @@ class LabelStudioServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=server_environment(self.account, self.data_dir, self.port, os.environ),
+                env=server_environment(self.account, self.data_dir, self.port, os.environ) | self._environment,
                 cwd=self.data_dir,
                 start_new_session=True,  # Ctrl-C reaches the caller alone, and stop() ends this group alone
             )

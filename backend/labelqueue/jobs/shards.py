@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from redis.exceptions import WatchError
 from rq.job import JobStatus
 
-from ..state import Project, Redis, scan_members, text
+from ..state import Project, Redis, scan_members, shared_time, text
 from ..telemetry import count
 from .living import alive, is_leaving
 from .looks import request_tend
-from .queues import EMBED, EMBEDDING, is_on_its_way, queue
+from .queues import EMBED, EMBEDDING, PAGE, is_on_its_way, queue
 
 __all__ = [
     "at_work",
@@ -23,9 +23,12 @@ __all__ = [
     "finish",
     "give_back",
     "held_back",
+    "holds",
     "in_flight",
     "mark",
     "reclaim",
+    "strike",
+    "take_next",
     "unmark",
     "wait_until",
 ]
@@ -45,6 +48,7 @@ TIMEOUT = 900  # seconds; the first shard may have to wait for the model's weigh
 # time, such a moment hits the same image three times in a row by next to no chance.
 LONELY_AFTER, LONELY_DEATHS = 2, 3  # the first for failures of its server, too
 QUARANTINE_AFTER = LONELY_AFTER + LONELY_DEATHS
+_RACES = 5  # tries to take the head of the queue while others change it
 LAST = 2**40  # added to the place of images that a worker died on: they come after all others
 
 
@@ -109,6 +113,50 @@ def claim(project: Project, job_id: str, worker: str) -> None:
         project.store.hset(project.name("inflight"), job_id, json.dumps({**json.loads(raw), "worker": worker}))
 
 
+def holds(project: Project, job_id: str) -> bool:
+    """Tell whether a shard is still this job's; a worker that was silent for too long finds that others have it."""
+    return bool(project.store.hexists(project.name("inflight"), job_id))
+
+
+def take_next(project: Project, job_id: str) -> tuple[str, list[int]] | None:
+    """Take the shard at the head of the queue for the worker that runs another one; return its job and its tasks.
+
+    None where the queue is empty or begins with a shard of another project, whose turn it is; while a page waits, which
+    comes first; and where one of the two shards is a single image: one that goes alone has nobody beside it.
+    """
+    store, line, inflight = project.store, f"rq:queue:{EMBED}", project.name("inflight")
+    mine = json.loads(store.hget(inflight, job_id) or "{}")
+    if not mine.get("worker") or len(mine["ids"]) == 1 or store.llen(f"rq:queue:{PAGE}"):
+        return None
+    with store.pipeline() as pipe:
+        for _ in range(_RACES):
+            try:
+                pipe.watch(line)  # type: ignore[no-untyped-call]
+                head = text(pipe.lindex(line, 0) or b"")
+                entry = json.loads(pipe.hget(inflight, head) or "{}")
+                if not entry or entry["worker"] or len(entry["ids"]) == 1:
+                    return None
+                pipe.multi()
+                pipe.lpop(line)
+                pipe.hset(inflight, head, json.dumps({**entry, "worker": mine["worker"]}))
+                # As RQ writes it; the worker ends this job, or `reclaim` does, and the time if both are gone.
+                started: dict[Any, Any] = {"status": JobStatus.STARTED.value, "worker_name": mine["worker"]}
+                pipe.hset(f"rq:job:{head}", mapping=started)
+                pipe.expire(f"rq:job:{head}", 2 * TIMEOUT)
+                pipe.execute()
+            except WatchError:  # somebody else put a job there, or took one
+                continue
+            return head, entry["ids"]
+    return None
+
+
+def strike(project: Project, job_id: str) -> set[int]:
+    """Strike off a shard that was taken by `take_next`, as `finish` does, and its job, of which RQ knows no end."""
+    suspects = finish(project, job_id)
+    project.store.delete(f"rq:job:{job_id}")
+    return suspects
+
+
 def at_work(project: Project, job_id: str) -> str:
     """Return the key of the set of a shard's images that are being decoded or embedded right now."""
     return project.name("at_work", job_id)
@@ -145,15 +193,15 @@ def in_flight(project: Project) -> set[int]:
 
 
 def wait_until(project: Project, ids: Iterable[int], until: float) -> None:
-    """Let images wait until a Unix time, because their server is slow; then a look hands them out again."""
+    """Let images wait until a Unix time of Redis' clock, as their server is slow; then a look hands them out again."""
     if late := {str(task): until for task in ids}:
         project.store.zadd(project.name("late"), late)
-        request_tend(project, delay=until - time.time() + 1.0)
+        request_tend(project, delay=until - shared_time(project.store) + 1.0)
 
 
 def held_back(project: Project) -> set[int]:
     """Return the images that wait for a time to come."""
-    project.store.zremrangebyscore(project.name("late"), 0, time.time())
+    project.store.zremrangebyscore(project.name("late"), 0, shared_time(project.store))
     return {int(task) for part in scan_members(project.store, project.name("late")) for task, _ in part}
 
 

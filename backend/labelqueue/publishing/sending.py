@@ -15,7 +15,13 @@ from ..state import Project
 
 __all__ = ["Sender"]
 
-SINGLE_SECONDS, BULK_SECONDS = 0.1, 1.0  # first guesses, until this project's own costs are known
+GUESSES = {"single_seconds": 0.1, "bulk_seconds": 1.0}  # until this project's own costs are known
+ROW_SECONDS = 0.0015  # of an import, for each prediction, besides what it takes for the project
+TRIED = 2  # predictions sent one by one, before as many more are: what they cost now, they tell
+# What is left, after each order, of the cost that was not measured, so that it is tried again: one by one soon, with
+# `TRIED` of them; an import, which may take half a minute, seldom.
+FADING = {"single_seconds": 0.8, "bulk_seconds": 0.97}
+LONGER = 2.0  # what an import is taken to cost of which we did not wait for the end, as a multiple of how long we did
 ONE_BY_ONE = 500  # predictions that are sent one by one because the import takes none of their form
 HALVINGS = 20  # refused imports, of one order, in which the offenders are looked for
 
@@ -60,7 +66,8 @@ class Sender:
         Raises
         ------
         LabelStudioError
-            With status 400 when nothing was stored, most likely because a task is gone; any other is passed on.
+            With status 400 when Label Studio refused some altogether, most likely because a task is gone; any other
+            is passed on.
         """
         rows = [
             {
@@ -71,12 +78,15 @@ class Sender:
             }
             for place in places
         ]
-        single = float(self._project.get("single_seconds", str(SINGLE_SECONDS)))
-        bulk = float(self._project.get("bulk_seconds", str(BULK_SECONDS)))
-        # Bulk import recounts the whole project once; single predictions cost the same in any project.
-        if single * len(rows) < bulk:
-            self._send_singly(rows)
-            return True
+        if self._cheaper_singly(len(rows)):
+            self._send_singly(rows[:TRIED])
+            rows = rows[TRIED:]
+            if not rows:
+                return True
+            if self._cheaper_singly(len(rows)):
+                self._send_singly(rows)
+                self._note_costs(bulk=self._faded("bulk_seconds"))
+                return True
         alone = [] if importable(self._target) else [row for row in rows if row["result"]]
         for row in alone[ONE_BY_ONE:]:
             self._withhold(row, "its form can be sent one by one only, and so many would take too long")
@@ -84,11 +94,32 @@ class Sender:
         chosen = {row["task"] for row in alone}
         together = [row for row in rows if row["task"] not in chosen]
         start = time.monotonic()
-        if together and not self._import(together):
-            return False
-        self._project.set(bulk_seconds=f"{time.monotonic() - start:.4f}")
+        try:
+            if together and not self._import(together):
+                return False
+        except LabelStudioError as error:
+            if error.timed_out:  # nobody knows how long it would have taken; one by one may be the only way
+                self._note_costs(bulk=LONGER * (time.monotonic() - start))
+            raise
+        if together:
+            bulk = max(time.monotonic() - start - ROW_SECONDS * len(together), 0.0)
+            self._note_costs(bulk=bulk, single=self._faded("single_seconds"))
         self._send_singly(alone)
         return True
+
+    def _cheaper_singly(self, n: int) -> bool:
+        """Tell whether predictions cost less one by one, the same in any project, than by an import, which recounts
+        the whole project once."""
+        return n * self._cost("single_seconds") < self._cost("bulk_seconds") + ROW_SECONDS * n
+
+    def _cost(self, fact: str) -> float:
+        return float(self._project.get(fact, str(GUESSES[fact])))
+
+    def _faded(self, fact: str) -> float:
+        return FADING[fact] * self._cost(fact)
+
+    def _note_costs(self, **seconds: float) -> None:
+        self._project.set(**{f"{way}_seconds": f"{cost:.4f}" for way, cost in seconds.items()})
 
     def move(self, places: Sequence[Place], scores: Mapping[int, float]) -> None:
         """See to it that each of these tasks has one prediction of the version, with its score.
@@ -136,7 +167,7 @@ class Sender:
                 self._withhold(row, f"Label Studio refuses it: {error}")
                 self._create(row)
         if rows:
-            self._project.set(single_seconds=f"{(time.monotonic() - start) / len(rows):.4f}")
+            self._note_costs(single=(time.monotonic() - start) / len(rows))
 
     def _import(self, rows: Sequence[Row]) -> bool:
         """Import rows, without their pre-labels where these are refused; return whether all were stored."""

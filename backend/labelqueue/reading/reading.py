@@ -50,6 +50,7 @@ def read_project(
     cache: PatternCache | None,
     events: Sequence[Event],
     check: Callable[[], None],
+    counted: int | None = None,
 ) -> None:
     """Bring our copy of tasks and labels up to date, reading as little as will do; `unread` tells what is left.
 
@@ -61,6 +62,9 @@ def read_project(
         What was heard since the last reading; the tasks they name are looked at in any case.
     check : callable
         Raises when this job no longer holds the project's lock; called before anything is written.
+    counted : int, optional
+        How many tasks Label Studio counted a moment ago: while they are as many as are known here, it is not asked
+        once more.
 
     Notes
     -----
@@ -80,7 +84,7 @@ def read_project(
     reader.hear(events)
     # While the very first pass begins, nothing has changed since.
     current = True if whole.at and began_to_watch else read_changes(reader, whole)
-    if current and not whole.at and _misses(project, client):
+    if current and not whole.at and _misses(project, client, counted):
         _begin_whole(project, client, target)
         whole = Pass(project, WHOLE)
     if whole.at:
@@ -136,14 +140,17 @@ def _drop_values(project: Project, check: Callable[[], None] = lambda: None) -> 
     project.changes.renew("balance", project.name("balance"))
 
 
-def _misses(project: Project, client: LabelStudio) -> bool:
+def _misses(project: Project, client: LabelStudio, counted: int | None = None) -> bool:
     """Tell whether tasks were deleted without an event that names them.
 
-    Label Studio's count is read after the tasks: while somebody imports, it only grows.
+    Label Studio's count is read after the tasks: while somebody imports, it only grows. One that was read before them
+    can prove only that none is missing.
     """
     left_out = project.unreadable("tasks")
     kept = {f"task {task}" for task in project.task_rows([task for task in map(_number, left_out) if task is not None])}
     known = project.task_count() + len(left_out.keys() - kept)
+    if counted == known:
+        return False
     count = client.project(project.ref.id).get("task_number")
     if not isinstance(count, int):
         return False
@@ -158,10 +165,11 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
     Parameters
     ----------
     whole : Pass
-        The other pass.
+        The other pass. While it goes on for the first time, what it has not come to is left to it: right after an
+        import, that is most of what changed lately.
     """
     project, part, until = reader.project, Pass(reader.project, CHANGES), time.monotonic() + SLICE
-    watermark = project.get("read_to")
+    watermark, first = project.get("read_to"), not project.get("full_at")
     if part.at is None or not part.at.bound:  # stopped within its first slice: nobody knows what it missed since
         part.begin(Progress(since=_since(watermark, settled=project.get("settled"))))
     for page, left_out, last in reader.pages(part):
@@ -169,10 +177,12 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
         if whole.at:  # it need not miss what was seen here
             whole.move(whole.at, rows, left_out.found)
         part.move(_after(part, page))
-        if last:
+        behind = first and whole.at is not None and part.at is not None and part.at.last >= whole.at.last
+        if last or behind:
             _keep_watermark(project, part)
             part.end()
-        elif time.monotonic() > until:
+            break
+        if time.monotonic() > until:
             _note_bound(reader, part)
             break
     return part.at is None

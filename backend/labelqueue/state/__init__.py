@@ -18,6 +18,7 @@ from ..store import (
     remove,
     scan_fields,
     scan_members,
+    shared_time,
     socket_path,
     store_facts,
     text,
@@ -26,7 +27,7 @@ from ..store import (
 from .campaigns import load_campaign, predictions_of, rows_keys, save_campaign, save_summary, summary_of
 from .columns import TaskColumns, keep_values, parse_tasks, read_columns
 from .formats import ERRORS, PARTS, make_readable
-from .journal import ACTIONS, Event, Journal, read_event
+from .journal import ACTIONS, Event, Journal, is_echo, read_event
 from .label_book import LabelBook, parse_labels
 from .orders import WHOLE, Orders
 from .pattern_cache import PatternCache
@@ -81,6 +82,7 @@ __all__ = [
     "add_members",
     "connect",
     "get_fields",
+    "is_echo",
     "is_id",
     "is_readable",
     "keep_values",
@@ -100,6 +102,7 @@ __all__ = [
     "save_summary",
     "scan_fields",
     "scan_members",
+    "shared_time",
     "socket_path",
     "store_facts",
     "summary_of",

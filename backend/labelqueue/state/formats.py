@@ -46,6 +46,7 @@ KEYS = (
     Key("changed", "facts", "what was written, for workers' copies", "about 2,000 writes", "the oldest, as newer come"),
     Key("queued", "facts", "a look is asked for", "one value", "when it begins, or after 600 s"),
     Key("tending", "facts", "the worker that looks", "one value", "when it ends, or its worker is dead"),
+    Key("looked", "facts", "when a look ended last", "one value", "after 60 s"),
     Key("intents", "facts", "writes to Label Studio that are under way", "one field per kind", "when they are done"),
     Key("settings", "settings", "settings that somebody chose", "one field per setting", _PROJECT),
     Key("extra_params", "settings", "extra params as seen last", "the settings there are", _PROJECT),

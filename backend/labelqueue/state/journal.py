@@ -9,7 +9,7 @@ from typing import Any
 
 from .project import Project, is_id
 
-__all__ = ["ACTIONS", "Event", "Journal", "read_event"]
+__all__ = ["ACTIONS", "Event", "Journal", "is_echo", "read_event"]
 
 # action -> where the ids of what changed stand in the payload
 ACTIONS: dict[str, str] = {
@@ -61,6 +61,26 @@ def read_event(payload: Mapping[str, Any]) -> Event | None:
         tuple(sorted({row["completed_by"] for row in rows if is_id(row.get("completed_by"))})),
         tuple(sorted(set(_ids(_rows(payload.get("task")))))),
     )
+
+
+def is_echo(project: Project, shown: Mapping[str, Any]) -> bool:
+    """Tell whether a change that Label Studio tells of is one that a worker of ours makes right now, and nothing else
+    changed that a look acts on.
+
+    Label Studio tells before it answers the worker, whose write is on record until then.
+
+    Parameters
+    ----------
+    project : Project
+    shown : mapping
+        The project as the event shows it.
+    """
+    prelabels = str(int(bool(shown.get("show_collab_predictions", True))))
+    known = {"title": shown.get("title"), "label_config": shown.get("label_config"), "prelabels_shown": prelabels}
+    if any(project.get(fact) != str(value or "") for fact, value in known.items()):
+        return False
+    writes = [json.loads(raw)["values"] for raw in project.store.hvals(project.name("intents"))]
+    return any(all(str(shown.get(name) or "") == value for name, value in values.items()) for values in writes)
 
 
 def _rows(items: Any) -> list[Mapping[str, Any]]:

@@ -11,15 +11,16 @@ import time
 from flask import Flask, Response, g, jsonify, request
 
 from ..admin import retrain
-from ..jobs import request_tend
+from ..jobs import request_soon, request_tend
 from ..serving import ARRIVED, WEBHOOK, context, json_object, refusal
-from ..state import ACTIONS, Journal, Project, ProjectRef, read_event
+from ..state import ACTIONS, Journal, Project, ProjectRef, is_echo, read_event
 from ..telemetry import count, forget, note, observe
 
 __all__ = ["count_events", "webhook"]
 
 MEMBERS = {"action", "project", "task", *ACTIONS.values()}  # of an event; what else it says is not kept
-TASKS_DELAY, EVENT_DELAY = 0.3, 1.0  # seconds; a burst of events becomes one job
+TASKS_DELAY = 0.3  # seconds; an import tells in several calls
+APART = 1.0  # seconds between two looks that labels ask for; what comes meanwhile becomes one
 
 
 OUTCOMES = {200: "ignored", 201: "accepted", 401: "refused", 403: "refused", 413: "refused"}  # by status
@@ -62,12 +63,14 @@ def webhook() -> tuple[Response, int]:
             return jsonify({"error": why}), 401
     event = read_event(body)
     g.kind = event.action if event else "other"
-    if event is None:
+    if event is None or (event.action == "PROJECT_UPDATED" and is_echo(project, body["project"])):
         return jsonify({"status": "ignored"}), 200
     project.register()
     Journal(project).append(event)
     if event.action == "START_TRAINING":
         retrain(project)
+    elif event.action.startswith("TASKS"):
+        request_tend(project, delay=TASKS_DELAY)
     else:
-        request_tend(project, delay=TASKS_DELAY if event.action.startswith("TASKS") else EVENT_DELAY)
+        request_soon(project, apart=APART)
     return jsonify({"status": "accepted"}), 201

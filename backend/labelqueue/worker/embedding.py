@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,28 +12,34 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
+from ..exceptions import EmbedderError, LabelQueueError, LabelStudioError, ProjectError, StoreError
 from ..gallery import MEGABYTE, Thumbnails
-from ..images import Item, embed_stream
+from ..images import Embedded, Item, embed_stream
 from ..jobs import (
+    EMBEDDING,
     EmbedderChoice,
+    alive,
     claim,
     cool_down,
     enqueue_shards,
     finish,
     give_back,
+    holds,
     mark,
     request_tend,
     slow_servers,
+    strike,
+    take_next,
     unmark,
     wait_until,
     warm_up,
 )
 from ..labels import Target
-from ..state import Project
-from ..telemetry import count, timed
+from ..state import PatternCache, Project, shared_time
+from ..telemetry import count, observe
 from .gathering import Gathering, Wanted, server_of
-from .models import asked_for, chosen, parameters_of, refuse_other
+from .models import AGAIN, asked_for, chosen, parameters_of, refuse_other
+from .relay import Relay, Shard
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
 
@@ -44,6 +49,9 @@ log = logging.getLogger(__name__)
 
 TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
+STEP_BACK = 15.0  # seconds that a worker leaves work to others; more than `AGAIN`, so that they are asked for the model
+RELAY = 60.0  # seconds in which a job takes further shards; then RQ has its turn
+BLOCK = 64  # rows that are stored at once, at most
 FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
 ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
@@ -64,15 +72,19 @@ def model_job(doubled: bool, asked: str = "") -> str:
         Which model is waited for, see `models.name_of`.
     """
     runtime = current()
-    outcome = "another model"
+    outcome, failed = "another model", False
     if not refuse_other(runtime.store, runtime.deployment, asked):
         try:
             outcome = runtime.embedder(doubled=doubled, choice=asked_for(runtime.deployment, asked)).name
         except EmbedderError as error:
             log.error("%s", error)
-            outcome = str(error)
+            outcome, failed = str(error), True
     for project in Project.all(runtime.store):
         request_tend(project)
+        if failed and _others(runtime):
+            request_tend(project, delay=AGAIN + 1.0)
+    if failed:
+        _step_back(runtime, outcome)
     return outcome
 
 
@@ -87,24 +99,55 @@ def embed_job(key: str, ids: list[int]) -> int:
         return 0
     claim(project, job_id, (job.worker_name if job else "") or "")
     try:
-        with timed("shard_seconds"):
-            done = embed_shard(runtime, project, ids, job_id)
+        done = embed_shard(runtime, project, ids, job_id)
     except Exception as error:
         # Nothing is lost: the images wait again, and tending asks for them after a while.
         why = str(error) or type(error).__name__
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
+        if not project.store.hexists(project.name("inflight"), job_id):
+            ids = []  # it is over since: what failed is a shard that was taken after it
         suspects = finish(project, job_id)
+        if _is_ours(runtime, error):
+            give_back(project, ids, why)
+            enqueue_shards(project)
+            _step_back(runtime, why)
+            return 0
         request_tend(project, delay=RETRY_DELAY)
         if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
             return 0
-        give_back(project, ids, f"embedding failed ({why})", suspects)
+        give_back(project, ids, _why(error), suspects)
         raise
     finish(project, job_id)
-    enqueue_shards(project)
-    if _tell(project):
-        request_tend(project)
+    _go_on(project)
     return done
+
+
+def _others(runtime: Runtime) -> set[str]:
+    """Return the other embedding workers that live."""
+    job = get_current_job()
+    return alive(runtime.store, EMBEDDING) - {(job.worker_name if job else "") or ""}
+
+
+def _is_ours(runtime: Runtime, error: Exception) -> bool:
+    """Tell whether it may be this machine's fault alone, so that others had better do it."""
+    return isinstance(error, EmbedderError | LabelStudioError) and bool(_others(runtime))
+
+
+def _step_back(runtime: Runtime, why: str) -> None:
+    """Leave work to the others for a while, if there are any.
+
+    A machine that lacks the model, or cannot reach Label Studio, is done with a shard at once: it would be the first to
+    ask for the next one, and the others got none.
+    """
+    if _others(runtime):
+        runtime.trouble = why
+        runtime.leaving.wait(STEP_BACK)
+        runtime.trouble = ""
+
+
+def _why(error: Exception) -> str:
+    return f"embedding failed ({str(error) or type(error).__name__})"
 
 
 def _tell(project: Project) -> bool:
@@ -119,58 +162,157 @@ def _tell(project: Project) -> bool:
 
 
 def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str = "") -> int:
-    """Embed the images of these tasks and store them in the pattern cache.
+    """Embed the images of these tasks and store them in the pattern cache; then those of further shards of the project,
+    taken one at a time while the model is still at work on the one before, for `RELAY` seconds.
 
     Parameters
     ----------
     job_id : str
-        Of the shard, under which the images that are being decoded and embedded are marked: if this process ends
-        meanwhile, only they can be why.
+        Of the shard; empty: no further one is taken. Under it the images that are being decoded and embedded are
+        marked: if this process ends meanwhile, only they can be why.
 
     Returns
     -------
     int
-        Images embedded. A bad image is quarantined with its reason; one whose server fails is tried again later; those
-        of a server that is silent or slow wait until it is asked again; those there was no time for wait again.
+        Images embedded, of all these shards. A bad image is quarantined with its reason; one whose server fails is
+        tried again later; those of a server that is silent or slow wait until it is asked again; those there was no
+        time for wait again.
     """
+    plan = _plan(runtime, project)
+    if plan is None:  # its vectors are imported since the images were handed out
+        return 0
+    doubled, choice, parameters = plan
+    model = runtime.embedder(doubled=doubled, choice=choice)
+    cache = runtime.cache(project, model.fingerprint(parameters))
+    until = time.monotonic() + RELAY
+
+    def take() -> Shard | None:
+        """Take the next shard, while the model still computes the one before."""
+        if time.monotonic() > until or runtime.leaving.is_set() or not _still(runtime, project, plan):
+            return None
+        taken = take_next(project, relay.held[-1].job_id)
+        if taken is None:
+            return None
+        try:
+            here = {task for shard in relay.held for task in shard.rows}
+            return _opened(runtime, project, cache, *taken, here)
+        except Exception:
+            strike(project, taken[0])
+            give_back(project, taken[1], "")
+            raise
+
+    relay = Relay(_opened(runtime, project, cache, job_id, ids), take, partial(_marked, project))
+    thumbnails, room = Thumbnails(project), runtime.deployment.thumbnails * MEGABYTE
+    block_size, done = min(BLOCK, max(len(ids), 1)), 0
+    try:
+        for result in embed_stream(model, relay, thumbnails=room > 0, block_size=block_size, **parameters):
+            if job_id and not all(holds(project, shard.job_id) for shard in relay.held):
+                _let_go(project, relay, job_id)
+                return done
+            cache.put(result.block)
+            files = {task: (source_hash(relay.row(task).uri), file) for task, file in result.thumbnails.items()}
+            thumbnails.put(files, room)
+            _note(project, relay, result)
+            done += len(result.block)
+            _end_those_over(project, relay, job_id)
+        _end_those_over(project, relay, job_id)  # what had no image to read
+    except Exception as error:
+        for shard in relay.held:
+            if shard.job_id != job_id:
+                suspects = strike(project, shard.job_id)
+                if not isinstance(error, LabelQueueError):
+                    give_back(project, shard.ids, _why(error), suspects)
+                elif _is_ours(runtime, error):
+                    give_back(project, shard.ids, _why(error))
+        raise
+    return done
+
+
+def _plan(runtime: Runtime, project: Project) -> tuple[bool, EmbedderChoice, dict[str, Any]] | None:
+    """Return how images are embedded now: whether at twice the size, by which embedder, and with which parameters."""
     target, settings = project.target(), project.settings()
     choice = EmbedderChoice.load(project.get("embedder_wanted")) or chosen(project, runtime.deployment, target)
-    if choice.imported:  # since the images were handed out
-        return 0
-    model = runtime.embedder(doubled=target.kind == "segmentation", choice=choice)
-    parameters = parameters_of(target, settings)
-    cache = runtime.cache(project, model.fingerprint(parameters))
+    return None if choice.imported else (target.kind == "segmentation", choice, parameters_of(target, settings))
+
+
+def _still(runtime: Runtime, project: Project, plan: tuple[bool, EmbedderChoice, dict[str, Any]]) -> bool:
+    """Tell whether images are still embedded in this way; not where the project was forgotten meanwhile."""
+    try:
+        return _plan(runtime, project) == plan
+    except LabelQueueError:
+        return False
+
+
+def _opened(
+    runtime: Runtime, project: Project, cache: PatternCache, job_id: str, ids: list[int], but: Collection[int] = ()
+) -> Shard:
+    """Return a shard that is about to be read, without the images that are embedded already, or at work (`but`)."""
     here = cache.sources_of(ids)
-    rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri)}
+    rows = {t: row for t, row in project.task_rows(ids).items() if here.get(t) != source_hash(row.uri) and t not in but}
     missing_uri = {task: ("", "the task's data has no image") for task, row in rows.items() if not row.uri}
     project.quarantine(missing_uri)
     count("images_total", len(missing_uri), project=project.key, outcome="bad")
     servers = slow_servers(project.store)
-    uris = {task: row.uri for task, row in rows.items() if row.uri}
+    rows = {task: row for task, row in rows.items() if row.uri}
+    uris = {task: row.uri for task, row in rows.items()}
     gathering = gathered(runtime, uris, servers, FETCH_DEADLINE if len(ids) > 1 else ALONE_DEADLINE)
-    thumbnails, room = Thumbnails(project), runtime.deployment.thumbnails * MEGABYTE
-    done = 0
-    items = (replace(item, load=partial(_marked, project, job_id, item)) for item in gathering)
-    for result in embed_stream(model, items, thumbnails=room > 0, **parameters):
-        cache.put(result.block)
-        thumbnails.put({task: (source_hash(uris[task]), file) for task, file in result.thumbnails.items()}, room)
-        embedded = result.block.ids.tolist()
-        project.forgive(embedded)
-        unmark(project, job_id, embedded)
-        done += len(result.block.ids)
-        count("images_total", len(result.block.ids), project=project.key, outcome="embedded")
-        count("images_total", len(result.failed), project=project.key, outcome="bad")
-        project.count("arrivals", len(result.block.ids))
-        project.quarantine({task: (rows[task].uri, reason) for task, reason in result.failed})
-        _try_again(project, {task: (rows[task].uri, reason) for task, reason in result.transient})
-    warm_up(project.store, gathering.answered & servers.keys())
-    for server, late in gathering.late.items():
-        if server in gathering.reasons:
-            _leave_alone(project, server, late, gathering.reasons[server])
-        else:
-            wait_until(project, late, servers[server][0])
-    give_back(project, gathering.unread, "")
-    return done
+    return Shard(job_id, ids, rows, gathering, servers, time.monotonic())
+
+
+def _let_go(project: Project, relay: Relay, job_id: str) -> None:
+    """Leave the shards to whoever has them by now: nothing twice, and what failed here may be this machine's line."""
+    log.warning(
+        "%d images of %s are another worker's by now: Redis heard nothing of us",
+        sum(len(shard.ids) for shard in relay.held),
+        project.key,
+    )
+    for shard in relay.held:
+        if holds(project, shard.job_id):
+            (finish if shard.job_id == job_id else strike)(project, shard.job_id)
+            give_back(project, shard.ids, "")
+
+
+def _note(project: Project, relay: Relay, result: Embedded) -> None:
+    """Write down what became of images, those that went well being stored."""
+    embedded = result.block.ids.tolist()
+    failed = {task: (relay.row(task).uri, reason) for task, reason in result.failed}
+    transient = {task: (relay.row(task).uri, reason) for task, reason in result.transient}
+    project.forgive(embedded)
+    for job_id, tasks in relay.account(embedded).items():
+        unmark(project, job_id, tasks)
+    relay.account([*failed, *transient])
+    count("images_total", len(embedded), project=project.key, outcome="embedded")
+    count("images_total", len(failed), project=project.key, outcome="bad")
+    project.count("arrivals", len(embedded))
+    project.quarantine(failed)
+    _try_again(project, transient)
+
+
+def _end_those_over(project: Project, relay: Relay, job_id: str) -> None:
+    """Let what was not read wait, and strike off the shards that are over; the last one's job ends by itself."""
+    for shard in relay.over():
+        gathering = shard.gathering
+        warm_up(project.store, gathering.answered & shard.servers.keys())
+        for server, late in gathering.late.items():
+            if server in gathering.reasons:
+                _leave_alone(project, server, late, gathering.reasons[server])
+            else:
+                wait_until(project, late, shard.servers[server][0])
+        give_back(project, gathering.unread, "")
+        observe("shard_seconds", time.monotonic() - shard.begun)
+        if shard.job_id != job_id:
+            strike(project, shard.job_id)
+            _go_on(project)
+        elif relay.held:  # the job goes on with others
+            finish(project, job_id)
+            _go_on(project)
+
+
+def _go_on(project: Project) -> None:
+    """Hand out more images after a shard, and ask for a look where an order may have become due."""
+    enqueue_shards(project)
+    if _tell(project):
+        request_tend(project)
 
 
 def gathered(
@@ -178,7 +320,7 @@ def gathered(
 ) -> Gathering:
     """Return what reads images: task to URI, from servers that were not slow lately (see `jobs.slow_servers`), for so
     many seconds."""
-    now = time.time()
+    now = shared_time(runtime.store)
     return Gathering(
         [Wanted(task, uri, server_of(uri), partial(_read, runtime, uri, task)) for task, uri in sorted(uris.items())],
         deadline=deadline,
@@ -205,7 +347,7 @@ def _marked(project: Project, job_id: str, item: Item) -> bytes:
 def _leave_alone(project: Project, server: str, late: list[int], why: str) -> None:
     """Ask nothing of a slow server for a while; its images wait for it."""
     until = cool_down(project.store, server, why)
-    wait = until - time.time()
+    wait = until - shared_time(project.store)
     log.warning("%s is slow and left alone for %.0f s; %d images wait for it: %s", server, wait, len(late), why)
     wait_until(project, late, until)
 

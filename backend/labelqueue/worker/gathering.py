@@ -112,16 +112,17 @@ class Gathering:
         self._running: dict[int, tuple[Wanted, float]] = {}
         self._done: SimpleQueue[tuple[Wanted, bytes | Exception]] = SimpleQueue()
         self._overdue: dict[int, tuple[Wanted, str]] = {}
+        self._held = 0.0  # seconds that whoever takes the images let us wait: no server is to blame for them
 
     def __iter__(self) -> Iterator[Item]:
         """Yield each image as it comes, read or failed by itself; `load` gives its bytes, or its error."""
-        until = time.monotonic() + self._deadline
-        while (self._waiting or self._running) and time.monotonic() < until and not self._stop():
+        until = self._now() + self._deadline
+        while (self._waiting or self._running) and self._now() < until and not self._stop():
             self._begin(until)
             if not self._running:
                 break  # what waits is of servers of which nothing more is asked
             try:
-                one, outcome = self._done.get(timeout=max(0.0, min(LOOK_UP, until - time.monotonic())))
+                one, outcome = self._done.get(timeout=max(0.0, min(LOOK_UP, until - self._now())))
             except Empty:
                 continue
             del self._running[one.id]
@@ -129,7 +130,9 @@ class Gathering:
                 self._overdue[one.id] = (one, str(outcome))
                 continue
             self.answered.add(one.server)
+            begun = time.monotonic()
             yield _item(one, outcome)
+            self._held += time.monotonic() - begun
         if self._stop():
             self.unread += [one.id for one, _ in (*self._running.values(), *self._overdue.values())]
         else:
@@ -137,6 +140,9 @@ class Gathering:
                 self._overdue[one.id] = (one, f"{one.server} did not give it within {self._deadline:.0f} s")
             yield from self._judge()
         self.unread += [one.id for line in self._waiting.values() for one in line]
+
+    def _now(self) -> float:
+        return time.monotonic() - self._held
 
     def _begin(self, until: float) -> None:
         """Read on while there are readers left, from the server that has the fewest at work."""
@@ -150,9 +156,11 @@ class Gathering:
             if not self._waiting[server]:
                 del self._waiting[server]
             running[server] += 1
-            self._running[one.id] = (one, time.monotonic())
+            self._running[one.id] = (one, self._now())
             # No pool: its threads would be waited for when the process ends, and a server can hold one for long.
-            threading.Thread(target=self._read, args=(one, until), name="labelqueue-reader", daemon=True).start()
+            threading.Thread(
+                target=self._read, args=(one, until + self._held), name="labelqueue-reader", daemon=True
+            ).start()
 
     def _read(self, one: Wanted, until: float) -> None:
         try:
@@ -166,7 +174,7 @@ class Gathering:
             return False
         since = [begun for one, begun in self._running.values() if one.server == server]
         late = any(one.server == server for one, _ in self._overdue.values())
-        return late or bool(since and time.monotonic() - min(since) > PATIENCE)
+        return late or bool(since and self._now() - min(since) > PATIENCE)
 
     def _judge(self) -> Iterator[Item]:
         """Decide whose fault late images are: the server's, when it answered nothing else, or their own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
@@ -20,6 +21,7 @@ __all__ = ["Housekeeper", "look_at_all"]
 log = logging.getLogger(__name__)
 
 BEAT = 1.0  # seconds between the housekeeper's rounds
+TICK = 0.1  # seconds that delayed work starts late at most
 RECLAIM_EVERY = 5.0
 GAP = 5.0  # between two signs of life of our own, after which those of others may have run out as well
 TEND_EVERY = 60.0
@@ -40,7 +42,7 @@ class Housekeeper(threading.Thread):
     def __init__(self, runtime: Runtime, worker: str) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._store = runtime.store
-        self._leaving = runtime.leaving
+        self._runtime, self._leaving = runtime, runtime.leaving
         self._home = runtime.deployment.home
         self._room = runtime.deployment.thumbnails * MEGABYTE
         self._worker = worker
@@ -52,7 +54,8 @@ class Housekeeper(threading.Thread):
         last_sweep = -TIDY_EVERY
         while True:
             try:
-                heartbeat(self._store, self._worker)
+                url = self._runtime.deployment.label_studio_url
+                heartbeat(self._store, self._worker, label_studio=url, trouble=self._runtime.trouble)
                 if time.monotonic() - last_beat > GAP:
                     last_reclaim = time.monotonic()  # Redis was away: the others, too, have to say first that they live
                 last_beat = time.monotonic()
@@ -80,8 +83,18 @@ class Housekeeper(threading.Thread):
                 failed = True
             except Exception:  # without housekeeping this worker would look dead, and delayed work would never start
                 log.exception("housekeeping failed and goes on")
-            if self.done.wait(BEAT):
+            if self._rest():
                 return
+
+    def _rest(self) -> bool:
+        """Wait for the next round, and release meanwhile what becomes due; return whether there is none."""
+        until = time.monotonic() + BEAT
+        while (left := until - time.monotonic()) > 0:
+            if self.done.wait(min(left, TICK)):
+                return True
+            with suppress(RedisError):  # the next round says so
+                release_due(self._store)
+        return self.done.is_set()
 
     def _compare(self) -> None:
         """Take back what was lost with its worker or its job, of every project."""

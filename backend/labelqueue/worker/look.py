@@ -109,7 +109,8 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     generation, known = wanted_generation(runtime, project, target)
     building = runtime.cache(project, generation)
     with noting_absence(project, status=500):
-        read_project(project, client, target, building, placed(events, runtime, project, target), lock.check)
+        heard = placed(events, runtime, project, target)
+        read_project(project, client, target, building, heard, lock.check, remote.get("task_number"))
     replica = runtime.replica(project)
     project.set(counts=json.dumps(replica.columns.counts(Pins(project).excluded())))
     serving = feed(runtime, project, replica, building)

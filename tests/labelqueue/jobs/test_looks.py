@@ -41,20 +41,68 @@ def test_requests_made_at_the_same_time_are_one_job(project, store):
 
 
 def test_delayed_requests_become_jobs_when_due(project, store):
-    jobs.request_tend(project, delay=0.05)
+    jobs.request_tend(project, delay=30)
     jobs.request_tend(project, delay=60)  # the earlier one counts
     jobs.release_due(store)
-    assert queued(store) == 0
-    time.sleep(0.06)
+    assert queued(store) == 0 and store.zscore("lq:delayed", project.key) <= time.time() + 30
+    store.zincrby("lq:delayed", -30, project.key)  # half a minute later
     jobs.release_due(store)
     jobs.release_due(store)
     assert queued(store) == 1 and store.zcard("lq:delayed") == 0
+
+
+@pytest.mark.parametrize("ahead", [30.0, -30.0])
+def test_machines_whose_clocks_differ_agree_when_it_is_due(project, store, monkeypatch, ahead):
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + ahead)
+        jobs.request_tend(project, delay=0.5)
+    jobs.release_due(store)
+    assert queued(store) == 0
+    time.sleep(0.6)
+    jobs.release_due(store)
+    assert queued(store) == 1
 
 
 def test_an_earlier_request_brings_a_delayed_one_forward(project, store):
     for delay in (60, 5, 30):
         jobs.request_tend(project, delay=delay)
     assert 0 < store.zscore("lq:delayed", project.key) - time.time() <= 5
+
+
+class TestRequestSoon:
+    """What asks for a look when a label comes in."""
+
+    def test_a_quiet_project_is_looked_at_at_once(self, project, store):
+        jobs.request_soon(project, apart=5)
+        jobs.request_soon(project, apart=5)
+        assert queued(store) == 1 and store.zcard("lq:delayed") == 0
+
+    def test_while_a_look_runs_the_next_one_waits(self, project, store):
+        jobs.begin_look(project, "j", "w1")
+        for _ in range(20):
+            jobs.request_soon(project, apart=5)
+        assert queued(store) == 0 and 4 < store.zscore("lq:delayed", project.key) - time.time() <= 5
+
+    def test_after_a_look_the_next_one_waits_for_what_is_left(self, project, store):
+        jobs.begin_look(project, "j", "w1")
+        jobs.end_look(project, "w1")
+        time.sleep(0.2)
+        jobs.request_soon(project, apart=5)
+        assert queued(store) == 0 and 4 < store.zscore("lq:delayed", project.key) - time.time() <= 4.8
+        store.zrem("lq:delayed", project.key)
+        jobs.request_soon(project, apart=0.1)
+        assert queued(store) == 1, "long enough after it"
+
+    def test_the_clock_of_another_machine_makes_nobody_wait_longer(self, project, store):
+        store.set(project.name("looked"), repr(time.time() + 1000))
+        jobs.request_soon(project, apart=5)
+        assert store.zscore("lq:delayed", project.key) - time.time() <= 5
+
+    def test_a_look_that_another_worker_took_over_has_not_ended(self, project, store):
+        jobs.begin_look(project, "j", "w2")
+        jobs.end_look(project, "w1")
+        assert not store.exists(project.name("looked"))
 
 
 def test_a_look_names_its_project_and_is_tried_again_when_it_fails(project, store):

@@ -15,7 +15,7 @@ from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering.order import Order, Place, score
 from labelqueue.publishing import sending
 from labelqueue.publishing.publishing import Publisher
-from labelqueue.publishing.sending import Sender
+from labelqueue.publishing.sending import TRIED, Sender
 from labelqueue.state.orders import Orders
 
 SCORES = {task: score(task) for task in range(1, 301)}
@@ -90,7 +90,9 @@ def sender(project, client, *, config=CONFIG, bulk=True):
     return Sender(project, client, lambda: None, parse_label_config(config), "r1 BAL")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
+)
 @given(
     st.integers(1, 40).flatmap(
         lambda n: st.tuples(st.just(n), *[st.sets(st.integers(1, n), max_size=12) for _ in range(3)])
@@ -173,3 +175,72 @@ def test_deleted_tasks_are_no_matter_of_pre_labels(project, strict):
     client.tasks.clear()
     with pytest.raises(PublishError, match="every task of the new order was deleted"):
         publisher.publish(order(4))
+
+
+class Priced(Picky):
+    """A Label Studio whose calls take their time, on a clock of its own."""
+
+    def __init__(self, monkeypatch, single, bulk):
+        super().__init__(range(1, 301))
+        self.now, self.single, self.bulk = 0.0, single, bulk
+        monkeypatch.setattr(sending.time, "monotonic", lambda: self.now)
+
+    def create_prediction(self, row):
+        self.now += self.single
+        super().create_prediction(row)
+
+    def import_predictions(self, project, rows):
+        self.now += self.bulk + 0.0015 * len(rows)
+        return super().import_predictions(project, rows)
+
+
+def sent(project, client, n):
+    """Send an order of so many places; return its predictions sent one by one, its imports, and its seconds."""
+    before = client.singles, client.imports, client.now
+    client.stored.clear()
+    assert Sender(project, client, lambda: None, parse_label_config(CONFIG), "r1 BAL").send(places(n), SCORES)
+    assert client.results("r1 BAL").keys() == set(range(1, n + 1))
+    return client.singles - before[0], client.imports - before[1], client.now - before[2]
+
+
+@pytest.mark.parametrize(("single", "bulk"), [(0.03, 4.9), (0.05, 0.3), (0.3, 1.6), (0.02, 1.5), (0.2, 30.0)])
+def test_the_cheaper_way_is_found_whatever_the_first_guess(project, monkeypatch, single, bulk):
+    client = Priced(monkeypatch, single, bulk)
+    costs = [sent(project, client, 60)[2] for _ in range(60)]
+    best = min(60 * single, bulk + 60 * 0.0015)
+    assert costs[-1] <= 1.05 * best + TRIED * single and sum(costs[20:]) <= 1.2 * 40 * best
+
+
+def test_what_many_cost_together_says_nothing_of_few(project, monkeypatch):
+    client = Priced(monkeypatch, single=0.09, bulk=4.0)
+    assert sent(project, client, 300)[1] == 1
+    assert float(project.get("bulk_seconds")) == pytest.approx(4.0)
+    assert sent(project, client, 60)[1] == 1 and sent(project, client, 30) == (30, 0, pytest.approx(2.7))
+
+
+def test_two_tell_that_they_became_dear_before_all_are_sent(project, monkeypatch):
+    client = Priced(monkeypatch, single=0.01, bulk=2.0)
+    project.set(single_seconds="0.01", bulk_seconds="2.0")
+    assert sent(project, client, 60)[:2] == (60, 0)
+    client.single = 1.0
+    assert sent(project, client, 60)[:2] == (TRIED, 1)
+    assert sent(project, client, 60)[:2] == (0, 1)
+
+
+def test_what_is_sent_one_by_one_for_its_form_is_no_import(project):
+    client = Picky(range(1, 11))
+    assert sender(project, client, config=NESTED).send(places(10), SCORES)
+    assert client.imports == 0 and project.get("bulk_seconds") == "0.01", "as it was before"
+
+
+def test_an_import_that_takes_too_long_is_not_tried_for_ever(project, monkeypatch):
+    client = Priced(monkeypatch, single=0.1, bulk=60.0)
+
+    def too_slow(number, rows):
+        client.now += 41.0
+        raise LabelStudioError("timed out", timed_out=True)
+
+    monkeypatch.setattr(client, "import_predictions", too_slow)
+    with pytest.raises(LabelStudioError, match="timed out"):
+        sent(project, client, 60)
+    assert sent(project, client, 60)[0] == 60

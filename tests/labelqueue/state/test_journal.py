@@ -1,10 +1,12 @@
 """The journal keeps events until they were acted on, in order, without gaps."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelqueue.state.journal import ACTIONS, Event, Journal, read_event
+from labelqueue.state.journal import ACTIONS, Event, Journal, is_echo, read_event
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,26 @@ def test_an_event_of_the_same_millisecond_as_the_last_one_read_stays(project, st
 def test_no_payload_breaks_the_reader(action, junk):
     event = read_event({"action": action, "tasks": junk, "annotation": junk, "annotations": junk, "task": junk})
     assert event is not None and event.action == action
+
+
+SHOWN = {"title": "animals", "label_config": "<View/>", "show_collab_predictions": True, "model_version": "r2"}
+
+
+@pytest.mark.parametrize(
+    ("write", "changed", "echo"),
+    [
+        ({"model_version": "r2", "sampling": "Uncertainty sampling"}, {}, True),
+        ({"sampling": "Uncertainty sampling"}, {}, True),
+        ({"model_version": "r1"}, {}, False),
+        ({"model_version": "r2"}, {"sampling": None, "model_version": None}, False),
+        ({"model_version": "r2"}, {"label_config": "<View><Image/></View>"}, False),
+        ({"model_version": "r2"}, {"show_collab_predictions": False}, False),
+        ({"model_version": "r2"}, {"title": "plants"}, False),
+        (None, {}, False),
+    ],
+)
+def test_only_a_change_of_our_own_that_changes_nothing_else_is_an_echo(project, store, write, changed, echo):
+    project.set(title="animals", label_config="<View/>", prelabels_shown="1")
+    if write is not None:
+        store.hset(project.name("intents"), "w", json.dumps({"values": write, "before": "", "at": 0.0}))
+    assert is_echo(project, {**SHOWN, "sampling": "Uncertainty sampling", **changed}) is echo

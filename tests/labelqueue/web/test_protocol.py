@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import CONFIG, ORIGIN
+from labelqueue.jobs.looks import begin_look, end_look
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
 from labelqueue.learning.prelabels import is_blank
@@ -159,6 +160,35 @@ def test_webhook_is_journalled_before_it_is_acknowledged(client, store):
     (project,) = Project.all(store)
     assert Journal(project).read()[0] == [Event("TASKS_CREATED", (4,))]
     assert store.zcard("lq:delayed") == 1
+
+
+def test_a_label_is_looked_at_at_once_and_those_that_follow_a_look_a_little_later(client, store):
+    body = {"action": "ANNOTATION_CREATED", "annotation": {"id": 9}, "task": {"id": 4}, "project": PROJECT}
+    for _ in range(3):
+        assert client.post("/webhook", json=body).status_code == 201
+    (project,) = Project.all(store)
+    assert queued(store) == 1 and store.zcard("lq:delayed") == 0
+    begin_look(project, store.get(project.name("queued")).decode(), "w1")
+    store.delete("rq:queue:tend")
+    end_look(project, "w1")
+    assert client.post("/webhook", json=body).status_code == 201
+    assert queued(store) == 0 and store.zcard("lq:delayed") == 1
+
+
+def test_what_a_worker_of_ours_changes_asks_for_nothing(client, store):
+    client.post("/setup", json=SETUP)
+    (project,) = Project.all(store)
+    store.delete("rq:queue:tend", project.name("queued"))
+    project.set(title="animals", prelabels_shown="1")
+    remote = {**PROJECT, "title": "animals", "label_config": CONFIG, "model_version": "r2", "sampling": "s"}
+    event = {"action": "PROJECT_UPDATED", "project": remote}
+    write = json.dumps({"values": {"model_version": "r2", "sampling": "s"}, "before": "", "at": 0.0})
+    store.hset(project.name("intents"), "w", write)
+    assert client.post("/webhook", json=event).status_code == 200
+    assert queued(store) == store.zcard("lq:delayed") == len(Journal(project)) == 0
+    store.delete(project.name("intents"))
+    assert client.post("/webhook", json=event).status_code == 201, "a person's"
+    assert queued(store) + store.zcard("lq:delayed") == len(Journal(project)) == 1
 
 
 def test_start_training_does_not_wait(client, store):

@@ -296,7 +296,8 @@ class TestFromTheVersionBefore:
     def test_no_card_then_its_default_or_what_is_set(self, runtime, project, upgraded):
         embed(runtime, project, "g1", 1)
         project.set(generation="g1")
-        assert models.chosen(project, upgraded, project.target()).model == "vit_small_patch16_224.dino"
+        found = models.chosen(project, upgraded, project.target())
+        assert (found.model, found.precision) == ("vit_small_patch16_224.dino", "float32"), "also where a GPU is now"
         assert models.chosen(project, replace(upgraded, embedder="bundled"), project.target()).model == "bundled"
 
 

@@ -37,7 +37,7 @@ def looked_at(store, *projects):
     store.delete("rq:queue:tend", *(project.name("queued") for project in projects))
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"nothing within {seconds} s"
@@ -71,6 +71,19 @@ def test_a_delayed_request_whose_time_has_come_becomes_a_job(round_of, store, pr
     store.zadd("lq:delayed", {project.key: time.time() - 1})
     round_of("w1")
     assert queued(store) == [project.key] and store.zcard("lq:delayed") == 0
+
+
+def test_delayed_requests_start_between_two_rounds_too(deployment, store, project, monkeypatch):
+    monkeypatch.setattr(housekeeping, "BEAT", 60.0)
+    housekeeper = Housekeeper(Runtime(deployment), "w1")
+    housekeeper.start()
+    until(lambda: queued(store) == [project.key])
+    looked_at(store, project)
+    store.zadd("lq:delayed", {project.key: time.time() + 0.2})
+    until(lambda: queued(store) == [project.key])
+    housekeeper.done.set()
+    housekeeper.join(timeout=10)
+    assert not housekeeper.is_alive() and store.zcard("lq:delayed") == 0
 
 
 def test_the_images_of_a_dead_worker_are_taken_back(round_of, store, project):
@@ -116,10 +129,10 @@ def test_it_goes_on_whatever_happens(deployment, store, project, monkeypatch, er
     """Without housekeeping this worker would look dead, and delayed work would never start."""
     fails, heartbeat = [error, error], living.heartbeat
 
-    def beat(*arguments):
+    def beat(*arguments, **options):
         if fails:
             raise fails.pop()
-        heartbeat(*arguments)
+        heartbeat(*arguments, **options)
 
     monkeypatch.setattr(housekeeping, "heartbeat", beat)
     monkeypatch.setattr(housekeeping, "BEAT", 0.01)
@@ -127,14 +140,14 @@ def test_it_goes_on_whatever_happens(deployment, store, project, monkeypatch, er
     housekeeper.start()
     until(lambda: living.alive(store) == {"w1"})
     housekeeper.done.set()
-    housekeeper.join(timeout=10)
+    housekeeper.join(timeout=60)
     assert not housekeeper.is_alive() and not fails
 
 
 def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, project, monkeypatch):
     rounds, reclaims = [], []
     monkeypatch.setattr(housekeeping, "BEAT", 0.001)
-    monkeypatch.setattr(housekeeping, "heartbeat", lambda *_: rounds.append(1))
+    monkeypatch.setattr(housekeeping, "heartbeat", lambda *_, **__: rounds.append(1))
     monkeypatch.setattr(housekeeping, "reclaim", lambda project, living: reclaims.append(project.key))
     for every, enough in ((1e9, lambda: len(rounds) > 20), (0.0, lambda: len(reclaims) > 3)):
         monkeypatch.setattr(housekeeping, "RECLAIM_EVERY", every)
@@ -142,7 +155,7 @@ def test_it_reclaims_again_and_again_but_not_every_second(deployment, store, pro
         housekeeper.start()
         until(enough)
         housekeeper.done.set()
-        housekeeper.join(timeout=10)
+        housekeeper.join(timeout=60)
         if every:
             assert reclaims == []
     assert set(reclaims) == {project.key}
@@ -157,7 +170,7 @@ def test_after_a_redis_that_was_away_the_others_have_time_to_say_that_they_live(
     monkeypatch.setattr(housekeeping, "GAP", 0.3)
     compared, beats, stall = [], [], []
 
-    def beat(*arguments):
+    def beat(*arguments, **options):
         if stall:
             time.sleep(stall.pop())
             beats.append(time.monotonic())
@@ -170,7 +183,7 @@ def test_after_a_redis_that_was_away_the_others_have_time_to_say_that_they_live(
     stall.append(1.0)
     until(lambda: beats and compared[-1] > beats[0])
     housekeeper.done.set()
-    housekeeper.join(timeout=10)
+    housekeeper.join(timeout=60)
     after = next(at for at in compared if at > beats[0])
     assert after - beats[0] >= 0.3
 
@@ -188,5 +201,5 @@ def test_once_redis_takes_writes_again_everything_is_looked_at(deployment, store
     store.config_set("maxmemory", "0")
     until(lambda: queued(store) == [project.key])
     housekeeper.done.set()
-    housekeeper.join(timeout=10)
+    housekeeper.join(timeout=60)
     assert caplog.text.count("Redis is full") == 1, "it is said once"

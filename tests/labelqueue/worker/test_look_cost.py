@@ -9,7 +9,7 @@ from labelqueue.worker import runtime as runtimes
 from labelqueue.worker.runtime import Runtime
 from redis_spy import counted
 
-FEW, MANY = 60, 1_500
+FEW, MANY = 150, 1_500
 CHANGES = {"nothing": lambda desk: None, "a label": lambda desk: desk.label()}
 
 
@@ -50,4 +50,4 @@ def test_a_look_costs_what_changed_whatever_the_project_holds(project, deploymen
 def test_a_look_that_reads_everything_is_seen(project, deployment, monkeypatch, few):
     monkeypatch.setattr(runtimes, "all_tell", lambda store: False)  # so that nothing is taken from a copy
     few = few or costs(project, deployment, FEW)
-    assert costs(project, deployment, 500)["nothing"].items > few["nothing"].items + 2 * (500 - FEW)
+    assert costs(project, deployment, 600)["nothing"].items > few["nothing"].items + 2 * (600 - FEW)

@@ -63,11 +63,10 @@ def cost(store: Redis, project: Project, monkeypatch: pytest.MonkeyPatch) -> tup
     """Hand out, embed and finish shards; return the commands that this took, and the bytes to and from Redis."""
     store.config_resetstat()
     assert jobs.enqueue_shards(project) == 4
-    for _ in range(SHARDS):
-        job = jobs.queue(store, "embed").fetch_job(store.lpop("rq:queue:embed").decode())
-        job.worker_name = "embedding-host-1-abc"
-        monkeypatch.setattr(embedding, "get_current_job", lambda job=job: job)
-        assert embedding.embed_job(*job.args) == IMAGES
+    job = jobs.queue(store, "embed").fetch_job(store.lpop("rq:queue:embed").decode())
+    job.worker_name = "embedding-host-1-abc"
+    monkeypatch.setattr(embedding, "get_current_job", lambda: job)
+    assert embedding.embed_job(*job.args) == SHARDS * IMAGES
     jobs.reclaim(project)
     told, moved = store.info("commandstats"), store.info("stats")
     calls = {name.removeprefix("cmdstat_"): row["calls"] for name, row in told.items()}
