@@ -44,7 +44,7 @@ demo:
 test:
 	@$(BOOTSTRAP) test
 	@$(MAKE) --no-print-directory .lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),scripts/lanes.py)
 
 test-fast:
 	@$(BOOTSTRAP) fast

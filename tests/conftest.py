@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from labelqueue.settings import Deployment
 from labelqueue.state.project import Project, ProjectRef
@@ -22,8 +24,13 @@ CONFIG = (
 
 
 def pytest_configure() -> None:
-    """A run started in the background ignores Ctrl-C, and so would the programs whose Ctrl-C is tested."""
+    """A run started in the background ignores Ctrl-C, and so would the programs whose Ctrl-C is tested.
+
+    Hypothesis times each example, 0.2 s at most: on a busy machine any of them may take longer.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    examples.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    examples.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

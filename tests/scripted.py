@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))  # as when a script is run
 try:
-    bootstrap, database, installer, pythons, steps = (
-        importlib.import_module(name) for name in ("bootstrap", "database", "installer", "pythons", "steps")
+    bootstrap, database, installer, lanes, pythons, steps = (
+        importlib.import_module(name) for name in ("bootstrap", "database", "installer", "lanes", "pythons", "steps")
     )
 finally:
     sys.path.remove(str(SCRIPTS))
@@ -34,7 +34,7 @@ def program(path: Path, code: str) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Return when `condition` holds; fail when it never does."""
     end = time.monotonic() + seconds
     while not condition():

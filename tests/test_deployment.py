@@ -161,6 +161,67 @@ def test_what_the_image_copies_exists_and_is_sent_to_the_engine():
     assert all((ROOT / source).exists() for source in copied)
 
 
+# -- further machines
+
+OPENED = yaml.safe_load((ROOT / "docker-compose.machines.yml").read_text())["services"]
+WORKER = yaml.safe_load((ROOT / "docker-compose.worker.yml").read_text())
+
+
+def placeholders(file):
+    """Variables that a file of compose cannot do without, and those that have a default."""
+    found = PLACEHOLDER.findall((ROOT / file).read_text())
+    return {name for name, kind, _ in found if kind == "?"}, {name for name, kind, _ in found if kind == "-"}
+
+
+def filled(value):
+    return PLACEHOLDER.sub(lambda m: m[3] if m[2] == "-" else "filled-in", value)
+
+
+@pytest.mark.parametrize("file", ["docker-compose.machines.yml", "docker-compose.worker.yml"])
+def test_what_further_machines_must_be_told_stands_at_the_top_of_the_file(file):
+    told = "".join(line for line in (ROOT / file).read_text().splitlines(True) if line.startswith("#"))
+    assert all(re.search(rf"\b{name}\b", told) for name in placeholders(file)[0])
+    assert placeholders(file)[1] <= placeholders("docker-compose.yml")[1], "told in .env.example"
+
+
+@pytest.mark.parametrize("service", ["embedding", "tending"])
+def test_a_worker_of_a_further_machine_is_set_as_those_of_the_first_one(service):
+    here, there = WORKER["services"][service], SERVICES[service]
+    assert here["command"] == there["command"] and here["image"] == there["image"]
+    environment = {name: value for name, value in here["environment"].items() if name not in NOT_OURS}
+    differ = {name for name, value in environment.items() if value != there["environment"].get(name)}
+    assert differ == {"REDIS_URL"}
+    lacks = there["environment"].keys() - here["environment"].keys()
+    assert lacks == {"BASIC_AUTH_USER", "BASIC_AUTH_PASS", "LABELQUEUE_METRICS", "HOST", "PORT"}, "of web alone"
+    deployment = Deployment.from_environment({name: filled(value) for name, value in environment.items()})
+    assert deployment.redis_url.startswith("rediss://:filled-in@redis:6380/0")
+    # A project is known by Label Studio's address: the name is the same, wherever it leads.
+    names = {entry.split(":")[0] for entry in here["extra_hosts"]}
+    assert names == {"label-studio", "redis"} and deployment.label_studio_url == "http://label-studio:8080"
+    assert here["hostname"].startswith("${MACHINE")
+
+
+def test_redis_is_open_with_tls_and_a_password_only_and_keeps_everything():
+    opened, base = OPENED["redis"], SERVICES["redis"]
+    assert opened["command"][: len(base["command"])] == base["command"]
+    options = dict(zip(opened["command"][1::2], opened["command"][2::2], strict=True))
+    assert options["--requirepass"].startswith("${REDIS_PASSWORD:?")
+    port = options["--tls-port"]
+    assert opened["ports"] == [f"${{MAIN_ADDRESS:?set it in .env}}:{port}:{port}"]
+    mounted = opened["volumes"][0].removesuffix(":ro").rpartition(":")[2]
+    assert all(options[name].startswith(f"{mounted}/") for name in ("--tls-cert-file", "--tls-key-file"))
+    assert opened["environment"]["REDISCLI_AUTH"] == options["--requirepass"]
+    for name in OURS:
+        url = OPENED[name]["environment"]["REDIS_URL"]
+        assert url.partition(":?")[0] == "redis://:${REDIS_PASSWORD" and url.endswith("@redis:6379/0")
+    assert set(OPENED) == {*OURS, "redis", "label-studio"}
+
+
+def test_volumes_of_a_further_machine_exist():
+    mounted = {v.split(":")[0] for one in WORKER["services"].values() for v in one["volumes"] if v[0] != "$"}
+    assert mounted == set(WORKER["volumes"])
+
+
 def test_the_names_of_the_version_before_still_serve():
     import labelqueue.app
     import labelqueue.embedding

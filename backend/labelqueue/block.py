@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .exceptions import CacheError
 from .records import pack, unpack
 
-__all__ = ["Block", "Origin", "concatenate", "draws", "find", "source_hash"]
+__all__ = ["Block", "Origin", "concatenate", "draws", "find", "source_hash", "widened"]
 
 TAG, FORMAT = "labelqueue_block", "1"
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -89,6 +89,32 @@ class Block:
     def __len__(self) -> int:
         return int(self.ids.size)
 
+    @classmethod
+    def trusted(
+        cls,
+        *,
+        ids: NDArray[np.int64],
+        sources: NDArray[np.uint64],
+        embeddings: NDArray[np.float16],
+        patterns: NDArray[np.float16],
+        offsets: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+    ) -> Block:
+        """Return a block of what was a valid one before, without looking at its numbers again.
+
+        Parameters
+        ----------
+        ids, sources, offsets, hashes
+            See `Block`.
+        embeddings, patterns : ndarray or `poolselect.HalfRows`
+            The latter where they stay in a file; the same object where each vector is its image's pattern.
+        """
+        block = object.__new__(cls)
+        parts = {"ids": ids, "sources": sources, "embeddings": embeddings, "patterns": patterns}
+        for name, array in (parts | {"offsets": offsets, "hashes": hashes}).items():
+            object.__setattr__(block, name, array)
+        return block
+
     def take(self, rows: ArrayLike) -> Block:
         """Return the block of some rows.
 
@@ -102,11 +128,14 @@ class Block:
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         # Row numbers of the wanted patterns: each image's first pattern, plus 0, 1, ... within the image.
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-        return Block(
+        embeddings = patterns = _rows(self.embeddings, index)
+        if self.patterns is not self.embeddings:
+            patterns = _rows(self.patterns, np.repeat(self.offsets[:-1][index], counts) + within)
+        return Block.trusted(
             ids=self.ids[index],
             sources=self.sources[index],
-            embeddings=self.embeddings[index],
-            patterns=self.patterns[np.repeat(self.offsets[:-1][index], counts) + within],
+            embeddings=embeddings,
+            patterns=patterns,
             offsets=offsets,
             hashes=self.hashes[index],
         )
@@ -114,7 +143,8 @@ class Block:
     def to_bytes(self) -> bytes:
         """Return the block as a safetensors file, the same bytes for the same rows."""
         known = bool(self.hashes.any())
-        return pack({name: getattr(self, name) for name in _DTYPES if known or name != "hashes"}, TAG, FORMAT)
+        arrays = {name: _plain(getattr(self, name)) for name in _DTYPES if known or name != "hashes"}
+        return pack(arrays, TAG, FORMAT)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Block:
@@ -176,11 +206,28 @@ def concatenate(blocks: Sequence[Block]) -> Block:
     return Block(
         ids=np.concatenate([np.empty(0, np.int64), *(block.ids for block in blocks)]),
         sources=np.concatenate([np.empty(0, np.uint64), *(block.sources for block in blocks)]),
-        embeddings=np.concatenate([np.empty((0, dim), np.float16), *(block.embeddings for block in blocks)]),
-        patterns=np.concatenate([np.empty((0, dim), np.float16), *(block.patterns for block in blocks)]),
+        embeddings=np.concatenate([np.empty((0, dim), np.float16), *(_plain(block.embeddings) for block in blocks)]),
+        patterns=np.concatenate([np.empty((0, dim), np.float16), *(_plain(block.patterns) for block in blocks)]),
         offsets=np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
         hashes=np.concatenate([np.empty(0, np.uint64), *(block.hashes for block in blocks)]),
     )
+
+
+def widened(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return vectors as float32: a copy, but of `poolselect.HalfRows`, which are float32 wherever they are read."""
+    return vectors if hasattr(vectors, "picked") else vectors.astype(np.float32)  # type: ignore[return-value]
+
+
+def _rows(vectors: NDArray[np.float16], index: NDArray[np.int64]) -> NDArray[np.float16]:
+    """Return some rows; of those in a file none is read."""
+    chosen: NDArray[np.float16] = vectors.picked(index) if hasattr(vectors, "picked") else vectors[index]
+    return chosen
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in memory as it is stored."""
+    stored: NDArray[Any] = array.half() if hasattr(array, "half") else array
+    return stored
 
 
 def find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -200,7 +247,12 @@ def find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.int
     """
     if not ascending.size:
         return np.full(ids.shape, -1, dtype=np.int64)
-    at = np.minimum(np.searchsorted(ascending, ids), ascending.size - 1)
+    if (ids[1:] >= ids[:-1]).all():
+        at = np.searchsorted(ascending, ids)
+    else:  # in turn, neighbors come one after the other: jumping about in a million ids takes several times as long
+        turn, at = np.argsort(ids), np.empty(ids.shape, dtype=np.int64)
+        at[turn] = np.searchsorted(ascending, ids[turn])
+    at = np.minimum(at, ascending.size - 1)
     return np.where(ascending[at] == ids, at, -1)
 
 

@@ -12,6 +12,8 @@ LabelQueueError
 │       └── LateImageError    its server did not give it in time
 ├── CollectionError           a directory of embedded images is none, of another model, or damaged
 ├── CacheError                a stored block of embeddings does not match its checksum or generation
+│   ├── PredictionsError      what the model says of the tasks is lost or damaged; it is trained anew
+│   └── ReplacedError         what is read was replaced meanwhile; read it again
 ├── ProjectError              a project is unknown here, or its label config has no image to label
 ├── CurationError             tasks cannot be pinned, left out or changed back as it was asked
 ├── BackupError               a backup cannot be made, or is damaged, of another format or of another project
@@ -33,8 +35,10 @@ __all__ = [
     "LabelStudioError",
     "LateImageError",
     "NotFoundError",
+    "PredictionsError",
     "ProjectError",
     "PublishError",
+    "ReplacedError",
     "SettingError",
     "StoreError",
     "TableError",
@@ -133,6 +137,14 @@ class CollectionError(LabelQueueError):
 
 class CacheError(LabelQueueError):
     """A stored block of embeddings does not match its checksum or its generation."""
+
+
+class PredictionsError(CacheError):
+    """What the model says of the tasks is lost or damaged: it is trained anew, which takes labels only."""
+
+
+class ReplacedError(CacheError):
+    """What is read was replaced meanwhile, so that nothing of it is known: read it again."""
 
 
 class ProjectError(LabelQueueError):

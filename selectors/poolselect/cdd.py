@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from poolselect.exceptions import InvalidParameterError
+from poolselect.half_rows import HalfRows
 from poolselect.kmeans import POINTS_PER_CENTROID, count_distinct, fit_kmeans, sample_rows, squared_distances
 from poolselect.metric import LONGEST, ROWS_PER_BLOCK
 from poolselect.rng import generator
@@ -159,7 +160,10 @@ def checked_centroids(centroids: ArrayLike, width: int) -> NDArray[np.float32]:
 def _refuse_far(embeddings: NDArray[np.generic]) -> None:
     # By blocks, for memory maps; and by the extremes, which takes no copy.
     for start in range(0, embeddings.shape[0], ROWS_PER_BLOCK):
-        block = embeddings[start : start + ROWS_PER_BLOCK]
+        piece = slice(start, start + ROWS_PER_BLOCK)
+        if isinstance(embeddings, HalfRows) and embeddings.are_finite(piece):
+            continue  # no number of float16 is so large
+        block = embeddings[piece]
         if not -LONGEST <= float(block.min()) <= float(block.max()) <= LONGEST:
             raise InvalidParameterError(
                 f"embeddings hold NaN or numbers beyond {LONGEST:g}, between which float32 cannot measure distances. "

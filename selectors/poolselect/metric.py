@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -138,7 +139,7 @@ class Centered(Cosine):
         Metric.__init__(self, pool)
         self.ceiling = 2.0
         self._center = _mean(self._patterns)
-        lengths, apart = np.sqrt(_squared_norms(self._patterns)), np.sqrt(_squared_norms(self._patterns, self._center))
+        lengths, apart = map(np.sqrt, _squares(self._patterns, (None, self._center)))
         bad = ~(lengths <= LONGEST)
         if bad.any():
             raise InvalidPoolError(
@@ -213,14 +214,19 @@ def _scaled(vectors: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray
 
 
 def _squared_norms(patterns: NDArray[np.float32], center: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    squares = np.empty(patterns.shape[0], dtype=np.float32)
+    return _squares(patterns, (center,))[0]
+
+
+def _squares(patterns: NDArray[np.float32], centers: Sequence[NDArray[np.float32] | None]) -> list[NDArray[np.float32]]:
+    """Return the squared distances of patterns from each center, None being zero; patterns are read once."""
+    squares = [np.empty(patterns.shape[0], dtype=np.float32) for _ in centers]
     for start in range(0, patterns.shape[0], ROWS_PER_BLOCK):
-        block = np.asarray(patterns[start : start + ROWS_PER_BLOCK])
+        rows = np.asarray(patterns[start : start + ROWS_PER_BLOCK])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             # An overflow is an infinity, which the caller refuses by name.
-            if center is not None:
-                block = block - center
-            np.einsum("ij,ij->i", block, block, out=squares[start : start + ROWS_PER_BLOCK])
+            for center, found in zip(centers, squares, strict=True):
+                block = rows if center is None else rows - center
+                np.einsum("ij,ij->i", block, block, out=found[start : start + ROWS_PER_BLOCK])
     return squares
 
 

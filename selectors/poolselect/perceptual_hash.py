@@ -32,7 +32,8 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> np.uint64:
 
     Bit `i` of each kind is in band ``i % 4``: every quarter of the hash tells something of everything.
     """
-    gray = pixels.astype(np.int64) @ np.array([299, 587, 114])
+    # Whole numbers below 2**24, which float32 holds exactly: the same gray as of integers, in a quarter of the time.
+    gray = (pixels.astype(np.float32) @ np.array([299, 587, 114], np.float32)).astype(np.float64)
     waves = _waves(gray.shape[0])
     strengths = waves @ (gray / 1000) @ waves.T / gray.size
     shape = np.array([strengths[wave] > FLAT for wave in WAVES])

@@ -314,7 +314,7 @@ def _refuse_non_finite(
     bad = [
         piece.start + np.flatnonzero(~np.isfinite(array[piece]).all(axis=1))
         for piece in _chunks(array.shape[0])
-        if not np.isfinite(array[piece]).all()
+        if not (array.are_finite(piece) if isinstance(array, HalfRows) else np.isfinite(array[piece]).all())
     ]
     if not bad:
         return

@@ -12,7 +12,7 @@ from e2e.test_queue import CONFIG, UNCERTAINTY, wait_for
 from labelqueue.demo.drawing import plan
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-WAIT = 60.0  # seconds
+WAIT = 120.0  # seconds
 
 
 def until(true, what):
@@ -60,7 +60,7 @@ def test_the_connections_description_leads_to_the_console(api, guarded, project)
 
 
 def test_an_admin_sees_where_the_project_stands_and_pauses_it(api, browser, guarded, project):
-    until(lambda: guarded.command("status", str(project), "--json")["version"], "the first order")
+    until(lambda: guarded.get(f"/projects/{project}")["version"], "the first order")
     task = api.next(project)["id"]
     api.annotate(task, "disc")
     told = []

@@ -41,7 +41,7 @@ def test_a_redis_that_lost_everything_is_filled_again_while_nobody_opens_a_page(
         store(backend).flushall()
         began = time.monotonic()
         while not ((now := facts(backend, project)) and now["version"] and now["labeled"] == 5):
-            assert time.monotonic() - began < 60, now
+            assert time.monotonic() - began < 180, now
             time.sleep(0.5)
         print(f"all there again after {time.monotonic() - began:.1f} s")
         assert now["version"] != before["version"]
@@ -89,7 +89,7 @@ def test_the_doctor_of_a_real_installation(api, serve, drawn):
         assert "owner@test.local" in findings["token"]["told"] and "Community" in findings["Label Studio"]["told"]
         begin = time.monotonic()
         assert backend.get(f"/projects/{project}/doctor")["state"] == "well"
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 40
 
         (hook,) = api.webhooks(project)
         api.call("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": {}})

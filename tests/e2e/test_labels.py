@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+from contextlib import closing
+
 import pytest
 
 from e2e.conftest import ACCOUNT
+from labelqueue.demo.server import DATABASE
 from labelqueue.labelstudio.client import LabelStudio
 from labelqueue.reading.reading import read_project
 from labelqueue.state.label_book import FORMAT, LabelBook
@@ -181,6 +186,22 @@ def test_imported_labels_are_found(store, api, client, second):
     annotate(second, plain, choice("cat"))
     annotate(second, skipped, choice("dog"))
     assert reader.values() == {starred: "cat", skipped: "dog"}
+
+
+def test_labels_that_label_studio_loses_while_its_database_is_busy_are_imported_again(api, reader, label_studio):
+    tasks = [
+        {"data": {"image": f"http://images.test/{number}.png"}, "annotations": [{"result": [choice("dog")]}]}
+        for number in range(20)
+    ]
+    busy = sqlite3.connect(label_studio.data_dir / DATABASE, isolation_level=None, check_same_thread=False, timeout=60)
+    with closing(busy):
+        busy.execute("BEGIN IMMEDIATE")
+        end = threading.Timer(1, busy.rollback)
+        end.start()
+        api.import_tasks(reader.id, tasks)
+        end.join()
+    labeled = [task for task in api.task_ids(reader.id) if task not in reader.tasks]
+    assert len(labeled) == 20 and reader.values() == dict.fromkeys(labeled, "dog")
 
 
 def test_actions_on_many_tasks(api, reader):

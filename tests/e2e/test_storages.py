@@ -73,7 +73,7 @@ def connect_storage(api, project, bucket, endpoint, *, presign):
 def wait_until_embedded(backend, project, count):
     deadline = time.monotonic() + 180
     while True:
-        now = backend.command("status", str(project), "--json")
+        now = backend.get(f"/projects/{project}")
         if now.get("embedded") == count and not now["pending"]:
             return now
         assert not now.get("bad_images") and time.monotonic() < deadline, now
@@ -134,7 +134,7 @@ def test_what_cannot_be_had_says_the_way_out(cloud, studio, drawn):
     with Backend(server.url, ACCOUNT.token) as backend:
         api.connect(project, backend.url)
         deadline = time.monotonic() + 120
-        while len(bad := backend.command("status", str(project), "--json").get("bad_images", {})) < 4:
+        while len(bad := backend.get(f"/projects/{project}").get("bad_images", {})) < 4:
             assert time.monotonic() < deadline, bad
             time.sleep(0.5)
     reasons = [bad[task] for task in sorted(bad, key=int)]

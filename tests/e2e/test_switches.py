@@ -84,7 +84,7 @@ def test_rollback_restores_exactly_and_annotators_get_it(api, backend, project):
 def test_switching_prelabels_off_does_not_lose_the_order(api, backend, project):
     version = status(backend, project)["version"]
     api.update_project(project, show_collab_predictions=False)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while True:
         remote = api.project(project)
         if remote["model_version"] == version:

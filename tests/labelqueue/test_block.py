@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from labelqueue.block import Block, concatenate, source_hash
+from labelqueue.block import Block, concatenate, find, source_hash
 from labelqueue.exceptions import CacheError
 
 
@@ -48,6 +48,14 @@ def test_concatenate_keeps_each_rows_patterns(parts):
         assert whole.ids[at] == one.ids[row]
         mine = one.patterns[one.offsets[row] : one.offsets[row + 1]]
         assert np.array_equal(whole.patterns[whole.offsets[at] : whole.offsets[at + 1]], mine)
+
+
+@given(st.sets(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 30)), st.lists(st.integers(0, 30)))
+def test_ids_are_found_in_whatever_order_they_are_asked_for(known, asked):
+    at = {task: row for row, task in enumerate(sorted(known))}
+    for wanted in (asked, sorted(asked)):
+        found = find(np.array(sorted(known), np.int64), np.array(wanted, np.int64))
+        assert found.tolist() == [at.get(task, -1) for task in wanted]
 
 
 def test_take_follows_the_rows_asked_for():

@@ -14,7 +14,7 @@ from labelqueue.process import start_child
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"nothing within {seconds} s"

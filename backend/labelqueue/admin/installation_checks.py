@@ -11,7 +11,7 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from ..exceptions import CredentialError, LabelStudioError, StoreError
-from ..jobs import KINDS, alive
+from ..jobs import KINDS, TENDING, signs
 from ..state import StoreFacts, why_refused
 from .scene import Check, Scene, Seen, unknown, warning, well, wrong
 
@@ -98,6 +98,10 @@ def _token(scene: Scene) -> Seen:
 
 
 def _clock(scene: Scene) -> Seen:
+    off = {sign.machine: sign.ahead for sign in signs(scene.store) if abs(sign.ahead) > SKEW}
+    if off:
+        told = ", ".join(f"{machine} by {seconds:+.0f} s" for machine, seconds in off.items())
+        return warning(f"machines of workers differ from Redis: {told}", "set all machines by NTP")
     _, ahead = scene.server
     if ahead is None:
         return unknown("Label Studio does not tell the time")
@@ -108,14 +112,23 @@ def _clock(scene: Scene) -> Seen:
 
 
 def _workers(scene: Scene) -> Seen:
-    names = alive(scene.store)
-    if not names:
+    found, mine = signs(scene.store), scene.deployment.label_studio_url
+    if not found:
         return wrong("none runs", "start `labelqueue serve` or `labelqueue worker`")
-    kinds = {kind: len(alive(scene.store, kind)) for kind in KINDS}
+    kinds = {kind: sum(sign.kind == kind for sign in found) for kind in KINDS}
     missing = [kind for kind, count in kinds.items() if not count]
-    if missing and sum(kinds.values()) == len(names):  # workers of the version before are of no kind: they do both
+    if missing and sum(kinds.values()) == len(found):  # workers of the version before are of no kind: they do both
         return wrong(f"no {missing[0]} worker runs", f"start `labelqueue serve` or `labelqueue worker {missing[0]}`")
-    return well(f"{len(names)} alive ({', '.join(f'{count} {kind}' for kind, count in kinds.items())})")
+    for sign in found:
+        if sign.kind == TENDING and sign.label_studio not in ("", mine):
+            told = f"the tending worker on {sign.machine} has LABEL_STUDIO_URL {sign.label_studio}, here it is {mine}"
+            return wrong(told, "give all machines of one Redis the same, then connect the projects that were added")
+    if aside := [sign for sign in found if sign.trouble]:
+        told = "; ".join(f"{sign.kind} on {sign.machine} leaves its work to others: {sign.trouble}" for sign in aside)
+        return warning(told, "repair that machine, and start its workers again")
+    machines = sorted({sign.machine for sign in found})
+    where = f" on {len(machines)} machines: {', '.join(machines)}" if len(machines) > 1 else ""
+    return well(f"{len(found)} alive ({', '.join(f'{count} {kind}' for kind, count in kinds.items())}){where}")
 
 
 def _embedder(scene: Scene) -> Seen:

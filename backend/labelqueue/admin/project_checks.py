@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..exceptions import LabelStudioError, NotFoundError, ProjectError
 from ..jobs import TEND, EmbedderChoice, alive, is_on_its_way, request_tend, slow_servers
 from ..labelstudio import SAMPLING
-from ..state import SECRET_HEADER, Orders, text
+from ..state import SECRET_HEADER, Orders, shared_time, text
 from .lines import lacking
 from .pinning import curation_counts
 from .scene import Check, Scene, Seen, unknown, warning, well, wrong
@@ -223,7 +222,7 @@ def _images(scene: Scene) -> Seen:
 
 
 def _image_servers(scene: Scene) -> Seen:
-    now = time.time()
+    now = shared_time(scene.store)
     slow = [f"{server} ({why})" for server, (until, why) in slow_servers(scene.store).items() if until > now]
     if slow:
         return warning(f"left alone for a while: {', '.join(slow[:FEW])}", "see that it runs; each is tried again")

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..jobs import KINDS, alive, embedder_status, in_flight, slow_servers
+from ..jobs import KINDS, alive, by_machine, embedder_status, in_flight, signs, slow_servers
 from ..labels import UNLABELED
 from ..ordering import END
-from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, scan_fields, summary_of
+from ..state import ASIDE, ERRORS, Journal, Orders, People, Project, Redis, scan_fields, shared_time, summary_of
 from ..stopping import learning_curve
 from .doctor import store_findings
 from .lines import Record, clock, embedder_lines, fact, moment, shown
@@ -118,6 +118,7 @@ def installation_glance(store: Redis) -> dict[str, Any]:
     return {
         "workers": len(living),
         "workers_by_kind": {kind: sum(name.startswith(kind) for name in living) for kind in KINDS},
+        "workers_by_machine": by_machine(signs(store)),
         "slow_servers": _slow_servers(store),
         "redis": store_findings(store),
     }
@@ -335,7 +336,7 @@ def _first(found: Mapping[str, str]) -> dict[str, Any]:
 
 def _slow_servers(store: Redis) -> dict[str, dict[str, Any]]:
     """Return the servers that are left alone now, until when and why."""
-    now = time.time()
+    now = shared_time(store)
     return {server: {"until": until, "why": why} for server, (until, why) in slow_servers(store).items() if until > now}
 
 
@@ -343,6 +344,9 @@ def _worker_lines(status: Record) -> Iterator[str]:
     kinds = status["workers_by_kind"]
     each = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     yield fact("workers", f"{status['workers']} ({each}), annotators within the hour {status['annotators']}")
+    machines = status["workers_by_machine"]
+    for machine, there in machines.items() if len(machines) > 1 else ():
+        yield fact("", f"{machine}: {', '.join(f'{count} {kind}' for kind, count in sorted(there.items()))}")
     # Workers of the version before are of no kind: they do both.
     if status["workers"] == sum(kinds.values()):
         for kind, what in (("tending", "labels"), ("embedding", "images")):

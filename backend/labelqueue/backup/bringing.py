@@ -63,7 +63,7 @@ def replaced(project: Project, backup: Backup) -> list[str]:
         last, acts = max((row["number"] for row in backup.curation["acts"]), default=0), Pins(project).acts()
         if acts and acts[0].number != last:
             lines.append(f"pins and exclusions: up to act {acts[0].number} here, up to act {last} then")
-    mine, learned = load_campaign(project), backup.campaign
+    mine, learned = load_campaign(project, whole=True), backup.campaign
     if _learned(mine) and _learned(learned) and mine.dump() != learned.dump():
         lines.append(
             f"what was learned here: {mine.trainings} trainings, the last on {len(mine.trained_on)} labels, "

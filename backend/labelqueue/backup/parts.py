@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -146,7 +146,7 @@ class Backup:
             order = Order.load(self._reader.read(name))
             if order.number != number:
                 raise ValueError(f"it is order {order.number}")
-            return Order(**{**vars(order), "inputs": made_of})
+            return replace(order, inputs=made_of)
 
         return self._parse(name, parse)
 

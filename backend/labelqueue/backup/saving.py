@@ -146,7 +146,7 @@ def _moment(project: Project, writer: Writer, spool: Path) -> tuple[dict[str, An
     choices = {name: asdict(choice) for name, choice in project.setting_choices().items()}
     seen = project.store.get(project.name("extra_params"))
     writer.add(SETTINGS, _json({"choices": choices, "extra_params": None if seen is None else json.loads(text(seen))}))
-    state = load_campaign(project)
+    state = load_campaign(project, whole=True)
     for name, data in state.dump().items():
         writer.add(CAMPAIGN[name], data)
     curation = Pins(project).dump()

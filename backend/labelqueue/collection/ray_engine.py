@@ -107,6 +107,7 @@ def _stream(
         "model": embedder.name,
         "weights": str(weights.absolute()) if weights else None,
         "image_size": embedder.image_size,
+        "precision": embedder.precision,
         "patterns": patterns,
         "fingerprint": embedder.fingerprint({"n_patterns": patterns}),
     }
@@ -132,8 +133,11 @@ def _stream(
 class _Actor:
     """Holds the model on some node of the cluster."""
 
-    def __init__(self, model: str, weights: str | None, image_size: int, patterns: int, fingerprint: str) -> None:
-        self._embedder = Embedder.load(model, Path(weights) if weights else None, image_size=image_size)
+    def __init__(
+        self, model: str, weights: str | None, image_size: int, precision: str, patterns: int, fingerprint: str
+    ) -> None:
+        file = Path(weights) if weights else None
+        self._embedder = Embedder.load(model, file, image_size=image_size, precision=precision)
         self._patterns = patterns
         mine = self._embedder.fingerprint({"n_patterns": patterns})
         if mine != fingerprint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +12,9 @@ from redis.exceptions import RedisError
 
 from .. import admin
 from ..exceptions import ProjectError, StoreError
-from ..jobs import KINDS, alive, oldest_job, slow_servers
+from ..jobs import KINDS, Sign, oldest_job, signs, slow_servers
 from ..serving import context
-from ..state import ERRORS, Redis, TaskRow
+from ..state import ERRORS, Redis, TaskRow, shared_time
 from .forms import acted, sent
 from .pages import at, console, page
 from .queue import number_of, page_of
@@ -34,7 +35,7 @@ def health(number: int) -> Response:
     bad = sorted(project.quarantined().items())
     rows, turn = page_of(bad, BAD)
     images = [{"task": task, "image": image[:LONGEST], "reason": why} for task, (image, why) in rows]
-    info = project.info()
+    info, now = project.info(), shared_time(project.store)
     records = list(project.unreadable().items())
     return page(
         "health.html",
@@ -50,9 +51,9 @@ def health(number: int) -> Response:
         servers=[
             {"name": name, "until": until, "why": why}
             for name, (until, why) in slow_servers(project.store).items()
-            if until > time.time()
+            if until > now
         ],
-        kinds=_kinds(project.store),
+        kinds=_kinds(project.store, signs(project.store)),
         redis=admin.store_findings(project.store),
     )
 
@@ -80,12 +81,15 @@ def try_again(number: int) -> Response:
         return acted(str(error), at("health", number=number), failed=True)
 
 
-def _kinds(store: Redis) -> list[dict[str, Any]]:
-    """Return each kind of worker: how many live, and what waits for them in which queue, since when."""
+def _kinds(store: Redis, found: Sequence[Sign]) -> list[dict[str, Any]]:
+    """Return each kind of worker: how many live and on which machines, which of them leave work to others and why, and
+    what waits for them in which queue, since when."""
     return [
         {
             "kind": kind,
-            "alive": len(alive(store, kind)),
+            "alive": sum(sign.kind == kind for sign in found),
+            "machines": sorted({sign.machine for sign in found if sign.kind == kind}),
+            "aside": [sign for sign in found if sign.kind == kind and sign.trouble],
             "queues": [
                 {"name": QUEUES.get(name, name), "waiting": count, "since": since}
                 for name in names

@@ -7,10 +7,12 @@ from .embedder import Embedder
 from .fingerprint import ModelCard
 from .listing import SUFFIXES, describe_left_out, list_images
 from .pipeline import Embedded, Item, Model, embed_stream, read_ahead
+from .precision import FLOAT32
 from .rotation_network import RotationNet, train_rotation
 from .weights import weights_file
 
 __all__ = [
+    "FLOAT32",
     "SUFFIXES",
     "Embedded",
     "Embedder",

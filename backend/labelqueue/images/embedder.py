@@ -1,10 +1,11 @@
-"""The embedding model: a frozen vision transformer, read through one forward pass. The one door for torch and timm."""
+"""The embedding model: a frozen vision transformer, read through one forward pass."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import EmbedderError
 from .fingerprint import ModelCard
+from .precision import FLOAT32, best_of, check, computing, device_of
+from .timm_models import BUNDLED, build_model, own_size
 from .vision_transformer import ViT
 from .weights import download, fill
 
@@ -22,14 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BUNDLED", "Embedder"]
 
-BUNDLED = "bundled"
-_NAME_ONE = f"name one such as vit_small_patch14_reg4_dinov2.lvd142m, or {BUNDLED!r}"
-_CHOOSE = (
-    "Take a vision transformer with a class token or attention pooling, such as "
-    f"vit_small_patch14_reg4_dinov2.lvd142m, vit_small_patch16_dinov3.lvd1689m or {BUNDLED!r}"
-)
-PREPROCESSING = 3  # raise it when `decode` or `_normalize` changes what the model sees
+PREPROCESSING = 3  # raise it when `decode` or `_minibatches` changes what the model sees
 MINIBATCH = {"cpu": 16, "cuda": 64}
+READERS, MOST_READERS = 4, 16  # threads that decode for a CPU; a GPU takes as many as there are cores
 LARGEST_BY_ITSELF = 224  # pixels: a model that was trained on larger images looks at this size unless it is told
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -51,6 +49,10 @@ class Embedder:
         Rows and columns of patches.
     minibatch_size : int
         Images per forward pass; give `embed` a multiple of it for full speed.
+    precision : str
+        With which it computes, see `precision`.
+    readers : int
+        Threads that decoding for it takes, so that it does not wait.
 
     Notes
     -----
@@ -60,13 +62,22 @@ class Embedder:
     """
 
     def __init__(
-        self, model: ViT, *, name: str, weights_digest: str, mean: tuple[float, ...], std: tuple[float, ...]
+        self,
+        model: ViT,
+        *,
+        name: str,
+        weights_digest: str,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        precision: str = FLOAT32,
     ) -> None:
         self._model = model
         self.name = name
         self.weights_digest = weights_digest
         self.dim, self.image_size, self.grid = model.dim, model.image_size, model.grid
         self.minibatch_size = MINIBATCH.get(model.device.type, 16)
+        self.readers = READERS if model.device.type == "cpu" else min(MOST_READERS, os.cpu_count() or READERS)
+        self.precision = precision
         self._mean, self._std = mean, std
         self._threads: int | None = None
 
@@ -79,6 +90,7 @@ class Embedder:
         device: str | None = None,
         image_size: int | None = None,
         doubled: bool = False,
+        precision: str | None = None,
     ) -> Embedder:
         """Build a model and give it its weights.
 
@@ -97,15 +109,17 @@ class Embedder:
             or the model's own size where that is smaller.
         doubled : bool, default False
             Twice that size, which segmentation uses.
+        precision : {'float32', 'bfloat16', 'float16'}, optional
+            Of the matrix products, on any device. Default: what the device does best, see `precision.best_of`.
 
         Raises
         ------
         EmbedderError
-            If timm has no such model, it is no such transformer, or the weights cannot be had or do not fit. There is
-            no substitute and there are never random weights.
+            If there is no such device or precision, timm has no such model, it is no such transformer, or the weights
+            cannot be had or do not fit. There is no substitute and there are never random weights.
         """
-        import torch
-
+        place = device_of(device)
+        precision = best_of(place) if precision is None else check(precision)
         if name == BUNDLED:
             if weights is not None:
                 raise EmbedderError(
@@ -115,19 +129,25 @@ class Embedder:
             config = json.loads((_WEIGHTS / "config.json").read_text(encoding="utf-8"))
             shape = config["constructor"]
             own, file = int(shape["img_size"]), _WEIGHTS / config["weights"]
-            build = partial(_build, "vit_tiny_patch16_224", depth=shape["depth"])
+            build = partial(build_model, "vit_tiny_patch16_224", depth=shape["depth"])
         else:
-            own = _own_size(name)
-            build = partial(_build, name)
+            own = own_size(name)
+            build = partial(build_model, name)
         size = image_size or min(own, LARGEST_BY_ITSELF)
         model = build(2 * size if doubled else size)
         if name != BUNDLED:
             config = model.pretrained_cfg
             file = weights or download(name, config)
         digest = fill(model, name, file)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        wrapped = ViT(model.eval().requires_grad_(False).to(device))
-        return cls(wrapped, name=name, weights_digest=digest, mean=tuple(config["mean"]), std=tuple(config["std"]))
+        wrapped = ViT(model.eval().requires_grad_(False).to(place))
+        return cls(
+            wrapped,
+            name=name,
+            weights_digest=digest,
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+            precision=precision,
+        )
 
     def fingerprint(self, parameters: Mapping[str, Any]) -> str:
         """Return the name of a generation: 32 hex digits over everything that shapes the numbers.
@@ -153,6 +173,7 @@ class Embedder:
             PREPROCESSING,
             ALGORITHM,
             self.minibatch_size,
+            self.precision,
         )
 
     @contextmanager
@@ -161,13 +182,14 @@ class Embedder:
 
         On a CPU two minibatches side by side, each on half of the cores, beat one on all of them: while one waits at
         a barrier, decodes patterns or copies, the other computes, and a core that another program takes holds up
-        only one of them.
+        only one of them. On a GPU two threads take turns: one hands the next minibatch over while the other waits for
+        its numbers.
         """
         import torch
 
-        cores = torch.get_num_threads()
-        lanes = 2 if cores > 1 and self._model.device.type == "cpu" else 1
-        self._threads = None if lanes == 1 else cores // lanes
+        cores, on_cpu = torch.get_num_threads(), self._model.device.type == "cpu"
+        lanes = 2 if cores > 1 or not on_cpu else 1
+        self._threads = cores // lanes if on_cpu and lanes > 1 else None
         try:
             yield lanes
         finally:
@@ -217,26 +239,16 @@ class Embedder:
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)  # of the calling thread
         embeddings, patterns, counts = [], [], []
+        options = (n_patterns, attention_ratio, neighborhood, layer)
         with torch.inference_mode():
             for images, used in self._minibatches(pixels):
-                if n_patterns == 1:
-                    vectors = self._model.embed(images)[:used]
-                    found, offsets = vectors, torch.arange(used + 1)
-                else:
-                    vectors, tokens, attention, links = self._model.embed_with_patches(images, last=layer == "last")
-                    vectors = vectors[:used]
-                    found, offsets = self._patterns(
-                        tokens[:used],
-                        attention[:used],
-                        links[:used],
-                        vectors,
-                        n_patterns,
-                        attention_ratio,
-                        neighborhood,
-                    )
-                embeddings.append(vectors.half().cpu().numpy())
-                patterns.append(found.half().cpu().numpy())
-                counts.append(offsets.diff().cpu().numpy())
+                vectors, found, sizes = self._embed(images, used, self.precision, *options)
+                if self.precision != FLOAT32 and not bool(vectors.isfinite().all()):
+                    # What overflowed in fewer bits is computed in all of them: an image is bad only if that fails.
+                    vectors, found, sizes = self._mended(images, (vectors, found, sizes), options)
+                embeddings.append(vectors.cpu().numpy())
+                patterns.append(found.cpu().numpy())
+                counts.append(sizes.cpu().numpy())
         nothing = np.empty((0, self.dim), np.float16)
         return (
             np.concatenate([nothing, *embeddings]),
@@ -244,17 +256,74 @@ class Embedder:
             np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, np.int64), *counts]))]).astype(np.int64),
         )
 
+    def _embed(
+        self,
+        images: torch.Tensor,
+        used: int,
+        precision: str,
+        n_patterns: int,
+        attention_ratio: float,
+        neighborhood: int,
+        layer: str,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return float16 embeddings and patterns of the first `used` images, and how many patterns each of them has."""
+        import torch
+
+        with computing(self._model.device, precision):
+            if n_patterns == 1:
+                vectors = self._model.embed(images)[:used].half()
+                return vectors, vectors, torch.ones(used, dtype=torch.int64)
+            vectors, tokens, attention, links = self._model.embed_with_patches(images, last=layer == "last")
+        # Patterns are clustered in float32 and float64 whatever the precision, where the tensors are.
+        vectors = vectors[:used].float()
+        found, offsets = self._patterns(
+            tokens[:used].float(),
+            attention[:used].float(),
+            links[:used].float(),
+            vectors,
+            n_patterns,
+            attention_ratio,
+            neighborhood,
+        )
+        return vectors.half(), found.half(), offsets.diff()
+
+    def _mended(
+        self,
+        images: torch.Tensor,
+        short: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        options: tuple[int, float, int, str],
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Put what float32 gives in place of the images that overflowed, and of no others."""
+        import torch
+
+        vectors, found, sizes = short
+        bad = ~vectors.isfinite().all(dim=1)
+        whole, patterns, counts = self._embed(images, len(vectors), FLOAT32, *options)
+        each = zip(
+            bad.tolist(), torch.split(found, sizes.tolist()), torch.split(patterns, counts.tolist()), strict=True
+        )
+        mixed = torch.cat([theirs if wrong else ours for wrong, ours, theirs in each])
+        return torch.where(bad[:, None], whole, vectors), mixed, torch.where(bad.cpu(), counts.cpu(), sizes.cpu())
+
     def _minibatches(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[torch.Tensor, int]]:
         """Yield normalized images (minibatch_size, 3, S, S) and how many of them are real."""
         import torch
 
-        device = self._model.device
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (self._mean, self._std))
+        device, side = self._model.device, self.image_size
+        # A row of pixels at a time, channels innermost as they come: three numbers at a time would be no vector.
+        mean, std = ((torch.tensor(v, device=device) * 255).repeat(side) for v in (self._mean, self._std))
         for start in range(0, len(pixels), self.minibatch_size):
-            part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.minibatch_size])).to(device)
-            full = part.new_zeros((self.minibatch_size, *part.shape[1:]))
-            full[: len(part)] = part
-            yield (full.permute(0, 3, 1, 2).float() - mean) / std, len(part)
+            part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.minibatch_size]))
+            part = part.view(len(part), side, side * 3)
+            full = torch.zeros((self.minibatch_size, side, side * 3), device=device)
+            if device.type == "cpu":  # each image stays in the processor's cache from its first step to its last
+                for image, raw in zip(full, part, strict=False):
+                    image.copy_(raw).sub_(mean).div_(std)
+                full[len(part) :].sub_(mean).div_(std)
+            else:  # a byte a number goes over, from memory that the device reads by itself
+                full[: len(part)] = (part.pin_memory() if device.type == "cuda" else part).to(device, non_blocking=True)
+                full.sub_(mean).div_(std)
+            yield full.view(-1, side, side, 3).permute(0, 3, 1, 2), len(part)
 
     def _patterns(
         self,
@@ -269,8 +338,9 @@ class Embedder:
         from poolselect.patterns import semantic_patterns
 
         # One image whose numbers overflow must not cost its companions theirs: it is marked by its embedding.
-        bad = ~(tokens.isfinite().all(2).all(1) & links.isfinite().all(2).all(1) & attention.isfinite().all(1))
-        if bool(bad.any()):
+        # A sum is finite only where everything in it is, and many times faster than looking at each number.
+        if not bool((tokens.sum() + links.sum() + attention.sum()).isfinite()):
+            bad = ~(tokens.isfinite().all(2).all(1) & links.isfinite().all(2).all(1) & attention.isfinite().all(1))
             vectors[bad] = float("nan")
             tokens, attention, links = (
                 t.masked_fill(bad.view(-1, *[1] * (t.ndim - 1)), 0) for t in (tokens, attention, links)
@@ -285,45 +355,3 @@ class Embedder:
             neighborhood=neighborhood,
         )
         return patterns, offsets
-
-
-def _own_size(name: str) -> int:
-    """Return the side in pixels of the images that a timm model was trained on."""
-    import timm
-
-    if not timm.is_model(name):
-        raise EmbedderError(f"timm has no model {name!r}: {_NAME_ONE}")
-    try:
-        config: Any = timm.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        raise EmbedderError(f"timm has no such weights of the model {name!r} ({error}): {_NAME_ONE}") from error
-    return int(config.input_size[-1])
-
-
-def _build(name: str, size: int, **options: Any) -> Any:
-    """Return a timm model without weights that looks at images of this size."""
-    import timm
-
-    create = partial(timm.create_model, name, pretrained=False, num_classes=0, **options)
-    config: Any = timm.get_pretrained_cfg(name)
-    try:
-        model: Any = create() if config.fixed_input_size and config.input_size[-1] == size else create(img_size=size)
-    except Exception as error:  # whatever the model's constructor dislikes
-        with suppress(TypeError, ValueError, RuntimeError, AssertionError):
-            _check(name, create())  # one that takes no size of images is of another kind, which says more
-        raise EmbedderError(f"timm cannot build the model {name!r} for images of {size} pixels: {error}") from error
-    _check(name, model)
-    patch = model.patch_embed.patch_size[0]
-    if size % patch:
-        raise EmbedderError(
-            f"images of {size} x {size} pixels are not tiled by the patches of {patch} x {patch} pixels of the model "
-            f"{name!r}: set LABELQUEUE_IMAGE_SIZE to a multiple of {patch}, such as {max(size // patch, 1) * patch}"
-        )
-    return model
-
-
-def _check(name: str, model: Any) -> None:
-    try:
-        ViT.check(model)
-    except ValueError as error:
-        raise EmbedderError(f"model {name!r} cannot be used: {error}. {_CHOOSE}") from error

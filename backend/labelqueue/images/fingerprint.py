@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..records import known_fields
+from .precision import FLOAT32
 
 __all__ = ["ModelCard"]
 
@@ -32,6 +33,9 @@ class ModelCard:
     minibatch_size : int, default 0
         Images per forward pass, on the device of whoever loaded it; 0 when it was not written down. It shapes no
         number, and so no fingerprint.
+    precision : str, default 'float32'
+        With which it computes, see `precision`. Only a shorter one is in the fingerprint: float32 gives the same
+        vectors everywhere, up to `precision.BOUND`.
     """
 
     model: str
@@ -42,6 +46,7 @@ class ModelCard:
     preprocessing: int
     patterns: int
     minibatch_size: int = 0
+    precision: str = FLOAT32
 
     def dump(self) -> str:
         """Return the JSON form."""
@@ -75,4 +80,6 @@ class ModelCard:
         }
         if parameters.get("n_patterns", 1) > 1:
             everything["patterns"] = self.patterns
+        if self.precision != FLOAT32:
+            everything["precision"] = self.precision
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:32]

@@ -16,6 +16,7 @@ from ..block import Block, concatenate, source_hash
 from ..exceptions import ImageError, LabelQueueError, TransientImageError
 from ..pixels import decode, decode_with_thumbnail
 
+READERS = 4
 Layer = Literal["penultimate", "last"]
 T = TypeVar("T")
 Decoded = tuple[NDArray[np.uint8], np.uint64, bytes]  # the square that the model sees, its hash, a thumbnail or nothing
@@ -95,7 +96,7 @@ def embed_stream(
     attention_ratio: float = 0.5,
     neighborhood: int = 2,
     layer: Layer = "penultimate",
-    readers: int = 4,
+    readers: int | None = None,
     block_size: int = 64,
     thumbnails: bool = False,
 ) -> Iterator[Embedded]:
@@ -109,8 +110,8 @@ def embed_stream(
         Consumed a bounded number of images ahead of the model.
     n_patterns, attention_ratio, neighborhood, layer
         See `Embedder.embed`.
-    readers : int, default 4
-        Threads that read and decode.
+    readers : int, optional
+        Threads that read and decode. Default: as many as the model says that it needs (`readers`), else 4.
     block_size : int, default 64
         Rows in a block, or a few more: blocks end where minibatches end.
     thumbnails : bool, default False
@@ -129,12 +130,13 @@ def embed_stream(
     options: dict[str, Any] = {"n_patterns": n_patterns}
     if n_patterns > 1:
         options |= {"attention_ratio": attention_ratio, "neighborhood": neighborhood, "layer": layer}
+    threads: int = readers or int(getattr(embedder, "readers", READERS))
     ready = _Ready()
     batch: list[tuple[Item, NDArray[np.uint8], np.uint64]] = []
     running: deque[Future[tuple[Block, list[tuple[int, str]]]]] = deque()
-    ahead = 2 * embedder.minibatch_size + readers
+    ahead = 2 * embedder.minibatch_size + threads
     with (
-        closing(read_ahead(items, _decoder(embedder.image_size, thumbnails), readers, ahead)) as images,
+        closing(read_ahead(items, _decoder(embedder.image_size, thumbnails), threads, ahead)) as images,
         embedder.lanes() as lanes,
     ):
         models = ThreadPoolExecutor(lanes, thread_name_prefix="labelqueue-model")

@@ -5,7 +5,7 @@ Imports `state` and `telemetry`; what the jobs do is in `worker`.
 """
 
 from .embedders import EmbedderChoice, embedder_status, imported_vectors
-from .living import alive, all_tell, bury, heartbeat, living_here, name_worker, say_leaving
+from .living import Sign, alive, all_tell, bury, by_machine, heartbeat, living_here, name_worker, say_leaving, signs
 from .looks import begin_look, drop_request, end_look, look_again, release_due, request_soon, request_tend
 from .pages import Answer, Question, answer_of, ask, give_answer, is_waited_for
 from .queues import EMBEDDING, KINDS, PAGE, TEND, TENDING, is_on_its_way, job_queues, oldest_job, queue
@@ -16,6 +16,7 @@ from .shards import (
     finish,
     give_back,
     held_back,
+    holds,
     in_flight,
     mark,
     reclaim,
@@ -32,12 +33,14 @@ __all__ = [
     "Answer",
     "EmbedderChoice",
     "Question",
+    "Sign",
     "alive",
     "all_tell",
     "answer_of",
     "ask",
     "begin_look",
     "bury",
+    "by_machine",
     "claim",
     "cool_down",
     "drop_request",
@@ -49,6 +52,7 @@ __all__ = [
     "give_back",
     "heartbeat",
     "held_back",
+    "holds",
     "imported_vectors",
     "in_flight",
     "is_on_its_way",
@@ -65,6 +69,7 @@ __all__ = [
     "request_soon",
     "request_tend",
     "say_leaving",
+    "signs",
     "slow_servers",
     "unmark",
     "wait_until",

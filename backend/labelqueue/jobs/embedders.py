@@ -29,12 +29,17 @@ class EmbedderChoice:
         sha256 (hex) of the weights; empty: whichever are to be had. Of imported vectors, of the file.
     asked : float
         Unix time at which somebody set the project's `embedder` to it; 0 when nobody did.
+    precision : str
+        ``bfloat16`` or ``float16``, where the model is to compute with it, on whichever device. Empty: float32 where
+        the weights are known, as they are of every embedder that serves; else what the device of whoever loads it
+        first does best.
     """
 
     model: str
     image_size: int | None = None
     weights: str = ""
     asked: float = 0.0
+    precision: str = ""
 
     @classmethod
     def offered(cls, deployment: Deployment) -> EmbedderChoice:

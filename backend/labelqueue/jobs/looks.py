@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Collection
 
 from rq import Retry
 from rq.job import JobStatus
 
-from ..state import Project, Redis, text
+from ..state import Project, Redis, shared_time, text
 from ..telemetry import count
 from .queues import TEND, is_on_its_way, queue
 
@@ -46,7 +45,7 @@ def request_tend(project: Project, *, delay: float = 0.0) -> None:
         Seconds to wait, so that a burst of events becomes one job.
     """
     if delay > 0:
-        project.store.zadd(DELAYED, {project.key: time.time() + delay}, lt=True)
+        project.store.zadd(DELAYED, {project.key: shared_time(project.store) + delay}, lt=True)
     else:
         _ask(project)
 
@@ -61,16 +60,18 @@ def request_soon(project: Project, *, apart: float) -> None:
     apart : float
         Seconds between the end of a look and the next one; while one runs, the next is asked for in as many.
     """
-    tending, looked = project.store.pipeline().exists(project.name("tending")).get(project.name("looked")).execute()
+    with project.store.pipeline() as pipe:
+        pipe.exists(project.name("tending"))
+        pipe.get(project.name("looked"))
+        tending, looked = pipe.execute()
     ended = float(looked or 0)
-    # The clocks of two machines differ: nobody waits longer than `apart`.
-    delay = apart if tending else min(ended + apart - time.time(), apart)
+    delay = apart if tending else min(ended + apart - shared_time(project.store), apart)
     request_tend(project, delay=delay)
 
 
 def release_due(store: Redis) -> None:
     """Turn delayed requests whose time has come into jobs."""
-    ready: list[bytes] = store.zrangebyscore(DELAYED, 0, time.time())  # type: ignore[assignment]
+    ready: list[bytes] = store.zrangebyscore(DELAYED, 0, shared_time(store))  # type: ignore[assignment]
     for raw in ready:
         if store.hexists("lq:projects", raw):
             _ask(Project.open(store, text(raw)), due=text(raw))
@@ -92,7 +93,7 @@ def drop_request(project: Project, job_id: str) -> None:
 def end_look(project: Project, worker: str) -> None:
     """Say that this worker's look is over; that of another one, which took over meanwhile, is not."""
     if project.store.eval(_DROP, 1, project.name("tending"), worker):
-        project.store.set(project.name("looked"), repr(time.time()), px=LOOKED)
+        project.store.set(project.name("looked"), repr(shared_time(project.store)), px=LOOKED)
 
 
 def look_again(project: Project, living: Collection[str]) -> bool:

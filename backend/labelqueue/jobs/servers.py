@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 
-from ..state import Redis, text
+from ..state import Redis, shared_time, text
 
 __all__ = ["cool_down", "slow_servers", "warm_up"]
 
@@ -21,10 +20,10 @@ def cool_down(store: Redis, server: str, why: str) -> float:
     Returns
     -------
     float
-        Unix time until when. A server that is left alone already is not left alone for longer: several shards may find
-        out at once.
+        Unix time of Redis' clock until when. A server that is left alone already is not left alone for longer: several
+        shards may find out at once.
     """
-    raw, now = store.get(_SLOW + server), time.time()
+    raw, now = store.get(_SLOW + server), shared_time(store)
     before = json.loads(raw) if raw else {"times": 0, "until": 0.0}
     if before["until"] > now:
         return float(before["until"])
@@ -41,8 +40,8 @@ def warm_up(store: Redis, servers: Iterable[str]) -> None:
 
 
 def slow_servers(store: Redis) -> dict[str, tuple[float, str]]:
-    """Return the servers that were found slow lately: each with the Unix time until which it is left alone, which may
-    have passed, and why."""
+    """Return the servers that were found slow lately: each with the Unix time of Redis' clock until which it is left
+    alone, which may have passed, and why."""
     names = [text(raw) for raw in store.scan_iter(match=f"{_SLOW}*", count=1000)]
     rows = store.mget(names) if names else []
     found = {name.removeprefix(_SLOW): json.loads(raw) for name, raw in zip(names, rows, strict=True) if raw}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from rq.job import JobStatus
 
-from ..state import Project, Redis, scan_members, text
+from ..state import Project, Redis, scan_members, shared_time, text
 from ..telemetry import count
 from .living import alive, is_leaving
 from .looks import request_tend
@@ -23,6 +22,7 @@ __all__ = [
     "finish",
     "give_back",
     "held_back",
+    "holds",
     "in_flight",
     "mark",
     "reclaim",
@@ -109,6 +109,11 @@ def claim(project: Project, job_id: str, worker: str) -> None:
         project.store.hset(project.name("inflight"), job_id, json.dumps({**json.loads(raw), "worker": worker}))
 
 
+def holds(project: Project, job_id: str) -> bool:
+    """Tell whether a shard is still this job's; a worker that was silent for too long finds that others have it."""
+    return bool(project.store.hexists(project.name("inflight"), job_id))
+
+
 def at_work(project: Project, job_id: str) -> str:
     """Return the key of the set of a shard's images that are being decoded or embedded right now."""
     return project.name("at_work", job_id)
@@ -145,15 +150,15 @@ def in_flight(project: Project) -> set[int]:
 
 
 def wait_until(project: Project, ids: Iterable[int], until: float) -> None:
-    """Let images wait until a Unix time, because their server is slow; then a look hands them out again."""
+    """Let images wait until a Unix time of Redis' clock, as their server is slow; then a look hands them out again."""
     if late := {str(task): until for task in ids}:
         project.store.zadd(project.name("late"), late)
-        request_tend(project, delay=until - time.time() + 1.0)
+        request_tend(project, delay=until - shared_time(project.store) + 1.0)
 
 
 def held_back(project: Project) -> set[int]:
     """Return the images that wait for a time to come."""
-    project.store.zremrangebyscore(project.name("late"), 0, time.time())
+    project.store.zremrangebyscore(project.name("late"), 0, shared_time(project.store))
     return {int(task) for part in scan_members(project.store, project.name("late")) for task, _ in part}
 
 

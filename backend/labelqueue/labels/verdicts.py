@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ class _Verdict(NamedTuple):
     answers: dict[int, int]  # the task, below zero for its skips, to the id of the first such annotation
     unknown: frozenset[str]
     deeds: tuple[Deed, ...]
+    ids: tuple[int, ...]  # of all its annotations
 
 
 class Verdicts:
@@ -66,6 +67,7 @@ class Verdicts:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._of: dict[int, _Verdict] = {}
+        self._task: dict[int, int] = {}  # by annotation
         self._dropped: Counter[str] = Counter()
         self._without: Counter[str] = Counter()
         self._work = Work()
@@ -82,14 +84,22 @@ class Verdicts:
             answers[-task if one.cancelled else task] = one.id
         verdict = judge(said, self.target)
         unknown, deeds = frozenset(unknown_labels(said, self.target)), deeds_of(said)
-        row = _Verdict(verdict.value, verdict.why, answers.get(task, 0), answers, unknown, deeds)
+        ids = tuple(one.id for one in said)
+        row = _Verdict(verdict.value, verdict.why, answers.get(task, 0), answers, unknown, deeds, ids)
         self._of[task] = row
+        self._task |= dict.fromkeys(ids, task)
         self._count(row, 1)
 
     def drop(self, task: int) -> None:
         """Forget a task."""
         if (row := self._of.pop(task, None)) is not None:
+            for number in row.ids:
+                self._task.pop(number, None)
             self._count(row, -1)
+
+    def tasks_of(self, annotations: Iterable[int]) -> set[int]:
+        """Return the tasks of annotations of these ids, as far as they are known."""
+        return {self._task[number] for number in annotations if number in self._task}
 
     def labels(self) -> Labels:
         """Return the labels; the same object until something changes."""

@@ -9,7 +9,7 @@ from .learner import Searched, train, training_fingerprint
 from .lesson import Lesson, Recall
 from .model import Model
 from .phase import Course, advance, balancing_factor, waits_for
-from .predictions import Predictions
+from .predictions import Predictions, StoredPredictions
 from .prelabels import blank_share, confidence, fits, is_blank, least_probability, prelabel
 from .random_controls import control_order, is_control, places_for, served_in_turn, shares
 from .trust import Trust, measure_trust
@@ -24,6 +24,7 @@ __all__ = [
     "Predictions",
     "Recall",
     "Searched",
+    "StoredPredictions",
     "Trust",
     "advance",
     "balancing_factor",

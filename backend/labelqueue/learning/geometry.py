@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, Origin
+from ..block import Block, Origin, widened
 from ..exceptions import CacheError
 from ..records import pack, pack_ids, unpack, unpack_ids
 from .lesson import BEFORE, Recall
@@ -71,10 +71,10 @@ class Geometry:
         """Fit k centroids per seed on a block whose ids ascend."""
         from poolselect import fit_centroids
 
-        embeddings = rows.embeddings.astype(np.float32)
+        embeddings = widened(rows.embeddings)
         centroids = fit_centroids(embeddings, k, random_state=seed)
         newest = int(rows.ids[-1])
-        distance = _mean_distance(embeddings, centroids[0])
+        distance = _mean_distance(_some(embeddings), centroids[0])
         origin = Origin.of(rows, source, mark)
         fitted = pack_ids(rows.ids)
         return cls(centroids, k, len(rows.ids), newest, distance, source, why, seed, mark, origin.digest, fitted)
@@ -92,8 +92,9 @@ class Geometry:
             return f"{k} clusters are wanted instead of {self.wanted}"
         if len(rows.ids) >= GROWTH * self.rows:
             return f"the pool grew from {self.rows} to {len(rows.ids)} tasks"
-        new = rows.embeddings[rows.ids > self.newest].astype(np.float32)
-        if len(new) >= 20 and _mean_distance(new, self.centroids[0]) > DRIFT * self.distance:
+        new = np.flatnonzero(rows.ids > self.newest)
+        some = rows.embeddings[_some(new)].astype(np.float32)
+        if len(new) >= 20 and _mean_distance(some, self.centroids[0]) > DRIFT * self.distance:
             return f"{len(new)} new tasks lie far from the clusters"
         return ""
 
@@ -174,8 +175,12 @@ def digest_of(centroids: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(centroids).tobytes()).hexdigest()[:16]
 
 
-def _mean_distance(embeddings: NDArray[np.float32], centroids: NDArray[np.float32]) -> float:
-    # Every step-th row: a mean over thousands is good enough, and the same each time.
-    some = embeddings[:: max(1, len(embeddings) // SAMPLE)]
+def _some(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return every step-th row: a mean over thousands is good enough, and the same each time."""
+    chosen: NDArray[Any] = rows[:: max(1, len(rows) // SAMPLE)]
+    return chosen
+
+
+def _mean_distance(some: NDArray[np.float32], centroids: NDArray[np.float32]) -> float:
     squares = (some**2).sum(axis=1)[:, None] - 2 * some @ centroids.T + (centroids**2).sum(axis=1)[None]
     return float(np.sqrt(np.maximum(squares.min(axis=1), 0)).mean())

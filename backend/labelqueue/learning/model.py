@@ -119,7 +119,7 @@ class Model:
         """
         from poolselect.threads import single_threaded_blas  # the web process knows models too, and predicts nothing
 
-        x = np.asarray(embeddings)
+        x = np.asanyarray(embeddings)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise CacheError(
                 f"model: embeddings have shape {x.shape}, this model was trained on {self.dim} numbers each: train "
@@ -129,11 +129,15 @@ class Model:
         # once and never copied as a whole.
         folded = self.weights / self.scale
         bias = self.bias - folded.astype(np.float64) @ self.mean
-        logits = np.empty((len(x), len(self.classes)), dtype=np.float32)
+        said = np.empty((len(x), len(self.classes)), dtype=np.float32)
         with single_threaded_blas():  # the last bit of a sum must not depend on how many cores there are
             for start in range(0, len(x), _CHUNK_ROWS):
-                rows = slice(start, start + _CHUNK_ROWS)
-                logits[rows] = x[rows].astype(np.float32, copy=False) @ folded.T + bias
+                logits = said[start : start + _CHUNK_ROWS]
+                logits[:] = x[start : start + _CHUNK_ROWS].astype(np.float32, copy=False) @ folded.T + bias
+                logits[:] = self._chances(logits)
+        return said
+
+    def _chances(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.multi:
             # The sigmoid by way of tanh: no overflow for logits of any size.
             return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), dtype=np.float32)

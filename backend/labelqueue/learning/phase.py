@@ -95,7 +95,7 @@ def advance(
     n = len(values)
     # Fewer labels than when the phase began: some were deleted, and what is left must not count as less than none.
     course = replace(course, since_labels=min(course.since_labels, n))
-    seen = {name for value in values for name in _shown(value)}
+    seen = {name for value in {*values} for name in _shown(value)}
     gained = [name for name in classes if course.classes and name not in course.classes and name not in seen]
     course = replace(course, classes=tuple(classes))
     if gained:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import CacheError
+from ..exceptions import CacheError, PredictionsError
 from ..labels import Value
 from ..records import pack, unpack
 from .model import Model
 
-__all__ = ["Predictions"]
+__all__ = ["Predictions", "StoredPredictions"]
 
 TAG, FORMAT = "labelqueue_predictions", "1"
 GROUP = 64  # ids that stand together where a few tasks are looked up
 
 
-@dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions of one model for every row that was embedded when it was trained.
+    """Predictions of one model for every row that was embedded when it was trained; never changed.
 
-    Attributes
+    Parameters
     ----------
     ids : ndarray of shape (n,), int64
         Task ids, ascending.
@@ -32,8 +31,32 @@ class Predictions:
         `Model.predict` of each task.
     """
 
-    ids: NDArray[np.int64]
-    probabilities: NDArray[np.float16]
+    def __init__(self, ids: NDArray[np.int64], probabilities: NDArray[np.float16]) -> None:
+        self._ids, self._probabilities = ids, probabilities
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Task ids, ascending, shape (n,)."""
+        return self._ids
+
+    @property
+    def probabilities(self) -> NDArray[np.float16]:
+        """What is said of each task, shape (n, c)."""
+        return self._probabilities
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def fetch(self, tasks: Sequence[int] | None = None) -> None:
+        """Have what is said of these tasks, or of all, at hand: where it has to be read, it is read at once.
+
+        Raises
+        ------
+        PredictionsError
+            If it is lost or damaged.
+        ReplacedError
+            If there is another model by now.
+        """
 
     def lookup(self, task: int) -> NDArray[np.float32] | None:
         """Return the probabilities of one task, shape (c,), or None when it is not here."""
@@ -78,7 +101,7 @@ class Predictions:
 
         Raises
         ------
-        CacheError
+        PredictionsError
             If a group is damaged.
         """
         ids, rows = [np.empty(0, np.int64)], [np.empty((0, classes), np.float16)]
@@ -86,7 +109,7 @@ class Predictions:
             data = groups[number]
             count, left = divmod(len(data), 1 + 2 * classes)
             if left:
-                raise CacheError(f"predictions: the {len(data)} bytes of group {number} are damaged: train again")
+                raise PredictionsError(f"predictions: the {len(data)} bytes of group {number} are damaged: train again")
             ids.append(number * GROUP + np.frombuffer(data, np.uint8, count).astype(np.int64))
             rows.append(np.frombuffer(data, "<f2", count * classes, offset=count).reshape(count, classes))
         return cls(np.concatenate(ids), np.concatenate(rows))
@@ -108,3 +131,54 @@ class Predictions:
         if version not in (None, FORMAT) or not {"ids", "probabilities"} <= arrays.keys():  # None: before it was noted
             raise CacheError(f"predictions: format {version!r}, this version reads format {FORMAT!r}: train again")
         return cls(arrays["ids"], arrays["probabilities"])
+
+
+class StoredPredictions(Predictions):
+    """Predictions that are stored elsewhere and read when they are asked for; what was read once is kept.
+
+    Every method may raise what `fetch` raises.
+
+    Parameters
+    ----------
+    rows : int
+        How many tasks there are.
+    read : callable
+        Returns what is said of these tasks at least, or, of None, of all.
+    """
+
+    def __init__(self, rows: int, read: Callable[[Sequence[int] | None], Predictions]) -> None:
+        self._rows, self._read = rows, read
+        self._near: dict[int, NDArray[np.float32] | None] = {}
+
+    @cached_property
+    def _all(self) -> Predictions:
+        return self._read(None)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Task ids, ascending, shape (n,)."""
+        return self._all.ids
+
+    @property
+    def probabilities(self) -> NDArray[np.float16]:
+        """What is said of each task, shape (n, c)."""
+        return self._all.probabilities
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def fetch(self, tasks: Sequence[int] | None = None) -> None:
+        """Have what is said of these tasks, or of all, at hand; see `Predictions.fetch`."""
+        if tasks is None:
+            _ = self._all
+        elif "_all" not in vars(self) and (unread := [task for task in tasks if task not in self._near]):
+            found = self._read(unread)
+            self._near |= {task: found.lookup(task) for task in unread}
+
+    def lookup(self, task: int) -> NDArray[np.float32] | None:
+        """Return the probabilities of one task, shape (c,), or None when it is not here."""
+        if task not in self._near:
+            if "_all" in vars(self):
+                return self._all.lookup(task)
+            self.fetch([task])
+        return self._near[task]

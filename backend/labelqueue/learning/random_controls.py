@@ -119,14 +119,17 @@ def served_in_turn(
     nobody holds. A task that somebody opened by hand is further back.
     """
     left = {*waiting, *labeled}
-    queue = [task for task in order if task in left]
+    behind = iter(order)
+    front: list[int] = []  # those whose turn it is: the queue is walked once, however many labels are new
     served = set()
     for task in labeled:
-        if task in queue[: max(annotators, 1)]:
+        while len(front) < max(annotators, 1) and (following := next(behind, None)) is not None:
+            if following in left:
+                front.append(following)
+        if task in front:
+            front.remove(task)
             served.add(task)
-        if task in left:
-            left.discard(task)
-            queue = [other for other in queue if other != task]
+        left.discard(task)
     return served
 
 

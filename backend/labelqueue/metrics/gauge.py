@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..jobs import KINDS, alive, oldest_job, slow_servers
-from ..state import ERRORS, Project, Redis, text
+from ..state import ERRORS, Project, Redis, shared_time, text
 
 __all__ = ["Gauge", "gauges", "projects_of"]
 
@@ -53,14 +53,14 @@ def gauges(store: Redis, projects: Sequence[Project]) -> Iterator[Gauge]:
 
 
 def _installation(store: Redis, now: float) -> Iterator[Gauge]:
-    living = alive(store)
+    living, shared = alive(store), shared_time(store)
     for kind, queues in KINDS.items():
         yield Gauge("workers", (kind,), sum(name.startswith(f"{kind}-") for name in living))
         for name in queues:
             length, since = oldest_job(store, name)
             yield Gauge("queue_jobs", (name,), length)
             yield Gauge("queue_oldest_seconds", (name,), max(now - since, 0.0) if since else 0.0)
-    yield Gauge("slow_servers", (), sum(until > now for until, _ in slow_servers(store).values()))
+    yield Gauge("slow_servers", (), sum(until > shared for until, _ in slow_servers(store).values()))
 
 
 def _looked_up(store: Redis, projects: Sequence[Project]) -> Iterator[tuple[Project, dict[str, str], dict[str, Any]]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..collection import WHOLE, Options, Part, embed
+from ..collection import WHOLE, Collection, Options, Part, embed
 from ..exceptions import LabelQueueError
 from .arguments import add_model_arguments, at_least, chosen_model, chosen_size
 from .select import load_embedder
@@ -91,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
         retry=args.retry,
         progress=not args.json,
     )
-    told = embed(args.source, args.output, load_embedder(model, weights, chosen_size(args)), options)
+    # What a machine with a GPU began, one without goes on with, and the other way round.
+    precision = Collection.open(args.output).card.precision if Collection.is_one(args.output) else None
+    told = embed(args.source, args.output, load_embedder(model, weights, chosen_size(args), precision), options)
     print(json.dumps(told, indent=2) if args.json else "\n".join(embed_lines(told)))
     return LATER if told["again"] else OK
 

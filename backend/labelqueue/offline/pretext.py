@@ -91,7 +91,8 @@ def pretext_project(runtime: Runtime, project: Project, options: Options) -> str
     Raises
     ------
     LabelQueueError
-        If Label Studio cannot be reached, no image can be read or the network cannot be kept.
+        If Label Studio cannot be reached, no image can be read or the network cannot be kept, or another machine has
+        the one that made the features.
     EmbedderError
         If there are too few images to train on.
     """
@@ -106,6 +107,12 @@ def pretext_project(runtime: Runtime, project: Project, options: Options) -> str
         if task not in bad
     ]
     file = runtime.deployment.home / "pretext" / f"{project.key}-{options.size}.safetensors"
+    elsewhere = not options.retrain and not any(file.parent.glob(f"{project.key}-*"))
+    if elsewhere and runtime.cache(project, project.get("rotation_generation")).begun():
+        raise LabelQueueError(
+            f"the network that made the features of project {project.ref.id} is not on this machine: copy it from the "
+            f"LABELQUEUE_HOME/pretext of the machine that trained it to {file}, or train another one with --retrain"
+        )
     start = _network(items, file, options, name=lambda task: f"task {task}")
     generation = start.network.fingerprint()
     cache = runtime.cache(project, generation)

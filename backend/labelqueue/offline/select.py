@@ -194,7 +194,9 @@ def _picks(chosen: Sequence[tuple[str, str]]) -> list[Pick]:
     return [Pick(rank, path, reason) for rank, (path, reason) in enumerate(chosen, start=1)]
 
 
-def load_embedder(model: str, weights: Path | None, image_size: int | None = None) -> Embedder:
+def load_embedder(
+    model: str, weights: Path | None, image_size: int | None = None, precision: str | None = None
+) -> Embedder:
     """Return the model of these names; see `Embedder.load`.
 
     Raises
@@ -205,7 +207,7 @@ def load_embedder(model: str, weights: Path | None, image_size: int | None = Non
     from ..images import Embedder
 
     try:
-        return Embedder.load(model, weights, image_size=image_size)
+        return Embedder.load(model, weights, image_size=image_size, precision=precision)
     except EmbedderError as error:
         raise EmbedderError(f"{error} (here: --weights FILE, or --model bundled)") from error
 

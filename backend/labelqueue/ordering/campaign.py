@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -121,36 +123,41 @@ class Campaign:
         new label config) takes effect before the first new label of the look that finds it.
         """
         state = self.state
-        place = {task: number for number, task in enumerate(labels)}
         # Answers to another question were given without a model for this one: there is nothing to go through.
         known = labels.keys() if self._asks_anew else state.trained_on.keys() | set(state.heard)
-        seen = {task: value for task, value in labels.items() if task in known}
-        new = [task for task in labels if task not in known]
-        order = [one.task for one in places]
-        waiting = [task for task, still in zip(order, tasks.open(order), strict=True) if still]
-        in_turn = served_in_turn(order, new, waiting, annotators)
-        shown = {one.task for one in places if one.prelabel is not None}
-        guessed = {guess.task for guess in state.guesses}
+        new = [] if labels.keys() <= known else [task for task in labels if task not in known]
+        seen = dict(labels)
+        for task in new:
+            del seen[task]
         learn = partial(self.learn, rows, seen, tasks, generation=generation, mark=mark)
         self._fill()
-        learned, boundary, newest = learn(), 0, max(seen, key=place.__getitem__, default=0)
-        changed = self.unlearned(seen)
+        learned, boundary, newest = learn(), 0, next(reversed(seen), 0)
+        order = [one.task for one in places] if new else []
+        in_turn = served_in_turn(order, new, tasks.still(order), annotators)
+        shown = {one.task for one in places if one.prelabel is not None} if new else set()
+        later = {*takewhile(partial(ne, newest), reversed([*labels]))} if new else set[int]()
+        guessed, guesses = {guess.task for guess in state.guesses}, list[Guess]()
+        if new and self.state.predictions is not None:  # of no more of them, before there is another model
+            self.state.predictions.fetch(new[: self.step(len(labels))])
+        changed = self.state.unlearned(seen) if new else 0
         work, trainings = 0, self.state.trainings
         for task in new:
             if work > WORK:
                 break
             seen[task] = labels[task]
-            newest = task if place[task] > place.get(newest, -1) else newest
+            newest = task if task in later else newest
             changed += 1
             if task not in guessed:
-                self._guess(task, task in in_turn, task in shown)
+                guesses += self._guess(task, task in in_turn, task in shown)
             if self._idle(seen, task, changed):
                 continue
+            self.state, guesses = self.state.with_guesses(guesses), []
             if reason := learn():
                 learned, boundary = reason, newest
-            changed = self.unlearned(seen)
+            changed = self.state.unlearned(seen)
             if self.state.trainings > trainings:
                 work, trainings = work + len(seen), self.state.trainings
+        self.state = self.state.with_guesses(guesses)
         if wanted:
             learned, boundary = learn(wanted=True), 0
         self.behind = len(labels) - len(seen)
@@ -158,18 +165,17 @@ class Campaign:
         self.state = replace(self.state, heard=unlearned, boundary=boundary if learned else self.state.boundary)
         return learned
 
-    def _guess(self, task: int, in_turn: bool, shown: bool) -> None:
-        """Write down what the model says of a task whose label is new, before it learns it."""
+    def _guess(self, task: int, in_turn: bool, shown: bool) -> list[Guess]:
+        """Return what the model says of a task whose label is new, before it learns it; nothing where it says none."""
         state = self.state
         if state.model is None or state.predictions is None:
-            return
-        said = state.predictions.decide(state.model, task)
-        if said is not None:
-            control = state.controls.get(task, "") if in_turn else ""
-            seed, share = self.settings["seed"], blank_share(self.settings)
-            blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
-            guess = Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)
-            self.state = state.with_guesses([guess])
+            return []
+        if (said := state.predictions.decide(state.model, task)) is None:
+            return []
+        control = state.controls.get(task, "") if in_turn else ""
+        seed, share = self.settings["seed"], blank_share(self.settings)
+        blind = not shown and (not state.filling or bool(is_blank(seed, np.array([task]), share)[0]))
+        return [Guess(task, said, state.trainings, len(state.trained_on), control, blind=blind)]
 
     def _fill(self) -> None:
         """Note that pre-labels are filled in from now on, or that they cannot be any more."""
@@ -232,10 +238,11 @@ class Campaign:
         why = self._training_due(labels, classes, generation, wanted=wanted)
         course = self._advance(labels, classes, tasks, has_model=self.state.model is not None)
         phased = self.settings["strategy"] != "bal_paper"  # the paper's cycles know no phases
-        if not why and phased and course.phase != before.phase and self.unlearned(labels):
+        if not why and phased and course.phase != before.phase and self.state.unlearned(labels):
             why = course.reason
         trained = bool(why) and self._train(rows(), labels, tasks, classes, now, generation, mark)
-        course = self._advance(labels, classes, tasks, has_model=self.state.model is not None)
+        if why:
+            course = self._advance(labels, classes, tasks, has_model=self.state.model is not None)
         moved = course.phase != before.phase
         if moved:
             self.state = replace(self.state, newest_task=tasks.newest)
@@ -250,11 +257,6 @@ class Campaign:
             return "a new order was asked for"
         return f"trained on {len(labels)} labels" if (trained and steered) or self._stretch() != stretch else ""
 
-    def unlearned(self, labels: Mapping[int, Value]) -> int:
-        """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
-        old = self.state.trained_on
-        return sum(1 for task, value in labels.items() if old.get(task) != value) + len(old.keys() - labels.keys())
-
     def _training_due(
         self, labels: Mapping[int, Value], classes: Sequence[str], generation: str, *, wanted: bool
     ) -> str:
@@ -263,9 +265,9 @@ class Campaign:
             return "training was asked for"
         if state.model is not None and (state.generation, state.classes) != (generation, tuple(classes)):
             return "the images were embedded anew, or the label config changed"
-        if state.trained_on.keys() - labels.keys():
+        if not state.trained_on.keys() <= labels.keys():
             return "labels were deleted"
-        return "there are enough new labels" if self.unlearned(labels) >= self.step(len(labels)) else ""
+        return "there are enough new labels" if self.state.unlearned(labels) >= self.step(len(labels)) else ""
 
     @timed("training_seconds")
     def _train(
@@ -324,7 +326,7 @@ class Campaign:
             classes=classes,
             multi=self.target.multi,
             pool=len(tasks),
-            new_tasks=int((tasks.ids > self.state.newest_task).sum()) if self.state.newest_task else 0,
+            new_tasks=tasks.newer(self.state.newest_task) if self.state.newest_task else 0,
             switch_after=self.settings["switch_after"],
             has_model=has_model,
         )
@@ -332,7 +334,7 @@ class Campaign:
     def _plan_cycle(self, labels: int, moved: bool) -> None:
         """Fix where BAL stands until the next training, or the next phase."""
         state, size = self.state, self.settings["batch_size"] or share_of(labels)
-        rows = len(state.predictions.ids) if state.predictions else 0
+        rows = len(state.predictions) if state.predictions is not None else 0
         begun, number = state.course.since_labels, 0 if moved else state.cycle.number + 1
         self.state = replace(state, cycle=next_cycle(self.settings, labels, begun, size, number, rows, state.trust))
 

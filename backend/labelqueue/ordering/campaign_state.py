@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from operator import ne
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from .order import Place
 __all__ = ["CampaignState", "Cycle", "Guess"]
 
 FORMAT = 1  # of the facts
+PARTS = ("model", "geometry")  # that are stored beside the facts
 GUESSES = 1000  # guesses kept besides those of controls; trust looks at the newest few only
 
 
@@ -146,6 +148,13 @@ class CampaignState:
         """The model and what it says, or None without one."""
         return None if self.model is None or self.predictions is None else (self.model, self.predictions)
 
+    def unlearned(self, labels: Mapping[int, Value]) -> int:
+        """Count the labels that the model does not know, knows otherwise, or knows though they are gone."""
+        old = self.trained_on
+        # Of tens of thousands of labels, at each look: no step of it is one of Python's.
+        other = sum(map(bool, map(ne, map(old.get, labels), labels.values())))
+        return other if old.keys() <= labels.keys() else other + len(old.keys() - labels.keys())
+
     def watched(self, before: CampaignState, tasks: NDArray[np.int64], trust: Trust) -> CampaignState:
         """Return the state after a training with what the training changed.
 
@@ -169,6 +178,11 @@ class CampaignState:
         begins = Course(reason="the label config asks something else")
         return CampaignState(begins, trainings=self.trainings, controls=self.controls, question=question)
 
+    def forgetting(self) -> CampaignState:
+        """Return the state without its model, whose labels are to be learned again."""
+        heard = (*self.trained_on, *self.heard)
+        return replace(self, model=None, predictions=None, geometry=None, trained_on={}, heard=heard)
+
     def of_order(self, version: str, skipped: Collection[int]) -> CampaignState:
         """Return the state without the controls that orders before this one did not come to serve.
 
@@ -190,19 +204,20 @@ class CampaignState:
         Those that are random controls are written down. A task that an earlier order drew at random, and a later one
         chose, is no control any more.
         """
-        controls = dict(self.controls)
-        for place in places:
-            if place.control:
-                controls[place.task] = version
-            else:
-                controls.pop(place.task, None)
-        return replace(self, controls=controls)
+        drawn = {place.task: version for place in places if place.control}
+        chosen = self.controls.keys() & {place.task for place in places if not place.control}
+        if not chosen and drawn.items() <= self.controls.items():
+            return self
+        kept = {task: by for task, by in self.controls.items() if task not in chosen}
+        return replace(self, controls=kept | drawn)
 
     def with_guesses(self, new: Sequence[Guess]) -> CampaignState:
         """Return the state with these guesses added; old ones that count for nothing any more are dropped.
 
         A task that the model was not trained on keeps its guess: without it, the task would be guessed again.
         """
+        if not new:
+            return self
         added = (*self.guesses, *new)
         learned = [guess for guess in added if guess.task in self.trained_on]
         blind = [guess.task for guess in learned if guess.blind]
@@ -213,14 +228,28 @@ class CampaignState:
         """Return the guesses that trust goes by, oldest first: the newest blind ones, controls or not."""
         return [guess for guess in self.guesses if guess.blind][-GUESSES:]
 
-    def dump(self, *, outlook: bool = True) -> dict[str, bytes]:
-        """Return the parts as they are stored.
+    def changes(self, before: CampaignState) -> tuple[dict[str, bytes], list[str]]:
+        """Return the parts that are other ones than before, as they are stored, and the names of those that are gone;
+        the predictions are no matter of this."""
+        names = (one.name for one in fields(self) if one.name not in (*PARTS, "predictions"))
+        pairs = ((getattr(self, name), getattr(before, name)) for name in names)
+        changed = {} if all(now is then or now == then for now, then in pairs) else {"facts": self._facts()}
+        gone = []
+        for name in PARTS:
+            now, then = getattr(self, name), getattr(before, name)
+            if now is None and then is not None:
+                gone.append(name)
+            elif now is not then:
+                changed[name] = now.to_bytes()
+        return changed, gone
 
-        Parameters
-        ----------
-        outlook : bool, default True
-            Whether the predictions are among them, which grow with the project.
-        """
+    def dump(self) -> dict[str, bytes]:
+        """Return all parts, the predictions among them, which grow with the project: see `load`."""
+        parts = {"facts": self._facts()}
+        stored = {**{name: getattr(self, name) for name in PARTS}, "outlook": self.predictions}
+        return parts | {name: part.to_bytes() for name, part in stored.items() if part is not None}
+
+    def _facts(self) -> bytes:
         facts = {
             "format": FORMAT,
             "course": self.course.dump(),
@@ -241,14 +270,7 @@ class CampaignState:
             "origin": None if self.origin is None else asdict(self.origin),
             "watch": self.watch.dump(),
         }
-        parts = {"facts": json.dumps(facts).encode()}
-        if self.model is not None:
-            parts["model"] = self.model.to_bytes()
-        if outlook and self.predictions is not None:
-            parts["outlook"] = self.predictions.to_bytes()
-        if self.geometry is not None:
-            parts["geometry"] = self.geometry.to_bytes()
-        return parts
+        return json.dumps(facts).encode()
 
     @classmethod
     def load(cls, parts: Mapping[str, bytes]) -> CampaignState:

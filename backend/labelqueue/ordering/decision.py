@@ -5,12 +5,16 @@ The live service carries decisions out; `labelqueue simulate` replays the very s
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
-from ..exceptions import LabelQueueError
+import numpy as np
+
+from ..exceptions import LabelQueueError, PredictionsError
 from ..labels import Value
 from ..learning import ControlRecord, places_for, report, waits_for
 from .campaign import Campaign
@@ -25,6 +29,8 @@ from .recipe import BAL, sub_pool
 from .snapshot import Snapshot, Tasks
 
 __all__ = ["Decision", "decide"]
+
+log = logging.getLogger(__name__)
 
 MOVES = 300  # predictions whose score is changed one by one; for more, an order is published once more
 NOTHING_TO_LEARN = "a control to learn from, and the label config has none: the cold start orders for ever"
@@ -84,7 +90,17 @@ def decide(snapshot: Snapshot) -> Decision:
     ------
     CacheError
         If the embeddings cannot be read; then nothing was learned.
+    ReplacedError
+        If somebody else trained another model meanwhile: then another snapshot has to be taken.
     """
+    try:
+        return _decision(snapshot)
+    except PredictionsError as error:
+        log.warning("the model is trained anew from its labels: %s", error)
+        return _decision(replace(snapshot, state=snapshot.state.forgetting()))
+
+
+def _decision(snapshot: Snapshot) -> Decision:
     campaign = Campaign(snapshot.target, snapshot.settings, snapshot.state, prelabels=snapshot.prelabels)
     decision = _decided(campaign, snapshot)
     if decision.failure is not None:
@@ -95,9 +111,11 @@ def decide(snapshot: Snapshot) -> Decision:
     if order is None or not (snapshot.pins or snapshot.tasks.excluded or order.overlay != Overlay(act=snapshot.act)):
         return decision
     wanted = _arranged(campaign, snapshot, order)
+    if wanted == order:
+        return decision
     if wanted is None or len(moved(order, wanted) & order.scores.keys()) > MOVES:
         return _renewed(campaign, snapshot, decision)
-    return decision if wanted == order else replace(decision, arranged=wanted)
+    return replace(decision, arranged=wanted)
 
 
 def _arranged(campaign: Campaign, snapshot: Snapshot, order: Order, *, fresh: bool = False) -> Order | None:
@@ -105,7 +123,7 @@ def _arranged(campaign: Campaign, snapshot: Snapshot, order: Order, *, fresh: bo
     tasks = snapshot.tasks
     ids = [place.task for place in order.queue]
     last = tasks.excluded.keys() & tasks.skipped_ids  # others may still be served what somebody skipped
-    done = {task for task, still in zip(ids, tasks.open(ids).tolist(), strict=True) if not still} - last
+    done = set(compress(ids, (~tasks.open(ids)).tolist())) - last
     pins = pinned_places(campaign, snapshot, order)
     return arranged(order, pins, tasks.excluded, done, act=snapshot.act, fresh=fresh)
 
@@ -146,6 +164,8 @@ def _decided(campaign: Campaign, snapshot: Snapshot) -> Decision:
         places=live.queue if live is not None else (),
         annotators=annotators,
     )
+    if campaign.state.predictions is not None:  # so that people can be told of these whatever comes
+        campaign.state.predictions.fetch(_missing(campaign.state, tasks))
     learned, size = reason or snapshot.learned, _size(campaign, snapshot)
     low = runs_low(live, tasks, size.low)
 
@@ -246,7 +266,10 @@ def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]
     )
     if campaign.target.kind == "none":
         waits = [NOTHING_TO_LEARN]
-    counts = Counter(name for value in labels.values() for name in ([value] if isinstance(value, str) else value))
+    counts = Counter[str]()
+    for value, count in Counter(labels.values()).items():
+        for name in [value] if isinstance(value, str) else value:
+            counts[name] += count
     return {
         "phase": course.phase,
         "reason": course.reason,
@@ -255,7 +278,7 @@ def _learning(campaign: Campaign, labels: Mapping[int, Value]) -> dict[str, Any]
         "labels": len(labels),
         "labels_per_class": {name: counts[name] for name in classes},
         "trained_on": state.model.labels if state.model else 0,
-        "unlearned": campaign.unlearned(labels),
+        "unlearned": campaign.state.unlearned(labels),
         "retrain_every": campaign.step(len(labels)),
         "trust": round(state.trust, 3),
         "sub_pool": _sub_pool(campaign),
@@ -270,7 +293,7 @@ def _sub_pool(campaign: Campaign) -> float | None:
     known = campaign.state.predictions
     if campaign.active() != "bal" or known is None:
         return None
-    return round(sub_pool(campaign.cycle, campaign.settings["balancing_factor"], len(known.ids)), 3)
+    return round(sub_pool(campaign.cycle, campaign.settings["balancing_factor"], len(known)), 3)
 
 
 def _accuracy(campaign: Campaign, labels: Mapping[int, Value], tasks: Tasks) -> dict[str, Any]:
@@ -283,26 +306,30 @@ def _accuracy(campaign: Campaign, labels: Mapping[int, Value], tasks: Tasks) -> 
     """
     out, skipped = tasks.excluded, tasks.skipped_ids - tasks.excluded.keys()
     state = campaign.state
-    counted = {guess.task for guess in state.guesses if guess.control}
     records = [
         ControlRecord(guess.task, guess.control, guess.training, guess.labels, guess.predicted)
         for guess in state.guesses
         if guess.control and guess.task not in out
     ]
-    if state.model is not None and state.predictions is not None:
+    if state.said is not None:
+        model, said = state.said
         records += [
-            ControlRecord(
-                task, version, state.trainings, state.model.labels, state.predictions.decide(state.model, task)
-            )
-            for task, version in state.controls.items()
-            if task in skipped and task not in counted
+            ControlRecord(task, state.controls[task], state.trainings, model.labels, said.decide(model, task))
+            for task in _missing(state, tasks)
         ]
     told = report(records, labels, skipped, classes=campaign.classes(labels), excluded=len(out))
     share, start = campaign.settings["control_share"], campaign.settings["control_share_start"]
     left = places_for(told.wanted, len(labels) + len(skipped), share, start) if told.wanted else 0
-    open_tasks = int((tasks.unlabeled & ~tasks.out).sum())
+    open_tasks = int(np.count_nonzero(tasks.free))
     lines = [*told.lines(), _until(told.wanted, left, open_tasks)] if told.wanted else told.lines()
     return {"controls": told.overall.count, **told.as_dict(), "labels_wanted": left, "lines": lines}
+
+
+def _missing(state: CampaignState, tasks: Tasks) -> list[int]:
+    """Return the controls that somebody skipped and the model was not heard on."""
+    skipped = [task for task in state.controls if task in tasks.skipped_ids and task not in tasks.excluded]
+    counted = {guess.task for guess in state.guesses if guess.control} if skipped else set[int]()
+    return [task for task in skipped if task not in counted]
 
 
 def _until(controls: int, labels: int | None, left: int) -> str:

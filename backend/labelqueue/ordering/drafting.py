@@ -98,7 +98,7 @@ def _duplicates(campaign: Campaign, snapshot: Snapshot, tasks: Tasks) -> tuple[N
 
     at = tasks.find(rows.ids)
     known = at >= 0
-    annotated, open_ = known & tasks.annotated[at], known & (tasks.unlabeled & ~tasks.out)[at]
+    annotated, open_ = known & tasks.annotated[at], known & tasks.free[at]
     labels = np.full(len(rows), -1, dtype=np.int64)
     of_label = find(rows.ids, snapshot.labels.tasks)
     labels[of_label[of_label >= 0]] = snapshot.labels.codes[of_label >= 0]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..exceptions import CacheError
 from ..labels import Value
@@ -190,29 +195,48 @@ class Order:
         """Number of the order that this one is: its own, or that of the order that was published again."""
         return self.again or self.number
 
-    @property
-    def scores(self) -> dict[int, float]:
-        """Score of the prediction of every task in the queue."""
-        return {place.task: score(rank) for rank, place in enumerate(self.places)} | dict(self.overlay.scores)
+    @cached_property
+    def home(self) -> Mapping[int, float]:
+        """Score of each place by its rank alone."""
+        ranks = np.arange(1, len(self.places) + 1)
+        return dict(zip([place.task for place in self.places], (ranks / (ranks + HALF)).tolist(), strict=True))
 
-    @property
+    @cached_property
+    def drawn(self) -> tuple[tuple[int, Place], ...]:
+        """Rank and place of each random control."""
+        return tuple((rank, place) for rank, place in enumerate(self.places) if place.control)
+
+    @cached_property
+    def scores(self) -> Mapping[int, float]:
+        """Score of the prediction of every task in the queue."""
+        return {**self.home, **self.overlay.scores} if self.overlay.scores else self.home
+
+    @cached_property
     def queue(self) -> tuple[Place, ...]:
         """Every task as Label Studio serves it, pinned ones that are not among the places included."""
         overlay, scores = self.overlay, self.scores
         if overlay == Overlay():
             return self.places
         pins = {pin.task: pin for pin in overlay.pins}
-        known = {place.task for place in self.places}
-        found = [*self.places, *(pin for pin in overlay.pins if pin.task not in known)]
+        found = [*self.places, *(pin for pin in overlay.pins if pin.task not in self.home)]
         for number, place in enumerate(found):
-            last = scores[place.task] >= END
             if place.task in overlay.excluded:
                 found[number] = replace(place, reason=overlay.excluded[place.task], excluded=True)
             elif (pin := pins.get(place.task)) is not None:
+                last = scores[place.task] >= END
                 found[number] = replace(place, reason=NO_LONGER if last else pin.reason, pinned=not last)
             elif place.reason.startswith(LEFT_OUT):
                 found[number] = replace(place, reason=IN_AGAIN)
         return tuple(sorted(found, key=lambda place: scores[place.task]))
+
+    @cached_property
+    def standing(self) -> tuple[tuple[Place, ...], NDArray[np.int64]]:
+        """What of the queue stands in turn, not at its end since an admin left it out or pinned it no longer; and the
+        tasks, shape (p,)."""
+        scores = self.scores
+        ahead = bisect_left(self.queue, END, key=lambda place: scores[place.task])
+        places = self.queue[:ahead]
+        return places, np.fromiter((place.task for place in places), dtype=np.int64, count=ahead)
 
     def summary(self) -> Order:
         """Return the record without its places."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
-from .order import END, Order, Place
+import numpy as np
+from numpy.typing import NDArray
+
+from .order import Order, Place
 from .snapshot import Tasks
 
 __all__ = ["OrderSize", "head_size", "open_places", "order_size", "runs_low"]
@@ -75,14 +79,17 @@ def open_places(order: Order | None, tasks: Tasks) -> list[Place]:
     it out or pinned it no longer."""
     if order is None:
         return []
-    scores, out = order.scores, tasks.excluded
-    queue = [place for place in order.queue if scores[place.task] < END and place.task not in out]
-    still = tasks.open([place.task for place in queue])
-    return [place for place, served in zip(queue, still.tolist(), strict=True) if served]
+    return list(compress(order.standing[0], _still(order, tasks).tolist()))
 
 
 def runs_low(live: Order | None, tasks: Tasks, low: int) -> bool:
     """Tell whether a refill is due: fewer than `low` tasks of the live order are left, and there are others."""
-    if live is None or len(open_places(live, tasks)) >= low:
+    if live is None or np.count_nonzero(_still(live, tasks)) >= low:
         return False
-    return bool((~tasks.annotated & ~tasks.out & ~tasks.among({place.task for place in live.places})).any())
+    return bool((~tasks.annotated & ~tasks.out & ~tasks.among(live.home.keys())).any())
+
+
+def _still(order: Order, tasks: Tasks) -> NDArray[np.bool_]:
+    """Return which of an order's standing places can still be served."""
+    at = tasks.find(order.standing[1])
+    return (at >= 0) & tasks.free[at] if len(tasks) else at >= 0

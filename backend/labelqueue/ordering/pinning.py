@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from operator import lt
 
 from .order import END, Order, Overlay, Place, score
 
@@ -63,6 +64,8 @@ def arranged(
     whichever they are, but at the end of the queue, where there may be fewer.
     """
     found = _once(order, pins, excluded, done, act, fresh)
+    if found == order and not fresh:
+        return order
     # Where a control that comes back stands among what was served shows once it stands there.
     for _ in range(ROUNDS):
         again = None if found is None else _once(found, pins, excluded, done, act, False)
@@ -76,15 +79,14 @@ def _once(
     order: Order, pins: Sequence[Place], excluded: Mapping[int, str], done: Collection[int], act: int, fresh: bool
 ) -> Order | None:
     before = Overlay() if fresh else order.overlay
-    home = {place.task: score(rank) for rank, place in enumerate(order.places)}
-    now = home | dict(before.scores)
+    home, now = order.home, order.home if fresh else order.scores
     wanted = {pin.task: pin for pin in pins if pin.task not in excluded}
     over = {task for task in done if task in now and task not in wanted}
     # A prediction is never deleted: somebody may have its form open, whose answer Label Studio would then refuse. What
     # was pinned, and is no place of this order, waits at the end.
     out = [task for task in now if task not in over and (task in excluded or (task not in home and task not in wanted))]
-    sequence = _sequence(order, wanted, {*out, *over}, [now[task] for task in over])
-    walls = sorted(now[task] for task in over)
+    elsewhere, walls = {*out, *over}, sorted(now[task] for task in over)
+    sequence = _sequence(order, wanted, elsewhere, walls)
     scores = _scores(sequence, {} if fresh else now, home, walls, score(len(order.places)))
     if scores is None:
         return None
@@ -94,7 +96,7 @@ def _once(
     if last >= 1:
         return None
     scores |= {task: before.scores[task] for task in over if task in before.scores}
-    standing = {pin.task: pin for pin in before.pins if pin.task in over or pin.task in out} | wanted
+    standing = {pin.task: pin for pin in before.pins if pin.task in elsewhere} | wanted
     overlay = Overlay(
         scores={task: at for task, at in scores.items() if home.get(task) != at},
         pins=tuple(standing.values()),
@@ -108,22 +110,25 @@ def _sequence(
     order: Order, pins: Mapping[int, Place], elsewhere: Collection[int], served: Sequence[float]
 ) -> list[int]:
     """Return the tasks that are to be served, in turn: pins, then places, around the controls."""
-    served, now = sorted(served), order.scores
+    now = order.scores
     stay: dict[int, int] = {}
     least = 0
-    for rank, place in enumerate(order.places):
-        if place.control and place.task not in elsewhere and (place.task not in pins or pins[place.task].control):
+    for rank, place in order.drawn:
+        if place.task not in elsewhere and (place.task not in pins or pins[place.task].control):
             here = now[place.task] if now[place.task] < END else score(rank)
             at = max(rank - bisect_left(served, here), least)
             stay[at] = place.task
             least = at + 1
     controls = {*stay.values()}
-    others = (place.task for place in order.places if place.task not in elsewhere and place.task not in pins)
-    rest = iter([task for task in (*pins, *others) if task not in controls])
+    others = [task for task in order.home if task not in elsewhere and task not in pins]
+    rest = [task for task in (*pins, *others) if task not in controls]
     found: list[int] = []
-    while (task := stay.pop(len(found)) if len(found) in stay else next(rest, None)) is not None:
-        found.append(task)
-    return [*found, *(stay[at] for at in sorted(stay))]
+    taken = 0
+    for at, task in stay.items():  # ascending
+        more = at - len(found)
+        found += [*rest[taken : taken + more], task]
+        taken += more
+    return [*found, *rest[taken:]]
 
 
 def _scores(
@@ -143,6 +148,9 @@ def _scores(
         Above all scores.
     """
     tied = now or home
+    values = [tied.get(task, 1.0) for task in sequence]
+    if all(map(lt, values, [*values[1:], end])):  # nothing moves
+        return dict(zip(sequence, values, strict=True))
     standing = [task for task in sequence if tied.get(task, 1.0) < end]
     kept = {standing[at] for at in _longest([tied[t] for t in standing], [tied[t] == home.get(t) for t in standing])}
     scores: dict[int, float] = {}

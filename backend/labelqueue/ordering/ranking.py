@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block
+from ..block import Block, widened
 from ..learning import Model, control_order, is_blank, is_control, prelabel, shares
 from .order import Place
 from .recipe import Recipe
@@ -73,11 +73,12 @@ def ask(
     """
     from poolselect import Pool
 
+    shared = rows.patterns is rows.embeddings
     pool = Pool(
         ids=rows.ids,
-        embeddings=rows.embeddings.astype(np.float32),
-        patterns=rows.patterns.astype(np.float32),
-        offsets=rows.offsets,
+        embeddings=_vectors(recipe, rows.embeddings),
+        patterns=None if shared else _vectors(recipe, rows.patterns),
+        offsets=None if shared else rows.offsets,
         probabilities=None if said is None else said.probabilities,
         class_names=None if said is None else said.class_names,
         multilabel=said is not None and said.multilabel,
@@ -85,6 +86,15 @@ def ask(
         selected=selected,
     )
     return recipe.strategy.query(pool, batch_size=min(count, int(among.sum())))
+
+
+def _vectors(recipe: Recipe, vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return vectors as a strategy takes them: those in a file stay there, if the strategy is one of ours.
+
+    A third party's may expect plain arrays.
+    """
+    wide = widened(vectors)
+    return wide if type(recipe.strategy).__module__.startswith("poolselect.") else np.asarray(wide[:])
 
 
 def rank_tasks(

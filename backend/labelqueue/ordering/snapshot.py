@@ -63,22 +63,22 @@ class Tasks:
     def __len__(self) -> int:
         return int(self.ids.size)
 
-    @property
+    @cached_property
     def unlabeled(self) -> NDArray[np.bool_]:
         """Which rows nobody labeled or skipped."""
         return np.equal(self.states, ord(UNLABELED))
 
-    @property
+    @cached_property
     def annotated(self) -> NDArray[np.bool_]:
         """Which rows have an annotation that is no skip."""
         return np.equal(self.states, ord(ANNOTATED))
 
-    @property
+    @cached_property
     def skipped(self) -> NDArray[np.bool_]:
         """Which rows have skips only."""
         return np.equal(self.states, ord(SKIPPED))
 
-    @property
+    @cached_property
     def skipped_ids(self) -> set[int]:
         """Tasks that have skips only."""
         return set(self.ids[self.skipped].tolist())
@@ -88,12 +88,17 @@ class Tasks:
         """Tasks that an admin left out, and why."""
         return {task: why for task, why in self.bad.items() if why.startswith(LEFT_OUT)}
 
-    @property
+    @cached_property
     def out(self) -> NDArray[np.bool_]:
         """Which rows an admin left out and nobody annotated anyway."""
         return self.among(self.excluded.keys()) & ~self.annotated
 
-    @property
+    @cached_property
+    def free(self) -> NDArray[np.bool_]:
+        """Which rows nobody labeled, skipped or left out."""
+        return np.asarray(self.unlabeled & ~self.out)
+
+    @cached_property
     def embedded(self) -> int:
         """Number of tasks with a row of embeddings."""
         return int(np.count_nonzero(self.rows >= 0))
@@ -102,6 +107,10 @@ class Tasks:
     def newest(self) -> int:
         """Highest id, 0 without tasks."""
         return int(self.ids[-1]) if self.ids.size else 0
+
+    def newer(self, task: int) -> int:
+        """Return how many tasks have a higher id."""
+        return len(self) - int(np.searchsorted(self.ids, task, side="right"))
 
     def find(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the row here of each of these ids, -1 for one that is not here."""
@@ -117,9 +126,15 @@ class Tasks:
         at = self.find(np.asarray(ids, dtype=np.int64))
         return (at >= 0) & self.unlabeled[at] if len(self) else at >= 0
 
+    def still(self, ids: Sequence[int]) -> list[int]:
+        """Return those of these tasks that can still be served, in their sequence."""
+        return [task for task, served in zip(ids, self.open(ids).tolist(), strict=True) if served]
+
     def among(self, ids: Collection[int]) -> NDArray[np.bool_]:
         """Return which rows are of these tasks."""
-        return np.isin(self.ids, np.fromiter(ids, dtype=np.int64, count=len(ids)))
+        mask, at = np.zeros(len(self), dtype=bool), self.find(np.fromiter(ids, dtype=np.int64, count=len(ids)))
+        mask[at[at >= 0]] = True
+        return mask
 
 
 def rows_in_turn(embedded: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -175,7 +190,7 @@ class Labels:
     @cached_property
     def by_task(self) -> dict[int, Value]:
         """Task to label, oldest first."""
-        return {task: self.values[code] for task, code in zip(self.tasks.tolist(), self.codes.tolist(), strict=True)}
+        return dict(zip(self.tasks.tolist(), map(self.values.__getitem__, self.codes.tolist()), strict=True))
 
 
 @dataclass(frozen=True)

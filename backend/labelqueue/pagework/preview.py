@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from .. import admin
-from ..exceptions import ProjectError
+from ..exceptions import ProjectError, ReplacedError
 from ..ordering import Decision, Snapshot, decide, open_places
 from ..replica import take_snapshot
 from ..state import LabelBook, Project
@@ -19,6 +19,7 @@ from ..worker import Runtime, missing_images
 __all__ = ["NEXT", "preview"]
 
 NEXT = 10  # tasks that are shown
+TRIES = 5  # looks that may learn something while one drafts
 PATTERNS = ("attention_ratio", "neighbourhood")  # what shapes embeddings of several patterns only
 
 
@@ -51,10 +52,7 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
     if not LabelBook(project).complete:
         raise ProjectError("not all tasks and labels have been read from Label Studio yet; it can be drafted then")
     wish = _Wished(project, admin.wanted_settings(project, changes))
-    snapshot = _snapshot(runtime, wish)
-    # What is held or has to wait is told beside; here it is of interest what would follow.
-    with uncounted():
-        decision = decide(replace(snapshot, hold=False, gap=0.0, curve=False))
+    snapshot, decision = _decided(runtime, wish)
     if decision.failure is not None:
         raise decision.failure
     order = decision.order if decision.due.action == "new" else None
@@ -69,6 +67,19 @@ def preview(runtime: Runtime, project: Project, changes: Mapping[str, Any], seen
         "next": [asdict(place) for place in open_places(shown, snapshot.tasks)[:NEXT]],
         "notes": _notes(project, wish, snapshot, decision),
     }
+
+
+def _decided(runtime: Runtime, project: Project, tries: int = TRIES) -> tuple[Snapshot, Decision]:
+    """Return what a look would see now, and decide; once more where a look learned something meanwhile."""
+    snapshot = _snapshot(runtime, project)
+    try:
+        # What is held or has to wait is told beside; here it is of interest what would follow.
+        with uncounted():
+            return snapshot, decide(replace(snapshot, hold=False, gap=0.0, curve=False))
+    except ReplacedError:
+        if tries == 1:
+            raise
+    return _decided(runtime, project, tries - 1)
 
 
 class _Wished(Project):

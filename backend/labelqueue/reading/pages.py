@@ -71,8 +71,7 @@ class Reader:
 
     def hear(self, events: Sequence[Event]) -> None:
         """Read the annotations of the tasks that events name, whatever Label Studio counts."""
-        deleted = {one for event in events if event.action == "ANNOTATIONS_DELETED" for one in event.ids}
-        named = {task for event in events for task in event.tasks} | self._book.tasks_of(deleted)
+        named = {task for event in events for task in event.tasks}
         created = {task for event in events if event.action == "TASKS_CREATED" for task in event.ids}
         self._heard, self._told = set(self.project.task_rows(sorted(named))), named | created
         if self._heard:

@@ -177,7 +177,8 @@ def read_changes(reader: Reader, whole: Pass) -> bool:
         if whole.at:  # it need not miss what was seen here
             whole.move(whole.at, rows, left_out.found)
         part.move(_after(part, page))
-        if last or (first and whole.at and part.at.last >= whole.at.last):
+        behind = first and whole.at is not None and part.at is not None and part.at.last >= whole.at.last
+        if last or behind:
             _keep_watermark(project, part)
             part.end()
             break

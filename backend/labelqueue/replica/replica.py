@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..block import find
-from ..labels import Labels, Target
+from ..labels import Labels, Target, Verdicts
 from ..state import LabelBook, PatternCache, Project, TaskColumns, get_fields, scan_fields
 from .parts import LabelPart, Part, SumPart, TablePart, ValuePart, bad_part, row_part, task_part
 
@@ -109,10 +110,17 @@ class Replica:
 
     def labels(self, target: Target) -> Labels:
         """Return the labels that the annotations come to."""
+        return self._verdicts(target).labels()
+
+    def tasks_of(self, target: Target, annotations: Iterable[int]) -> set[int]:
+        """Return the tasks of annotations of these ids, as far as they are known."""
+        return self._verdicts(target).tasks_of(annotations)
+
+    def _verdicts(self, target: Target) -> Verdicts:
         known = self._parts.get(LabelPart.name)
         if isinstance(known, LabelPart) and known.verdicts.target != target:
             del self._parts[LabelPart.name]
-        return self._part(LabelPart(LabelBook(self._project).key, target)).verdicts.labels()
+        return self._part(LabelPart(LabelBook(self._project).key, target)).verdicts
 
     def values(self) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Return the code of each task's value of the field that the setting `balance` names, and the values by code;

@@ -70,12 +70,6 @@ class LabelBook:
         raws = get_fields(self._store, self.key, [str(task) for task in tasks])
         return {task: parse_labels(raw) for task, raw in zip(tasks, raws, strict=True) if raw is not None}
 
-    def tasks_of(self, annotations: Iterable[int]) -> set[int]:
-        """Return the tasks of annotations of these ids, as far as they are in the book."""
-        wanted = set(annotations)
-        found = self.annotations().items() if wanted else ()
-        return {task for task, said in found if any(one.id in wanted for one in said)}
-
     def annotations(self) -> dict[int, list[Annotation]]:
         """Return every annotation we know, by task."""
         return dict(self._rows())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from ..exceptions import CacheError
 from ..ordering import Order
@@ -122,11 +123,11 @@ class Orders:
     def get(self, number: int) -> Order | None:
         """Return one order."""
         raw = self._store.hget(self._key, str(number)) or self._store.hget(self._before, str(number))
-        return None if raw is None else self._load(raw)
+        return None if raw is None else self._load(raw, _parsed)
 
-    def _load(self, raw: bytes | str) -> Order | None:
+    def _load(self, raw: bytes | str, parse: Callable[[bytes | str], Order] = Order.load) -> Order | None:
         try:
-            return Order.load(raw)
+            return parse(raw)
         except CacheError as error:
             log.warning("project %d: an order of another version is passed over: %s", self._project.ref.id, error)
             return None
@@ -142,3 +143,8 @@ class Orders:
             for part in scan_fields(self._store, key, large=True):
                 found |= {field: self._load(raw) for field, raw in part.items()}
         return sorted((order for order in found.values() if order is not None), key=lambda order: order.number)
+
+
+@lru_cache(maxsize=4)  # a look asks for the live one several times, and so does the next
+def _parsed(raw: bytes | str) -> Order:
+    return Order.load(raw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
 import time
@@ -12,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..block import Block, Origin, concatenate, find
+from ..block import Block, Origin, find
 from ..exceptions import CacheError
-from ..files import write_atomically
 from ..store import KEPT, get_fields, in_chunks, packed, scan_fields, text
+from ..vectors import Copy, Rows
 from .project import FORGOTTEN, Project
 
 __all__ = ["PatternCache"]
@@ -29,6 +28,7 @@ redis.call('hset', KEYS[4], unpack(ARGV, 8))
 redis.call('incrby', KEYS[5], ARGV[3])
 redis.call('xadd', KEYS[6], 'maxlen', '~', ARGV[4], '*', ARGV[5], ARGV[6], ARGV[7], name)
 """
+AT_ONCE = 50  # blocks that are read with one command: a few MB
 DEAD = 0.5  # share of rows that no task has any more, from which on the blocks are written anew without them
 
 
@@ -36,8 +36,8 @@ class PatternCache:
     """Blocks of embedded images of one project under one generation.
 
     A generation is one fingerprint of model, weights and parameters: another fingerprint is another cache, built
-    beside the old one. Redis holds the blocks; `spool` keeps checksummed copies of them on the worker's disk, so an
-    order does not read a large pool over the wire again.
+    beside the old one. Redis holds the blocks; `spool` keeps a copy of their rows on the worker's disk (`vectors`), so
+    that an order reads only those over the wire that are new.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class PatternCache:
     generation : str
         Fingerprint (hex).
     spool : Path
-        Folder for local copies; it can be deleted at any time.
+        Folder for local copies, which several workers of a machine share; it can be deleted at any time.
 
     Attributes
     ----------
@@ -69,6 +69,7 @@ class PatternCache:
         self.rows_part, self.sums_part = f"rows:{generation}", f"sums:{generation}"
         self.rows_key, self.sums_key = self._rows, self._sums
         self._stored = project.name("cache", generation, "stored")
+        self._copy = Copy(spool / project.key / generation)
         self._spool = spool / project.key / generation
 
     def put(self, block: Block) -> None:
@@ -177,14 +178,17 @@ class PatternCache:
         Returns
         -------
         Block
-            Rows in ascending order of task id; tasks without a row are left out.
+            Rows in ascending order of task id; tasks without a row are left out. Many vectors stay in the file that
+            holds them: see `vectors.Rows`.
 
         Raises
         ------
         CacheError
             If a block is damaged, or what was stored until the mark is not what it was.
+        StoreError
+            If the copy on this machine's disk cannot be kept.
         """
-        everything = concatenate([block for _, block in self._read_all(until)])
+        everything = self._rows_until(until)
         at = find(ids, everything.ids)
         wanted = at >= 0
         if sources is not None and ids.size:
@@ -204,7 +208,7 @@ class PatternCache:
         living = self._store.hlen(self._rows)
         if known is not None and int(known) * (1 - DEAD) <= living:
             return 0
-        blocks = self._read_all()
+        blocks = list(self._rows_until().blocks())
         here = self.rows()
         newest: dict[int, tuple[int, int]] = {}
         for place, (_, block) in enumerate(blocks):
@@ -236,33 +240,34 @@ class PatternCache:
                 pipe.hset(self._sums, name, hashlib.sha256(data).hexdigest())
             pipe.execute()
         self._changes.renew(self.sums_part)
-        (self._spool / f"{name}.block").unlink(missing_ok=True)
 
-    def _read_all(self, until: str | None = None) -> list[tuple[str, Block]]:
-        """Return every block, oldest first, with its name; those that a mark knows, if there is one."""
-        sums = self._digests(until)
+    def _rows_until(self, until: str | None = None) -> Rows:
+        """Return the rows of every block, oldest first; of those that a mark knows, if there is one."""
+        living = self._digests()
         while True:
+            wanted = living if until is None else self._marked(living, until)
             try:
-                return [(name, self._read(name, sums[name])) for name in sorted(sums)]
+                return self._copy.rows(wanted, self._fetched, living)
             except CacheError:
-                now = self._digests(until)
-                if now == sums:  # else it was compacted while we read
+                now = self._digests()
+                if now == living:  # else it was compacted while we read
                     raise
-                sums = now
+                living = now
 
     def newest_first(self) -> Iterator[Block]:
-        """Yield the blocks, the newest first, so that one is in memory at a time, whatever the pool.
+        """Yield the blocks, the newest first, whose vectors are read when they are looked at.
 
         Of a task's rows the last one of the first block that has any is the newest.
 
         Raises
         ------
         CacheError
-            If one is damaged, or the cache is compacted meanwhile.
+            If one is damaged.
+        StoreError
+            If the copy on this machine's disk cannot be kept.
         """
-        sums = self._digests()
-        for name in sorted(sums, reverse=True):
-            yield self._read(name, sums[name])
+        for _, block in self._rows_until().blocks(newest_first=True):
+            yield block
 
     def stands(self, mark: str) -> bool:
         """Tell whether what was stored until a mark is still what it was."""
@@ -292,11 +297,14 @@ class PatternCache:
         """Return the checksum of every block; of those that a mark knows, if there is one."""
         parts = scan_fields(self._store, self._sums)
         sums = {text(name): text(digest) for part in parts for name, digest in part.items()}
-        if until is not None:
-            sums = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
-            if self.mark_of(sums) != until:
-                raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
-        return sums
+        return sums if until is None else self._marked(sums, until)
+
+    def _marked(self, sums: Mapping[str, str], until: str) -> dict[str, str]:
+        """Return those of the blocks that a mark knows."""
+        known = {name: digest for name, digest in sums.items() if name <= until.partition(":")[0]}
+        if self.mark_of(known) != until:
+            raise CacheError(f"the embeddings {self.generation!r} are gone, or were stored anew")
+        return known
 
     @staticmethod
     def mark_of(sums: Mapping[str, str]) -> str:
@@ -304,21 +312,18 @@ class PatternCache:
         everything = "".join(f"{name} {sums[name]}\n" for name in sorted(sums))
         return f"{max(sums, default='')}:{hashlib.sha256(everything.encode()).hexdigest()[:16]}"
 
-    def _read(self, name: str, digest: str) -> Block:
-        path = self._spool / f"{name}.block"
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() == digest:
-                return Block.from_bytes(data)
-        stored = self._store.hget(self._blocks, name)
-        data = stored if isinstance(stored, bytes) else b""
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise CacheError(
-                f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or changed "
-                "data; the generation is dropped and its images are embedded again"
-            )
-        write_atomically(path, data)  # other workers read the same spool
-        return Block.from_bytes(data)
+    def _fetched(self, wanted: Mapping[str, str]) -> Iterator[tuple[str, Block]]:
+        """Yield blocks from Redis, each compared with its checksum."""
+        names = list(wanted)
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            for name, data in zip(some, self._store.hmget(self._blocks, some), strict=True):
+                if not isinstance(data, bytes) or hashlib.sha256(data).hexdigest() != wanted[name]:
+                    raise CacheError(
+                        f"block {name} of generation {self.generation} does not match its checksum: its Redis lost or "
+                        "changed data; the generation is dropped and its images are embedded again"
+                    )
+                yield name, Block.from_bytes(data)
 
     def delete(self) -> None:
         """Remove the whole generation, spool included; other machines remove their copies when they next tidy up."""

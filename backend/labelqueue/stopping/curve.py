@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Measurement:
 
     def dump(self) -> dict[str, Any]:
         """Return the form that goes into JSON."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
 
     @classmethod
     def load(cls, row: Mapping[str, Any]) -> Measurement:

@@ -50,7 +50,7 @@ class Step:
 
     def dump(self) -> dict[str, Any]:
         """Return the form that goes into JSON."""
-        return {name: round(value, 5) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(self).items()}
 
     @classmethod
     def load(cls, row: Mapping[str, Any]) -> Step:

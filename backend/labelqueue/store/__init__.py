@@ -17,6 +17,7 @@ from .chunks import (
     scan_fields,
     scan_members,
 )
+from .clock import shared_time
 from .lock import ProjectLock
 from .redis_connection import PROBE, Redis, StoreFacts, connect, plain, store_facts, text, why_refused
 from .redis_server import EmbeddedRedis, socket_path
@@ -44,6 +45,7 @@ __all__ = [
     "remove",
     "scan_fields",
     "scan_members",
+    "shared_time",
     "socket_path",
     "store_facts",
     "text",

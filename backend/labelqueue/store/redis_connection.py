@@ -23,7 +23,9 @@ Redis = redis.Redis
 CONNECT_TIMEOUT = 5.0  # seconds
 TIMEOUT = 30.0  # seconds; a command over everything of a large project takes a few
 # Seconds of silence after which a peer is asked whether it still is there, between questions, and questions.
-KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+# Besides, milliseconds that what was sent may stay unacknowledged, on Linux: else a line that was cut is tried ever
+# more rarely, for a quarter of an hour, also once it is whole again.
+KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
 AWAY = (redis.ConnectionError, redis.TimeoutError)
 PROBE = "lq:probe"  # written to see whether anything can be; it vanishes by itself
 NEARLY_FULL = 0.9  # share of maxmemory

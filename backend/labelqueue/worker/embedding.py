@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,16 +12,19 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 
 from ..block import source_hash
-from ..exceptions import EmbedderError, LabelQueueError, ProjectError, StoreError
+from ..exceptions import EmbedderError, LabelQueueError, LabelStudioError, ProjectError, StoreError
 from ..gallery import MEGABYTE, Thumbnails
 from ..images import Item, embed_stream
 from ..jobs import (
+    EMBEDDING,
     EmbedderChoice,
+    alive,
     claim,
     cool_down,
     enqueue_shards,
     finish,
     give_back,
+    holds,
     mark,
     request_tend,
     slow_servers,
@@ -31,10 +33,10 @@ from ..jobs import (
     warm_up,
 )
 from ..labels import Target
-from ..state import Project
+from ..state import Project, shared_time
 from ..telemetry import count, timed
 from .gathering import Gathering, Wanted, server_of
-from .models import asked_for, chosen, parameters_of, refuse_other
+from .models import AGAIN, asked_for, chosen, parameters_of, refuse_other
 from .runtime import Runtime, current
 from .upkeep import leaving_nothing
 
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 TRIES = 5  # times an image's server may fail before the image is quarantined
 RETRY_DELAY = 10.0  # seconds
+STEP_BACK = 15.0  # seconds that a worker leaves work to others; more than `AGAIN`, so that they are asked for the model
 FETCH_DEADLINE = 20.0  # seconds for reading the images of one shard
 ALONE_DEADLINE = 60.0  # and for an image that goes alone: it may be large
 
@@ -64,15 +67,19 @@ def model_job(doubled: bool, asked: str = "") -> str:
         Which model is waited for, see `models.name_of`.
     """
     runtime = current()
-    outcome = "another model"
+    outcome, failed = "another model", False
     if not refuse_other(runtime.store, runtime.deployment, asked):
         try:
             outcome = runtime.embedder(doubled=doubled, choice=asked_for(runtime.deployment, asked)).name
         except EmbedderError as error:
             log.error("%s", error)
-            outcome = str(error)
+            outcome, failed = str(error), True
     for project in Project.all(runtime.store):
         request_tend(project)
+        if failed and _others(runtime):
+            request_tend(project, delay=AGAIN + 1.0)
+    if failed:
+        _step_back(runtime, outcome)
     return outcome
 
 
@@ -95,6 +102,11 @@ def embed_job(key: str, ids: list[int]) -> int:
         log.error("embedding %d images of project %d failed: %s", len(ids), project.ref.id, why)
         project.set(error=why)
         suspects = finish(project, job_id)
+        if isinstance(error, EmbedderError | LabelStudioError) and _others(runtime):
+            give_back(project, ids, why)
+            enqueue_shards(project)
+            _step_back(runtime, why)
+            return 0
         request_tend(project, delay=RETRY_DELAY)
         if isinstance(error, LabelQueueError):  # the model or Label Studio is away: no image is to blame
             return 0
@@ -105,6 +117,24 @@ def embed_job(key: str, ids: list[int]) -> int:
     if _tell(project):
         request_tend(project)
     return done
+
+
+def _others(runtime: Runtime) -> set[str]:
+    """Return the other embedding workers that live."""
+    job = get_current_job()
+    return alive(runtime.store, EMBEDDING) - {(job.worker_name if job else "") or ""}
+
+
+def _step_back(runtime: Runtime, why: str) -> None:
+    """Leave work to the others for a while, if there are any.
+
+    A machine that lacks the model, or cannot reach Label Studio, is done with a shard at once: it would be the first to
+    ask for the next one, and the others got none.
+    """
+    if _others(runtime):
+        runtime.trouble = why
+        runtime.leaving.wait(STEP_BACK)
+        runtime.trouble = ""
 
 
 def _tell(project: Project) -> bool:
@@ -152,6 +182,9 @@ def embed_shard(runtime: Runtime, project: Project, ids: list[int], job_id: str 
     done = 0
     items = (replace(item, load=partial(_marked, project, job_id, item)) for item in gathering)
     for result in embed_stream(model, items, thumbnails=room > 0, **parameters):
+        if job_id and not holds(project, job_id):  # nothing twice, and what failed here may be this machine's line
+            log.warning("%d images of %s are another worker's by now: Redis heard nothing of us", len(ids), project.key)
+            return done
         cache.put(result.block)
         thumbnails.put({task: (source_hash(uris[task]), file) for task, file in result.thumbnails.items()}, room)
         embedded = result.block.ids.tolist()
@@ -178,7 +211,7 @@ def gathered(
 ) -> Gathering:
     """Return what reads images: task to URI, from servers that were not slow lately (see `jobs.slow_servers`), for so
     many seconds."""
-    now = time.time()
+    now = shared_time(runtime.store)
     return Gathering(
         [Wanted(task, uri, server_of(uri), partial(_read, runtime, uri, task)) for task, uri in sorted(uris.items())],
         deadline=deadline,
@@ -205,7 +238,7 @@ def _marked(project: Project, job_id: str, item: Item) -> bytes:
 def _leave_alone(project: Project, server: str, late: list[int], why: str) -> None:
     """Ask nothing of a slow server for a while; its images wait for it."""
     until = cool_down(project.store, server, why)
-    wait = until - time.time()
+    wait = until - shared_time(project.store)
     log.warning("%s is slow and left alone for %.0f s; %d images wait for it: %s", server, wait, len(late), why)
     wait_until(project, late, until)
 

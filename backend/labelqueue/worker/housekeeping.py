@@ -42,7 +42,7 @@ class Housekeeper(threading.Thread):
     def __init__(self, runtime: Runtime, worker: str) -> None:
         super().__init__(name="housekeeper", daemon=True)
         self._store = runtime.store
-        self._leaving = runtime.leaving
+        self._runtime, self._leaving = runtime, runtime.leaving
         self._home = runtime.deployment.home
         self._room = runtime.deployment.thumbnails * MEGABYTE
         self._worker = worker
@@ -54,7 +54,8 @@ class Housekeeper(threading.Thread):
         last_sweep = -TIDY_EVERY
         while True:
             try:
-                heartbeat(self._store, self._worker)
+                url = self._runtime.deployment.label_studio_url
+                heartbeat(self._store, self._worker, label_studio=url, trouble=self._runtime.trouble)
                 if time.monotonic() - last_beat > GAP:
                     last_reclaim = time.monotonic()  # Redis was away: the others, too, have to say first that they live
                 last_beat = time.monotonic()

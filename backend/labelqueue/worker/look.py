@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,11 +12,12 @@ from rq import get_current_job
 
 from ..exceptions import CacheError, LabelQueueError, LabelStudioError, ProjectError
 from ..jobs import begin_look, drop_request, end_look, request_tend
+from ..labels import Target
 from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
 from ..reading import find_remote, noting_absence, read_names, read_project, unread
 from ..replica import take_snapshot
-from ..state import Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable
+from ..state import Event, Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable
 from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
@@ -107,7 +109,8 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     generation, known = wanted_generation(runtime, project, target)
     building = runtime.cache(project, generation)
     with noting_absence(project, status=500):
-        read_project(project, client, target, building, events, lock.check, remote.get("task_number"))
+        heard = placed(events, runtime, project, target)
+        read_project(project, client, target, building, heard, lock.check, remote.get("task_number"))
     replica = runtime.replica(project)
     project.set(counts=json.dumps(replica.columns.counts(Pins(project).excluded())))
     serving = feed(runtime, project, replica, building)
@@ -141,6 +144,16 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     else:
         tidy(project, client, lock.check)
     return outcome
+
+
+def placed(events: Sequence[Event], runtime: Runtime, project: Project, target: Target) -> list[Event]:
+    """Return the events, with the tasks of annotations that were deleted, which Label Studio does not name."""
+    found = list(events)
+    for at, event in enumerate(found):
+        if event.action == "ANNOTATIONS_DELETED":
+            tasks = runtime.replica(project).tasks_of(target, event.ids)
+            found[at] = replace(event, tasks=(*event.tasks, *sorted(tasks)))
+    return found
 
 
 def act_on(snapshot: Snapshot, project: Project, publisher: Publisher) -> str:

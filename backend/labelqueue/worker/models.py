@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..exceptions import EmbedderError
-from ..images import ModelCard
-from ..jobs import PAGE, EmbedderChoice, alive, is_on_its_way, queue
+from ..images import FLOAT32, ModelCard
+from ..jobs import EMBEDDING, PAGE, EmbedderChoice, alive, is_on_its_way, queue
 from ..labels import Target
 from ..settings import DEPLOYMENT, Deployment
 from ..state import Project, Redis
@@ -28,6 +28,7 @@ __all__ = [
     "keep_error",
     "name_of",
     "parameters_of",
+    "precision_of",
     "refuse_other",
 ]
 
@@ -35,7 +36,7 @@ CARDS = "lq:models"  # hash: which model, in the settings' terms, to its card or
 TIMEOUT = 900  # seconds; the weights may have to be downloaded
 AGAIN = 10.0  # seconds after which a model that could not be had is asked for again
 FORMER = "vit_small_patch16_224.dino"  # what LABELQUEUE_EMBEDDER was by default before projects remembered theirs
-FIELDS = 6  # of a card's name; the version before had three
+FIELDS = 6  # of a card's name, seven where it has a precision; the version before had three
 
 
 def parameters_of(target: Target, settings: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def has_rows(project: Project, generation: str) -> bool:
 
 def identity_of(card: ModelCard, *, doubled: bool, asked: float = 0.0) -> EmbedderChoice:
     """Return which embedder a card is of, by its weights and the size of images before it is doubled."""
-    return EmbedderChoice(card.model, card.image_size // (2 if doubled else 1), card.weights, asked)
+    precision = "" if card.precision == FLOAT32 else card.precision
+    return EmbedderChoice(card.model, card.image_size // (2 if doubled else 1), card.weights, asked, precision)
 
 
 def name_of(deployment: Deployment, doubled: bool, choice: EmbedderChoice | None = None) -> str:
@@ -103,15 +105,32 @@ def name_of(deployment: Deployment, doubled: bool, choice: EmbedderChoice | None
     """
     choice = choice or EmbedderChoice.offered(deployment)
     owner = [deployment.embedder, str(deployment.weights or "")]
-    return json.dumps([choice.model, choice.image_size, choice.weights, doubled, *owner])
+    precision = [choice.precision] if choice.precision else []
+    return json.dumps([choice.model, choice.image_size, choice.weights, doubled, *precision, *owner])
 
 
 def asked_for(deployment: Deployment, asked: str) -> EmbedderChoice:
     """Return the model that a name means, one of the version before included."""
     parts = json.loads(asked) if asked else []
-    if len(parts) == FIELDS:
-        return EmbedderChoice(parts[0], parts[1], parts[2])
+    if len(parts) >= FIELDS:
+        return EmbedderChoice(parts[0], parts[1], parts[2], precision=parts[4] if len(parts) > FIELDS else "")
     return EmbedderChoice(parts[0]) if parts else EmbedderChoice.offered(deployment)
+
+
+def precision_of(
+    store: Redis, deployment: Deployment, doubled: bool, choice: EmbedderChoice | None = None
+) -> str | None:
+    """Return with which precision a model is to be loaded, None: as the device does it best.
+
+    An embedder that serves says so. Of one that is new, the first worker decides that loads it: workers with a GPU and
+    without one make the same vectors, never two generations in turn.
+    """
+    choice = choice or EmbedderChoice.offered(deployment)
+    if choice.precision or choice.weights:
+        return choice.precision or FLOAT32
+    raw = store.hget(CARDS, name_of(deployment, doubled, choice))
+    card = json.loads(raw).get("card") if raw else None
+    return ModelCard.load(card).precision if card else None
 
 
 def keep_card(
@@ -130,15 +149,18 @@ def keep_card(
 def keep_error(
     store: Redis, deployment: Deployment, doubled: bool, error: EmbedderError, choice: EmbedderChoice | None = None
 ) -> None:
-    """Remember why a model cannot be had."""
-    row = json.dumps({"error": str(error), "at": time.time()})
-    store.hset(CARDS, name_of(deployment, doubled, choice), row)
+    """Remember why a model cannot be had, unless another worker that lives may have it."""
+    name = name_of(deployment, doubled, choice)
+    known = store.hget(CARDS, name)
+    if known and "card" in json.loads(known) and len(alive(store, EMBEDDING)) > 1:
+        return
+    store.hset(CARDS, name, json.dumps({"error": str(error), "at": time.time()}))
 
 
 def refuse_other(store: Redis, deployment: Deployment, asked: str) -> bool:
     """Say that the settings of who asked for a model are others than those of this embedding worker, if they are."""
     parts = json.loads(asked) if asked else []
-    theirs = parts[-2:] if len(parts) == FIELDS else parts[:2]  # the version before: model, weights, doubled
+    theirs = parts[-2:] if len(parts) >= FIELDS else parts[:2]  # the version before: model, weights, doubled
     mine = [deployment.embedder, str(deployment.weights or "")]
     if not parts or theirs == mine:
         return False
@@ -156,7 +178,7 @@ def forget_cards(store: Redis, deployment: Deployment) -> None:
     What the version before wrote stays: it tells which model a project has that did not write it down.
     """
     mine = [deployment.embedder, str(deployment.weights or "")]
-    names = [name for name in store.hkeys(CARDS) if (parts := json.loads(name))[-2:] == mine and len(parts) == FIELDS]
+    names = [name for name in store.hkeys(CARDS) if (parts := json.loads(name))[-2:] == mine and len(parts) >= FIELDS]
     if names:
         store.hdel(CARDS, *names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..labelstudio import LabelStudio
 from ..replica import Replica
 from ..settings import Deployment
 from ..state import PatternCache, Project, Redis, connect
-from .models import keep_card, keep_error
+from .models import keep_card, keep_error, precision_of
 
 if TYPE_CHECKING:
     from ..images import Embedder
@@ -37,12 +38,15 @@ class Runtime:
     ----------
     leaving : threading.Event
         Set when the process was told to stop: the job at hand comes to an end soon.
+    trouble : str
+        Why this worker leaves work to others, empty while it does not: with its sign of life it is told.
     """
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
         self.leaving = threading.Event()
-        self._embedders: dict[tuple[str, int | None, bool], Embedder] = {}  # the one used last at the end
+        self.trouble = ""
+        self._embedders: dict[tuple[str, int | None, bool, str], Embedder] = {}  # the one used last at the end
         self._replicas: dict[str, Replica] = {}  # likewise, by the project's key
 
     @cached_property
@@ -96,20 +100,27 @@ class Runtime:
     def _loaded(self, choice: EmbedderChoice, doubled: bool) -> Embedder:
         from ..images import Embedder, weights_file
 
-        key = (choice.model, choice.image_size, doubled)
-        model = self._embedders.pop(key, None)
-        if model is None:
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        wanted = (choice.model, choice.image_size, doubled)
+        precision = precision_of(self.store, self.deployment, doubled, choice)
+        held = [key for key in self._embedders if key[:3] == wanted and precision in (None, key[3])]
+        if held:
+            model = self._embedders.pop(held[-1])
+        else:
             while len(self._embedders) >= HELD:
                 del self._embedders[next(iter(self._embedders))]
             file = weights_file(self.deployment.weights, self.deployment.embedder, choice.model, choice.weights)
-            model = Embedder.load(choice.model, file, image_size=choice.image_size, doubled=doubled)
-        self._embedders[key] = model  # as the newest, also where it is not the one that is asked for: others use it
+            model = Embedder.load(
+                choice.model, file, image_size=choice.image_size, doubled=doubled, precision=precision
+            )
+        # As the newest, also where it is not the one that is asked for: others use it.
+        self._embedders[*wanted, model.precision] = model
         if choice.weights and model.weights_digest != choice.weights:
             raise EmbedderError(
                 f"the images so far were embedded by {choice.model} with weights of sha256 {choice.weights[:12]}…, and "
-                f"those to be had now are others ({model.weights_digest[:12]}…): put the file back "
-                "(LABELQUEUE_WEIGHTS), or have all images of the project embedded anew: "
-                f"`labelqueue set PROJECT embedder={choice.model}`"
+                f"those to be had now on {os.uname().nodename} are others ({model.weights_digest[:12]}…): put the file "
+                "back (LABELQUEUE_WEIGHTS, the same file on every machine), or have all images of the project embedded "
+                f"anew: `labelqueue set PROJECT embedder={choice.model}`"
             )
         return model
 

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from ..jobs import imported_vectors
 from ..state import FORGOTTEN, PER_TASK, PatternCache, Project, Redis, TaskColumns, scan_fields, scan_members, text
+from ..vectors import sweep as sweep_copy
 from .runtime import Runtime, current
 
 __all__ = ["TIDY_EVERY", "leaving_nothing", "sweep_files", "sweep_keys", "tidy_project"]
@@ -148,7 +149,8 @@ def sweep_files(store: Redis, home: Path, now: float | None = None) -> None:
             if name in due:
                 _remove(path)
             elif ":" in name:
-                _remove_dead_blocks(store, name, path, now)
+                _remove_unfinished(path, now)
+                sweep_copy(path)
 
 
 def _settle(store: Redis, found: set[str], known: set[str], now: float) -> None:
@@ -169,14 +171,10 @@ def _has_blocks(store: Redis, name: str) -> bool:
     return bool(store.exists(f"lq:{key}:cache:{generation}:sums"))
 
 
-def _remove_dead_blocks(store: Redis, name: str, folder: Path, now: float) -> None:
-    """Remove copies of blocks that are no more, as after a compaction on another machine."""
-    key, _, generation = name.partition(":")
-    files = list(folder.iterdir())
-    here = {text(block) for block in store.hkeys(f"lq:{key}:cache:{generation}:sums")}
-    for file in files if here else ():
-        old = file.suffix == ".part" and now - file.stat().st_mtime > LEFT_BEHIND
-        if old or (file.suffix == ".block" and file.stem not in here):
+def _remove_unfinished(folder: Path, now: float) -> None:
+    """Remove what a process that died was about to write."""
+    for file in folder.glob(".*.part"):
+        if now - file.stat().st_mtime > LEFT_BEHIND:
             file.unlink(missing_ok=True)
 
 

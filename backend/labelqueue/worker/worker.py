@@ -15,7 +15,8 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, say_leaving
+from ..exceptions import SettingError
+from ..jobs import EMBEDDING, TENDING, bury, heartbeat, job_queues, name_worker, say_leaving, signs
 from ..metrics import Keeper
 from ..state import Project, store_facts, why_refused
 from ..telemetry import about
@@ -75,6 +76,11 @@ def run_worker(runtime: Runtime, kind: str) -> None:
     runtime : Runtime
     kind : str
         Which queues it serves, see `jobs.queues`.
+
+    Raises
+    ------
+    SettingError
+        When it is to tend, and a worker that does so on another machine has another LABEL_STUDIO_URL.
     """
     install(runtime)
     keeper = Keeper(lambda: runtime.store)
@@ -84,6 +90,7 @@ def run_worker(runtime: Runtime, kind: str) -> None:
     try:
         _wait_for_redis(runtime)
         if kind == TENDING:
+            _refuse_another_label_studio(runtime)
             for project in Project.all(runtime.store):
                 if not project.get("reading"):  # one that was stopped goes on
                     project.set(want_full="1")
@@ -100,6 +107,18 @@ def run_worker(runtime: Runtime, kind: str) -> None:
         keeper.stop()
 
 
+def _refuse_another_label_studio(runtime: Runtime) -> None:
+    """Projects are known by Label Studio's address: whoever has another one would take looks and do nothing."""
+    mine = runtime.deployment.label_studio_url
+    for sign in signs(runtime.store):
+        if sign.kind == TENDING and sign.label_studio not in ("", mine):
+            raise SettingError(
+                f"LABEL_STUDIO_URL is {mine} here and {sign.label_studio} for the tending worker on {sign.machine}: "
+                "give all machines of one Redis the same (a name may lead to another address on each), or this one a "
+                "Redis of its own"
+            )
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     raise StopRequested
 
@@ -112,7 +131,7 @@ def _work(runtime: Runtime, kind: str) -> None:
     store, name = runtime.store, name_worker(kind)
     housekeeper, searcher = Housekeeper(runtime, name), Searcher(runtime, name)
     try:
-        heartbeat(store, name)
+        heartbeat(store, name, label_studio=runtime.deployment.label_studio_url)
         housekeeper.start()
         if kind == TENDING:
             searcher.start()

@@ -130,7 +130,7 @@ def test_while_label_studio_is_away_the_rest_is_looked_at_and_it_is_asked_once(w
     seen = states(diagnosis)
     assert seen["Label Studio"] == "wrong" and seen["token"] == seen["webhook"] == "unknown"
     assert seen["Redis"] == seen["workers"] == seen["persistence"] == "well"
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 def test_a_silent_label_studio_is_not_waited_for_again_and_again(store, deployment, monkeypatch):

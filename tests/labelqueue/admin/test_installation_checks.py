@@ -1,6 +1,8 @@
 """Each check of the installation, made wrong."""
 
+import re
 import shutil
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,6 +11,7 @@ import pytest
 from healthy import healthy
 from labelqueue.admin import installation_checks
 from labelqueue.admin.installation_checks import INSTALLATION
+from labelqueue.jobs.living import heartbeat
 from labelqueue.store.redis_connection import StoreFacts
 
 FACTS = StoreFacts("8.2.3", "append-only file", "", 2**20, 0, "noeviction", "")
@@ -76,14 +79,42 @@ def test_a_key_without_rights_is_named_with_what_it_lacks(well):
     ("ahead", "state"),
     [(3.0, "well"), (300.0, "warning"), (-300.0, "warning"), (None, "unknown")],
 )
-def test_clocks_that_differ(ahead, state):
-    found = seen("clocks", SimpleNamespace(server=({}, ahead)))
+def test_clocks_that_differ(ahead, state, store):
+    found = seen("clocks", SimpleNamespace(server=({}, ahead), store=store))
     assert found.state == state and ("300 s" in found.told) == (state == "warning")
 
 
 def test_the_time_comes_from_label_studio(well):
     _, ahead = well.scene().server
     assert abs(ahead) < 5
+
+
+def test_the_clock_of_a_workers_machine(well, monkeypatch):
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() - 90.0)
+        heartbeat(well.store, "embedding-far-away-7-ab")
+    found = seen("clocks", well.scene())
+    assert found.state == "warning" and re.search(r"far-away by -(89|90|91) s$", found.told) and "NTP" in found.way_out
+
+
+def test_where_workers_are(well):
+    heartbeat(well.store, "embedding-far-away-7-ab")
+    found = seen("workers", well.scene())
+    assert found.state == "well" and "2 embedding" in found.told
+    assert found.told.endswith("on 2 machines: far-away, host")
+
+
+def test_a_tending_worker_that_has_another_label_studio(well):
+    heartbeat(well.store, "tending-far-away-7-ab", label_studio="http://10.0.0.1:8080")
+    found = seen("workers", well.scene())
+    assert found.state == "wrong" and "far-away has LABEL_STUDIO_URL http://10.0.0.1:8080" in found.told
+
+
+def test_a_worker_that_leaves_its_work_to_others(well):
+    heartbeat(well.store, "embedding-far-away-7-ab", trouble="there is no file model.safetensors")
+    found = seen("workers", well.scene())
+    assert found.state == "warning" and "far-away leaves its work to others: there is no file" in found.told
 
 
 def test_no_worker(well):

@@ -39,6 +39,7 @@ STATUS = {
     "accuracy": None,
     "workers": 2,
     "workers_by_kind": {"tending": 1, "embedding": 1},
+    "workers_by_machine": {"here": {"tending": 1, "embedding": 1}},
     "slow_servers": {},
     "annotators": 1,
     "redis": [],
@@ -81,6 +82,10 @@ def test_nothing_is_said_of_what_is_in_order():
         (
             {"refused_prelabels": {"count": 2, "first": ["task 3: why not"]}},
             "pre-labels     2 tasks of the order go without one that Label Studio refuses\n                 task 3",
+        ),
+        (
+            {"workers_by_machine": {"a": {"tending": 1}, "b": {"embedding": 2, "tending": 1}}},
+            "annotators within the hour 1\n                 a: 1 tending\n                 b: 2 embedding, 1 tending",
         ),
         ({"workers": 3}, "workers        3 (1 tending, 1 embedding), annotators"),
         (

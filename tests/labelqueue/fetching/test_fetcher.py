@@ -284,11 +284,13 @@ def test_no_label_studio_is_not_the_images_fault():
 
 
 def test_a_file_that_hangs_in_label_studio_is_that_images_fault(studio):
-    studio.routes["/data/upload/1/slow.png"] = lambda handler: time.sleep(1)
+    done = threading.Event()
+    studio.routes["/data/upload/1/slow.png"] = lambda handler: done.wait(60)
     started = time.monotonic()
     with pytest.raises(TransientImageError, match=r"slow\.png took too long"):
         fetcher(studio, deadline=0.3).read("/data/upload/1/slow.png", 7)
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 20
+    done.set()
     assert len(studio.seen) == 1  # no second try either: the shard's other images wait
 
 
@@ -520,7 +522,7 @@ def test_a_transfer_that_breaks_off_is_for_now(studio, web):
 def drip(head):
     def route(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" if head else b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
-        for _ in range(100):
+        for _ in range(600):
             handler.wfile.write(b"X-A: b\r\n" if head else b"x")
             handler.wfile.flush()
             time.sleep(0.1)
@@ -534,7 +536,7 @@ def test_a_server_that_drips_is_cut_off_at_the_deadline(studio, web, head):
     started = time.monotonic()
     with pytest.raises(TransientImageError, match="took too long"):
         fetcher(studio, allow_hosts=["127.0.0.1"], deadline=0.5).read(f"{web.url}/cat.png", 7)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_a_slow_look_up_counts(studio, web, monkeypatch):
@@ -572,7 +574,7 @@ def test_the_watchdog_bites_again(studio, web, monkeypatch):
     started = time.monotonic()
     with pytest.raises(TransientImageError, match="took too long"):
         fetcher(studio, allow_hosts=["127.0.0.1"], deadline=0.3).read(f"{web.url}/cat.png", 7)
-    assert time.monotonic() - started < 2 and len(bites) == 2
+    assert time.monotonic() - started < 20 and len(bites) == 2
 
 
 def test_a_dripping_label_studio_is_cut_off_too(studio):
@@ -580,7 +582,7 @@ def test_a_dripping_label_studio_is_cut_off_too(studio):
     started = time.monotonic()
     with pytest.raises(TransientImageError, match="took too long"):
         fetcher(studio, deadline=0.5).read("/data/upload/cat.png", 7)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_a_silent_server_is_given_up_on(studio):
@@ -589,7 +591,7 @@ def test_a_silent_server_is_given_up_on(studio):
         started = time.monotonic()
         with pytest.raises(TransientImageError):
             fetcher(studio, allow_hosts=["127.0.0.1"], timeout=0.3).read(address, 7)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 20
 
 
 def test_tls_checks_the_name_although_an_address_is_connected_to(studio, names, tmp_path, monkeypatch):

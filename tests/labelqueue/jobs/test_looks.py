@@ -41,14 +41,27 @@ def test_requests_made_at_the_same_time_are_one_job(project, store):
 
 
 def test_delayed_requests_become_jobs_when_due(project, store):
-    jobs.request_tend(project, delay=0.05)
+    jobs.request_tend(project, delay=30)
     jobs.request_tend(project, delay=60)  # the earlier one counts
     jobs.release_due(store)
-    assert queued(store) == 0
-    time.sleep(0.06)
+    assert queued(store) == 0 and store.zscore("lq:delayed", project.key) <= time.time() + 30
+    store.zincrby("lq:delayed", -30, project.key)  # half a minute later
     jobs.release_due(store)
     jobs.release_due(store)
     assert queued(store) == 1 and store.zcard("lq:delayed") == 0
+
+
+@pytest.mark.parametrize("ahead", [30.0, -30.0])
+def test_machines_whose_clocks_differ_agree_when_it_is_due(project, store, monkeypatch, ahead):
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + ahead)
+        jobs.request_tend(project, delay=0.5)
+    jobs.release_due(store)
+    assert queued(store) == 0
+    time.sleep(0.6)
+    jobs.release_due(store)
+    assert queued(store) == 1
 
 
 def test_an_earlier_request_brings_a_delayed_one_forward(project, store):

@@ -28,8 +28,10 @@ def test_what_takes_long_waits_behind_images(store, project):
 
 def test_an_answer_that_is_an_error_is_one_for_a_while(store, project):
     question = Question("nearest", project.key)
-    give_answer(store, question.id, Answer(error="gone"), 0.05)
+    give_answer(store, question.id, Answer(error="gone"), 30.0)
     assert ask(store, question) == Answer(error="gone")
+    assert 0 < store.pttl(pages.ANSWER + question.id) <= 30_000
+    give_answer(store, question.id, Answer(error="gone"), 0.05)
     time.sleep(0.1)
     assert ask(store, question) is None
 
@@ -47,12 +49,14 @@ def test_while_a_project_changes_there_are_answers_all_the_same(store, project, 
 
 
 def test_a_page_that_goes_on_asking_waits_as_long_as_it_takes(store, project):
-    question = Question("nearest", project.key, deadline=0.2)
+    question = Question("nearest", project.key, deadline=60.0)
     for _ in range(4):
         ask(store, question)
-        time.sleep(0.1)
+        assert store.pttl(pages.WAITED + question.id) > 30_000
+        store.pexpire(pages.WAITED + question.id, 20_000)  # 40 seconds later
     assert len(queue(store, PAGE)) == 1 and is_waited_for(store, question.id)
-    time.sleep(0.2)
+    store.pexpire(pages.WAITED + question.id, 10)
+    time.sleep(0.1)
     assert not is_waited_for(store, question.id)
 
 

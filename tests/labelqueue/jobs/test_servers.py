@@ -22,6 +22,12 @@ def test_it_is_left_alone_twice_as_long_each_time_up_to_an_hour(store):
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
+def test_a_machine_whose_clock_is_wrong_leaves_it_alone_as_long(store, monkeypatch):
+    until, real = servers.cool_down(store, "slow:80", "silent"), time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 30.0)
+    assert servers.cool_down(store, "other:80", "silent") == pytest.approx(until, abs=2)
+
+
 def test_shards_that_find_out_at_the_same_time_count_once(store):
     until = servers.cool_down(store, "slow:80", "silent")
     assert servers.cool_down(store, "slow:80", "silent") == until

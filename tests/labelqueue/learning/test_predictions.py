@@ -5,7 +5,7 @@ import pytest
 
 from labelqueue.exceptions import CacheError
 from labelqueue.learning.model import Model
-from labelqueue.learning.predictions import Predictions
+from labelqueue.learning.predictions import Predictions, StoredPredictions
 
 ONES = np.ones(2, np.float32)
 MODEL = Model(("cat", "dog"), False, ONES, ONES, np.eye(2, dtype=np.float32), ONES, 1.0, 9, 9, "f")
@@ -52,3 +52,39 @@ def test_a_damaged_group_is_refused(predictions):
     groups = {number: data[:-1] for number, data in predictions.groups()}
     with pytest.raises(CacheError, match="group 0 are damaged"):
         Predictions.from_groups(groups, 2)
+
+
+class TestStored:
+    @pytest.fixture
+    def read(self):
+        """The tasks that were read."""
+        return []
+
+    @pytest.fixture
+    def stored(self, predictions, read):
+        def rows(tasks):
+            read.append(tasks)
+            return predictions
+
+        return StoredPredictions(3, rows)
+
+    def test_nothing_is_read_before_it_is_asked_for(self, stored, read):
+        assert len(stored) == 3 and read == []
+        assert stored.decide(MODEL, 5) == "dog" and stored.decide(MODEL, 5) == "dog"
+        assert stored.lookup(3) is None and stored.lookup(3) is None
+        assert read == [[5], [3]]
+
+    def test_many_are_read_at_once(self, stored, predictions, read):
+        stored.fetch([2, 9, 3])
+        stored.fetch([9, 3])
+        assert [stored.decide(MODEL, task) for task in (2, 9, 3)] == ["cat", "cat", None] and read == [[2, 9, 3]]
+        stored.fetch([3, 5])
+        assert read[1:] == [[5]]
+        predictions.fetch([2])  # of what is at hand there is nothing to read
+        predictions.fetch()
+
+    def test_all_of_them_are_read_once(self, stored, predictions, read):
+        assert stored.ids.tolist() == [2, 5, 9] and stored.probabilities is predictions.probabilities
+        stored.fetch()
+        stored.fetch([5])
+        assert stored.decide(MODEL, 5) == "dog" and stored.to_bytes() == predictions.to_bytes() and read == [None]

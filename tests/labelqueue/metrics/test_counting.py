@@ -173,7 +173,7 @@ def test_real_processes_add_up_and_write_a_log_for_programs(store, redis_home):
                 project = label_studio.add(store, 1, images)
                 label_studio.add(store, 2, [])
                 body = {"project": label_studio.projects[1], "action": "TASKS_CREATED", "tasks": [{"id": 1000}]}
-                until(lambda: _posted(url, body) == 201, 60, "the web process")
+                until(lambda: _posted(url, body) == 201, 120, "the web process")
                 until(lambda: (live := Orders(project).live()) and live.embedded == 40, 120, "an order of everything")
                 found = until(
                     lambda: (now := scrape(url)).get(("images_total", "embedded", "1")) == 40 and now, 30, "the counts"
@@ -234,12 +234,12 @@ def test_gunicorns_workers_add_up_too_and_write_the_log_as_told(store, redis_hom
             url = f"http://127.0.0.1:{port}"
             created = datetime.fromtimestamp(project.ref.created, UTC).isoformat()
             body = {"project": {"id": 7, "created_at": created}, "action": "TASKS_CREATED", "tasks": [{"id": 1}]}
-            until(lambda: _posted(url, body) == 201, 60, "the server")
+            until(lambda: _posted(url, body) == 201, 120, "the server")
             for _ in range(19):
                 assert _posted(url, body) == 201
             requests.post(f"{url}/webhook", data=b"{}", timeout=5)
             name = ("events_total", "TASKS_CREATED", "accepted")
-            until(lambda: scrape(url).get(name) == 20, 20, "both to be counted")
+            until(lambda: scrape(url).get(name) == 20, 60, "both to be counted")
         finally:
             server.terminate()
             server.wait(20)

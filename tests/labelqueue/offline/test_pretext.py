@@ -203,6 +203,16 @@ def test_a_project_gets_a_generation_beside_its_embeddings(runtime, with_tasks, 
     assert len(runtime.cache(project, generation).load(*wanted(project))) == IMAGES + 1
 
 
+def test_a_machine_that_lacks_the_network_says_so_and_trains_no_other_one_by_itself(runtime, with_tasks, options):
+    project = with_tasks
+    generation = pretext_project(runtime, project, options)
+    (runtime.deployment.home / "pretext" / f"{project.key}-16.safetensors").unlink()
+    with pytest.raises(LabelQueueError, match=r"not on this machine: copy it .*16\.safetensors, .*--retrain"):
+        pretext_project(runtime, project, options)
+    assert project.get("rotation_generation") == generation
+    assert pretext_project(runtime, project, replace(options, retrain=True)) == generation
+
+
 def test_another_network_replaces_the_features_once_complete(runtime, with_tasks, options):
     project = with_tasks
     first = pretext_project(runtime, project, options)

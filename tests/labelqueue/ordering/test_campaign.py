@@ -15,6 +15,7 @@ from labelqueue.ordering.campaign import Campaign, share_of
 from labelqueue.ordering.campaign_state import GUESSES, CampaignState, Cycle, Guess
 from labelqueue.ordering.drafting import fit_geometry, inputs_of
 from labelqueue.ordering.inputs import ranked
+from labelqueue.ordering.order import Place
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks
 from labelqueue.settings import PROJECT
 from poolselect import Random, default_clusters
@@ -223,6 +224,35 @@ def test_a_guess_stays_until_the_model_learns_the_label():
     assert kept == list(range(1, GUESSES + 10))  # only one is learned, and one may stay
     learned = replace(memory, trained_on=dict.fromkeys(kept, "cat"))
     assert [guess.task for guess in learned.with_guesses(guesses).guesses] == kept[-GUESSES:]
+
+
+def test_guesses_are_added_one_by_one_or_together(monkeypatch):
+    monkeypatch.setattr("labelqueue.ordering.campaign_state.GUESSES", 5)
+    rng = np.random.default_rng(0)
+    guesses = [Guess(task, "cat", 1, 1, "r1" * (task % 7 == 0), blind=bool(rng.integers(2))) for task in range(60)]
+    memory = CampaignState(trained_on=dict.fromkeys(range(40), "cat"), guesses=tuple(guesses[:40]))
+    alone = memory
+    for guess in guesses[40:]:
+        alone = alone.with_guesses([guess])
+    together = memory.with_guesses(guesses[40:])
+    assert together.guesses == alone.guesses and len(together.guesses) < 40
+    assert memory.with_guesses([]) is memory
+
+
+def test_only_what_changed_is_written():
+    player = Player().play(60)
+    state = player.campaign.state
+    whole = state.dump()
+    assert state.geometry is not None and state.changes(CampaignState()) == (
+        {name: whole[name] for name in ("facts", "model", "geometry")}, []
+    )  # fmt: skip
+    same = replace(state, heard=(*state.heard,), controls=dict(state.controls))
+    assert same.changes(state) == ({}, [])
+    more = replace(state, guesses=(*state.guesses, Guess(999, "cat", 1, 1)))
+    assert more.changes(state) == ({"facts": more.dump()["facts"]}, [])
+    changed, gone = state.forgetting().changes(state)
+    assert (changed.keys(), gone) == ({"facts"}, ["model", "geometry"])
+    assert state.serving("r9", [Place(1, "why")]).changes(state) == ({}, []), "no control is served or taken back"
 
 
 def test_clusters_of_an_open_label_config_stay_while_the_pool_grows_a_little():

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labelqueue.learning.accuracy import wilson
 from labelqueue.learning.random_controls import served_in_turn
@@ -14,6 +16,8 @@ spec = importlib.util.spec_from_file_location("controls_benchmark", BENCHMARK)
 assert spec and spec.loader
 controls = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(controls)
+
+people = st.integers(0, 4)
 
 
 @pytest.mark.parametrize("outside", [0.0, 0.5])
@@ -39,6 +43,18 @@ def test_the_reported_accuracy_is_that_of_the_unlabeled_pool(outside):
 def test_a_label_comes_from_the_queue_when_it_is_its_tasks_turn(labeled, annotators, served):
     order = [1, 2, 3, 4, 5, 6]
     waiting = [task for task in order if task not in labeled]
+    assert served_in_turn(order, labeled, waiting, annotators) == served
+
+
+@given(st.permutations(range(12)), st.permutations(range(15)), st.integers(0, 15), st.sets(st.integers(0, 14)), people)
+def test_the_turn_is_that_of_the_first_that_wait(order, tasks, count, gone, annotators):
+    labeled = tasks[:count]
+    waiting = [task for task in order if task not in labeled and task not in gone]
+    served, left = set(), {*waiting, *labeled}
+    for task in labeled:
+        if task in [other for other in order if other in left][: max(annotators, 1)]:
+            served.add(task)
+        left.discard(task)
     assert served_in_turn(order, labeled, waiting, annotators) == served
 
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelqueue.block import Block
-from labelqueue.exceptions import CacheError, SettingError
+from labelqueue.exceptions import CacheError, PredictionsError, ReplacedError, SettingError
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
+from labelqueue.learning.predictions import StoredPredictions
 from labelqueue.learning.random_controls import is_control
 from labelqueue.ordering.campaign_state import CampaignState
 from labelqueue.ordering.decision import decide
@@ -238,6 +239,26 @@ def test_what_the_model_said_of_new_labels_is_written_down_before_it_learns_them
     said = {guess.task: (guess.predicted, guess.training, guess.labels) for guess in decision.state.guesses}
     assert said == {task: (snapshot.state.predictions.decide(model, task), 1, 10) for task in range(11, 21)}
     assert decide(label(served(snapshot, decision, 3), range(21, 31))).state.trust > 0.5
+
+
+def test_a_model_whose_predictions_are_damaged_is_trained_anew(caplog):
+    snapshot = label(with_settings(first(), strategy="margin"), range(1, 11))
+    snapshot = label(served(snapshot, decide(snapshot), 2), range(11, 14))
+
+    def damaged(tasks):
+        raise PredictionsError("predictions: group 0 is damaged")
+
+    state = replace(snapshot.state, predictions=StoredPredictions(100, damaged))
+    decision = decide(replace(snapshot, state=state))
+    assert "trained anew from its labels: predictions: group 0 is damaged" in caplog.text
+    assert dump(decision) == dump(decide(replace(snapshot, state=state.forgetting())))
+    assert (decision.state.trainings, [*decision.state.trained_on]) == (2, [*range(1, 11)])
+
+    def replaced(tasks):
+        raise ReplacedError("there is another model")
+
+    with pytest.raises(ReplacedError):
+        decide(replace(snapshot, state=replace(state, predictions=StoredPredictions(100, replaced))))
 
 
 def test_an_order_that_could_not_be_published_stays_due():

@@ -47,6 +47,14 @@ def test_pins_stand_in_front_and_what_they_displace_follows():
     assert moved(order, told) == {5, 99, 2, 6}, "two pins, and the two controls among what moved back"
 
 
+def test_an_order_that_stands_as_it_should_is_the_same_one():
+    order = order_of(60, controls={4, 30})
+    pins, out = pins_of(order, [50, 99]), {7: "left out by an admin: blurry"}
+    told = arranged(order, pins, out)
+    assert told != order and arranged(told, pins, out) is told
+    assert arranged(order, [], {}) is order
+
+
 def test_a_pinned_control_stays_at_its_position():
     order = order_of(6, controls={4})
     told = arranged(order, pins_of(order, [4, 6]), {})

@@ -8,6 +8,7 @@ from labelqueue.block import Block
 from labelqueue.labels.annotations import ANNOTATED, SKIPPED, UNLABELED
 from labelqueue.labels.label_config import parse_label_config
 from labelqueue.ordering.campaign_state import CampaignState
+from labelqueue.ordering.order import LEFT_OUT
 from labelqueue.ordering.snapshot import Features, Labels, Snapshot, Tasks, rows_in_turn
 from labelqueue.simulation.replay import label_config
 
@@ -34,7 +35,22 @@ def test_columns_answer_like_a_table(states, data):
     assert tasks.find(wanted).tolist() == [at.get(task, -1) for task in asked]
     assert tasks.rows_of(wanted).tolist() == [row.get(task, -1) for task in asked]
     assert tasks.open(asked).tolist() == [states.get(task) == UNLABELED for task in asked]
+    assert tasks.still(asked) == [task for task in asked if states.get(task) == UNLABELED]
     assert tasks.among(set(asked)).tolist() == [task in asked for task in ids]
+    assert [tasks.newer(task) for task in asked] == [sum(other > task for other in ids) for task in asked]
+
+
+@given(STATES, st.data())
+def test_what_is_left_out_is_not_free(states, data):
+    bad = (
+        data.draw(st.dictionaries(st.sampled_from(sorted(states)), st.sampled_from([LEFT_OUT, "broken"])))
+        if states
+        else {}
+    )
+    tasks, out = Tasks.of(states, bad=bad), {task for task, why in bad.items() if why == LEFT_OUT}
+    assert tasks.excluded.keys() == out
+    assert tasks.out.tolist() == [task in out and states[task] != ANNOTATED for task in tasks.ids.tolist()]
+    assert tasks.free.tolist() == [task not in out and states[task] == UNLABELED for task in tasks.ids.tolist()]
 
 
 @given(st.lists(st.booleans(), max_size=20))

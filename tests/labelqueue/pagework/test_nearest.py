@@ -123,10 +123,8 @@ class TestVectors:
     def test_it_ends_when_all_are_found(self, pool, monkeypatch):
         runtime, _, cache = pool
         ids, sources = cache.columns()
-        read = []
-        monkeypatch.setattr(
-            cache, "_read", lambda name, digest, read_one=cache._read: read.append(name) or read_one(name, digest)
-        )
+        read, blocks = [], cache.newest_first
+        monkeypatch.setattr(cache, "newest_first", lambda: (read.append(block) or block for block in blocks()))
         list(vectors_of(runtime, cache, ids, sources, ids > 34))
         assert len(read) == 2, "the newest blocks only"
 

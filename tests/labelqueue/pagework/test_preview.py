@@ -6,9 +6,11 @@ import pytest
 
 from desk import Desk
 from labelqueue import admin
-from labelqueue.exceptions import ProjectError, SettingError
+from labelqueue.exceptions import ProjectError, ReplacedError, SettingError
+from labelqueue.ordering.decision import decide
 from labelqueue.ordering.order_size import open_places
 from labelqueue.ordering.snapshot import Tasks
+from labelqueue.pagework import preview as drafting
 from labelqueue.pagework.preview import NEXT, preview
 from labelqueue.state.columns import read_columns
 from labelqueue.state.orders import Orders
@@ -68,6 +70,24 @@ def test_what_is_shown_is_what_goes_live(desk, labels, changes):
     after = applied(desk, **changes)
     assert desk.live.version != version and desk.live.version.endswith(told["title"])
     assert after == [(row["task"], row["reason"], row["control"]) for row in told["next"]]
+
+
+def test_it_is_drafted_again_where_a_look_learned_something_meanwhile(desk, monkeypatch):
+    asked = []
+
+    def late(snapshot):
+        asked.append(snapshot)
+        if len(asked) < fail:
+            raise ReplacedError("there is another model")
+        return decide(snapshot)
+
+    monkeypatch.setattr(drafting, "decide", late)
+    fail = 3
+    assert previewed(desk, strategy="random")["new"] and len(asked) == 3
+    fail = 100
+    with pytest.raises(ReplacedError):
+        previewed(desk, strategy="random")
+    assert len(asked) == 3 + drafting.TRIES
 
 
 def test_settings_that_change_no_order_say_so(desk):

@@ -90,7 +90,9 @@ def sender(project, client, *, config=CONFIG, bulk=True):
     return Sender(project, client, lambda: None, parse_label_config(config), "r1 BAL")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
+)
 @given(
     st.integers(1, 40).flatmap(
         lambda n: st.tuples(st.just(n), *[st.sets(st.integers(1, n), max_size=12) for _ in range(3)])

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from labelqueue.exceptions import CacheError
+from labelqueue.exceptions import CacheError, PredictionsError, ReplacedError
 from labelqueue.learning.model import Model
 from labelqueue.learning.predictions import Predictions
 from labelqueue.ordering.campaign_state import CampaignState, Guess
@@ -100,10 +100,28 @@ class TestWhatTheModelSays:
             read.append((spent.commands, spent.items, spent.received))
         assert read[0][:2] == read[1][:2] and read[0][2] == pytest.approx(read[1][2], abs=8)
 
+    def test_a_look_reads_none_and_of_a_label_one_in_a_project_of_any_size(self, project):
+        spent = []
+        for n in (1_000, 20_000):
+            save_campaign(project, replace(LEARNED, predictions=many(n)), CampaignState())
+            with counted() as idle:
+                state = load_campaign(project)
+                assert len(state.predictions) == n
+                save_campaign(project, state, state)
+            with counted() as one:
+                assert state.predictions.decide(MODEL, 2700) == "cat"
+                save_campaign(project, replace(state, guesses=(Guess(2700, "cat", 1, 2),)), state)
+            spent.append([(each.commands, each.items, each.sent, each.received) for each in (idle, one)])
+        for small, large in zip(*spent, strict=True):
+            assert small[:2] == large[:2] and small[2:] == pytest.approx(large[2:], abs=8), "of numbers in words"
+        (commands, _, _, received), _ = spent[-1]
+        assert commands == 2 and received < 5_000
+
     def test_everything_is_read_on_request(self, project):
         said = many(5_000, step=7)
         save_campaign(project, replace(LEARNED, predictions=said), CampaignState())
-        for found in (predictions_of(project)[1], load_campaign(project).predictions):
+        stored = [load_campaign(project, whole=whole).predictions for whole in (True, False)]
+        for found in (predictions_of(project)[1], *stored):
             assert found.ids.tolist() == said.ids.tolist() and found.to_bytes() == said.to_bytes()
 
     def test_a_training_replaces_them_and_nothing_stays_behind(self, project, rows):
@@ -153,10 +171,39 @@ class TestWhatTheModelSays:
         project.store.delete(*rows_keys(project))
         state = load_campaign(project)
         assert (state.trainings, state.model, state.trained_on, state.heard) == (1, None, {}, (1, 2))
-        assert "0 of 2 rows are there" in caplog.text
+        assert "0 of 1 groups of rows are there" in caplog.text
         with pytest.raises(CacheError, match="train again"):
             predictions_of(project)
         assert predictions_of(project, [1])[1].lookup(1) is None, "of that task nothing is known"
+
+    def test_groups_that_are_lost_are_noticed_before_anything_is_decided(self, project, caplog):
+        save_campaign(project, replace(LEARNED, predictions=many(900)), CampaignState())
+        project.store.hdel(rows_keys(project)[0], "3")
+        assert load_campaign(project).model is None and "42 of 43 groups of rows are there" in caplog.text
+        project.store.hdel(project.name("campaign", "3"), campaigns.GROUPS)  # as it was written before
+        assert load_campaign(project).model is not None
+        assert load_campaign(project, whole=True).model is None and "878 of 900 rows are there" in caplog.text
+
+    def test_a_damaged_group_is_noticed_when_it_is_read(self, project, caplog):
+        save_campaign(project, replace(LEARNED, predictions=many(900)), CampaignState())
+        project.store.hset(rows_keys(project)[0], "3", b"damaged")
+        state = load_campaign(project)
+        assert state.predictions.decide(MODEL, 3) is not None
+        with pytest.raises(PredictionsError, match="7 bytes of group 3 are damaged"):
+            state.predictions.decide(MODEL, 3 * 64 + 3)
+        assert load_campaign(project, whole=True).model is None and "trained anew" in caplog.text
+
+    def test_who_reads_on_after_another_training_is_told(self, project):
+        old = replace(LEARNED, predictions=many(900))
+        save_campaign(project, old, CampaignState())
+        before = load_campaign(project)
+        assert before.predictions.decide(MODEL, 3) is not None
+        save_campaign(project, replace(old, predictions=many(30)), old)
+        assert before.predictions.decide(MODEL, 3) is not None, "that was read before"
+        for read in (lambda: before.predictions.decide(MODEL, 6), lambda: before.predictions.ids):
+            with pytest.raises(ReplacedError, match="project 7 says was replaced"):
+                read()
+        assert len(load_campaign(project).predictions.ids) == 30
 
     @pytest.mark.parametrize("name", [("campaign", "2"), ("campaign",)])
     def test_those_of_the_format_before_are_read_until_there_are_new_ones(self, project, store, name):

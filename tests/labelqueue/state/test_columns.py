@@ -15,7 +15,9 @@ TASKS = st.dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50, deadline=None
+)
 @given(TASKS)
 def test_columns_hold_every_task_in_ascending_order(project, tasks):
     project.store.delete(project.name("tasks"))

@@ -76,7 +76,7 @@ READINGS = st.dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(READINGS, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_order_and_repetition_of_readings_do_not_matter(project, readings, random, times):
     target = project.target()

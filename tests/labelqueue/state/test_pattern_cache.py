@@ -1,7 +1,5 @@
 """The pattern cache: the newest row of each image, whole and checked, from Redis or a copy on the worker's disk."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -43,6 +41,19 @@ def spooled(cache, tmp_path, project):
     return lambda: sorted((tmp_path / project.key / "g1").glob("*"))
 
 
+@pytest.fixture
+def fetched(cache, monkeypatch):
+    """Return the names of the blocks that were read from Redis."""
+    real, names = PatternCache._fetched, []
+
+    def watched(self, wanted):
+        names.extend(wanted)
+        return real(self, wanted)
+
+    monkeypatch.setattr(PatternCache, "_fetched", watched)
+    return names
+
+
 def test_rows_come_back_by_task_and_those_that_are_not_here_are_left_out(cache, load):
     cache.put(block({3: "c", 1: "a"}))
     cache.put(block({2: "b"}, 10))
@@ -82,7 +93,7 @@ def test_the_row_of_a_deleted_task_does_not_count_whatever_comes_later(cache):
     assert cache.columns()[0].tolist() == [2, 3]
 
 
-def test_bytes_that_changed_in_redis_are_noticed(project, store, cache, load, spooled):
+def test_bytes_that_changed_in_redis_are_noticed(project, store, cache, load, fetched):
     cache.put(block({1: "a"}))
     cache.put(block({2: "b"}))
     key = project.name("cache", "g1", "blocks")
@@ -91,10 +102,10 @@ def test_bytes_that_changed_in_redis_are_noticed(project, store, cache, load, sp
     store.hset(key, "00000002", bytes(data))
     with pytest.raises(CacheError, match="block 00000002 of generation g1 does not match its checksum"):
         load({1: "a", 2: "b"})
-    assert [path.name for path in spooled()] == ["00000001.block"], "what is wrong is not kept"
     store.hdel(key, "00000002")
     with pytest.raises(CacheError, match="lost or changed data"):
         load({1: "a"})
+    assert fetched == ["00000001", "00000002", "00000002"], "what is wrong is not kept, and the rest is"
 
 
 def test_a_second_load_reads_no_block_from_redis(project, store, cache, load):
@@ -105,32 +116,17 @@ def test_a_second_load_reads_no_block_from_redis(project, store, cache, load):
     assert load({1: "a", 2: "b"}) == {1: 0.0, 2: 10.0}
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", None])
-def test_a_damaged_copy_on_disk_is_not_used_and_is_made_anew(cache, load, spooled, damage):
-    cache.put(block({1: "a"}))
+def test_an_order_reads_the_blocks_that_are_new_and_no_other(project, cache, load, fetched, tmp_path):
+    for number in range(5):
+        cache.put(block({number: "a"}, number))
     load({1: "a"})
-    (path,) = spooled()
-    whole = path.read_bytes()
-    path.write_bytes(block({1: "a"}, 99).to_bytes() if damage is None else damage)
-    assert load({1: "a"}) == {1: 0.0}
-    assert path.read_bytes() == whole
-    path.unlink()
-    assert load({1: "a"}) == {1: 0.0}, "the spool can be deleted at any time"
-
-
-def test_a_copy_appears_whole(project, store, cache, load, spooled, monkeypatch):
-    """Other workers read the same spool: until a file is complete they must not see it under its name."""
-    cache.put(block({1: "a"}))
-    seen, replace = [], Path.replace
-
-    def watched(self, target):
-        seen.append((self.read_bytes(), Path(target).exists()))
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", watched)
-    load({1: "a"})
-    stored = store.hget(project.name("cache", "g1", "blocks"), "00000001")
-    assert seen == [(stored, False)] and [path.read_bytes() for path in spooled()] == [stored]
+    assert len(fetched) == 5
+    cache.put(block({9: "b", 1: "c"}, 20))
+    assert load({9: "b", 1: "c", 2: "a"}) == {9: 20.0, 1: 21.0, 2: 2.0} and fetched[5:] == ["00000006"]
+    assert load({1: "a"}, PatternCache(project, "g1", tmp_path)) == {1: 1.0} and len(fetched) == 6, "opened again"
+    assert len(list(cache.newest_first())) == 6 and len(fetched) == 6
+    load({1: "a"}, PatternCache(project, "g1", tmp_path / "another machine"))
+    assert len(fetched) == 12
 
 
 def test_generations_stand_beside_each_other_and_go_alone(project, cache, load, spooled, tmp_path):
@@ -150,12 +146,12 @@ class TestCompaction:
     def size(self, project, store):
         return sum(len(data) for data in store.hvals(project.name("cache", "g1", "blocks")))
 
-    def test_dead_rows_go_and_living_ones_are_as_before(self, project, store, cache, load, spooled):
+    def test_dead_rows_go_and_living_ones_are_as_before(self, project, store, cache, load):
         uris = {task: f"u{task}" for task in range(1, 61)}
         for start in range(0, 60, 20):
             cache.put(block({task: uris[task] for task in range(start + 1, start + 21)}, start))
         before, size = load(uris), self.size(project, store)
-        assert cache.compact() == 0 and len(spooled()) == 3
+        assert cache.compact() == 0
         cache.discard([*range(1, 21), *range(21, 61, 2)])
         assert cache.compact() == 40
         living = {task: uri for task, uri in uris.items() if task > 20 and not task % 2}
@@ -188,14 +184,14 @@ class TestCompaction:
         other = PatternCache(project, "g1", tmp_path / "another machine")
         for start in (0, 10, 20):
             cache.put(block({1: "a", 2: "b"}, start))
-        read, compacted = other._read, []
+        fetched, compacted = other._fetched, []
 
-        def late(name, digest):
+        def late(wanted):
             if not compacted:
                 compacted.append(cache.compact())
-            return read(name, digest)
+            return fetched(wanted)
 
-        monkeypatch.setattr(other, "_read", late)
+        monkeypatch.setattr(other, "_fetched", late)
         assert load({1: "a", 2: "b"}, other) == {1: 20.0, 2: 21.0} and compacted == [4]
 
     def test_nothing_left_is_nothing_stored(self, cache, load, project, store):

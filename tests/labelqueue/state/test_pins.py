@@ -92,7 +92,9 @@ def test_the_log_is_bounded(pins, monkeypatch):
         max_size=6,
     )
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_acts_undone_one_by_one_end_where_they_began(store, acts):
     from conftest import ORIGIN
     from labelqueue.state.project import Project, ProjectRef

@@ -109,7 +109,9 @@ CHANGES = st.lists(
 )
 
 
-@rules(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@rules(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(changes=CHANGES)
 def test_the_last_change_of_each_key_wins(store, project, changes):
     """A model that follows each key alone: extra params count where a key's value is not the one seen there before."""

@@ -232,7 +232,7 @@ def test_a_caller_that_hangs_up_in_the_middle_leaves_nothing_behind(opened, stor
         with socket.create_connection(("127.0.0.1", port)) as line:
             line.sendall(head("/webhook", f"Content-Length: {announced}") + b'{"action": ')
     assert call(port, "POST", "/webhook", event(4))[0] == 201
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(psutil.Process(process.pid).net_connections("tcp")) > 3:
         assert time.monotonic() < deadline, "a connection is kept"
         time.sleep(0.1)
@@ -249,7 +249,7 @@ def test_it_stops_soon_and_answers_what_it_has(redis_home, store, number):
             time.sleep(0.3)
             line.sendall(chunk[-1:])
             assert line.recv(12) == b"HTTP/1.1 201"
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     (project,) = Project.all(store)
     assert len(Journal(project)) == 1
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from labelqueue import jobs
 from labelqueue.block import Block, source_hash
-from labelqueue.exceptions import EmbedderError, StoreError
+from labelqueue.exceptions import EmbedderError, LabelStudioError, StoreError
 from labelqueue.gallery import Thumbnails
 from labelqueue.images.pipeline import Embedded, Item
 from labelqueue.jobs import shards
@@ -37,6 +38,49 @@ def shard(project, deployment, monkeypatch):
     )
     jobs.heartbeat(project.store, "living-worker")
     return [1, 2]
+
+
+@pytest.mark.parametrize(
+    "error", [EmbedderError("no file of weights"), LabelStudioError("Label Studio does not answer")]
+)
+def test_a_worker_that_cannot_do_it_leaves_the_shard_to_the_others(project, shard, monkeypatch, error):
+    """It would fail within milliseconds and be the first to ask for the next one."""
+    runtime, waited = embedding.current(), []
+
+    def fail(runtime, project, ids, job_id):
+        project.store.sadd(shards.at_work(project, job_id), "2")
+        raise error
+
+    monkeypatch.setattr(embedding, "embed_shard", fail)
+    monkeypatch.setattr(runtime.leaving, "wait", lambda seconds: waited.append((seconds, runtime.trouble)))
+    jobs.heartbeat(project.store, "embedding-elsewhere-7-ab")
+    assert embedding.embed_job(project.key, shard) == 0
+    (raw,) = project.store.hvals(project.name("inflight"))
+    assert json.loads(raw) == {"ids": [1, 2], "worker": ""}, "it is in the queue again"
+    assert waited == [(embedding.STEP_BACK, str(error))] and not runtime.trouble, "told while it stands aside"
+    assert str(error) in project.get("error") and not project.store.exists(project.name("deaths"))
+
+
+def test_a_shard_that_another_worker_has_by_now_is_left_to_it(project, shard, monkeypatch):
+    """A machine whose line was cut is back: it stores nothing twice, and blames no image that it could not fetch."""
+    ids = np.array([1])
+    block = Block(ids, ids.astype(np.uint64), *(np.ones((1, 4), np.float16),) * 2, np.array([0, 1]))
+
+    class Model:
+        dim, image_size, minibatch_size = 4, 16, 16
+
+        def fingerprint(self, parameters):
+            return "f" * 32
+
+    def stream(*_, **__):
+        project.store.delete(project.name("inflight"))  # meanwhile
+        yield Embedded(block, [], [(2, "no route to host")])
+
+    monkeypatch.setattr(embedding.current(), "embedder", lambda doubled, choice=None: Model())
+    monkeypatch.setattr(embedding, "embed_stream", stream)
+    assert embedding.embed_job(project.key, shard) == 0
+    assert not project.store.keys(project.name("cache", "*")) and not project.store.exists(project.name("tries"))
+    assert not project.get("arrivals") and not project.get("error")
 
 
 @pytest.mark.parametrize(("error", "blamed"), [(RuntimeError("out of memory"), True), (EmbedderError("none"), False)])

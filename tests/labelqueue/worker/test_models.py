@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from labelqueue.exceptions import EmbedderError
+from labelqueue.images import embedder
 from labelqueue.jobs import EmbedderChoice
+from labelqueue.jobs.living import heartbeat
 from labelqueue.jobs.queues import queue
 from labelqueue.settings import Deployment
 from labelqueue.worker import embedding, models
@@ -79,6 +81,32 @@ def test_workers_that_are_set_to_different_models_are_told(store, deployment):
         models.card_of(store, other, False)
 
 
+def test_what_one_machine_lacks_does_not_hide_what_another_one_has(store, deployment):
+    card = Runtime(deployment).embedder().card
+    for others in (0, 1):
+        models.keep_card(store, deployment, False, card)
+        for number in range(1 + others):
+            heartbeat(store, f"embedding-host-{number}-ab")
+        models.keep_error(store, deployment, False, EmbedderError("no file"))
+        if others:
+            assert models.card_of(store, deployment, False) == card
+        else:
+            with pytest.raises(EmbedderError, match="no file"):
+                models.card_of(store, deployment, False)
+
+
+def test_a_worker_without_the_model_has_another_one_asked(store, project, redis_home, monkeypatch):
+    environment = {"LABELQUEUE_HOME": str(redis_home), "LABELQUEUE_EMBEDDER": "none"}
+    runtime, waited = Runtime(Deployment.from_environment(environment)), []
+    install(runtime)
+    monkeypatch.setattr(runtime.leaving, "wait", waited.append)
+    heartbeat(store, "embedding-elsewhere-7-ab")
+    assert "no model 'none'" in embedding.model_job(False)
+    assert waited == [embedding.STEP_BACK] and embedding.STEP_BACK > models.AGAIN
+    due = store.zscore("lq:delayed", project.key) - time.time()
+    assert models.AGAIN < due < embedding.STEP_BACK, "the next look asks again, while this one stands aside"
+
+
 def test_of_minibatches_the_largest_is_told_until_a_worker_starts_anew(store, deployment):
     """A worker with a GPU and one without share a Redis, and write the card with each shard."""
     card = Runtime(deployment).embedder().card
@@ -100,6 +128,45 @@ def test_the_version_before_asks_with_three_parts(deployment):
     choice = EmbedderChoice("bundled", 320, "ab" * 32)
     assert models.asked_for(deployment, models.name_of(deployment, True, choice)) == choice
     assert models.asked_for(deployment, "") == EmbedderChoice("bundled")
+
+
+def test_an_embedder_that_serves_is_of_float32_unless_it_says_otherwise(store, deployment):
+    card = Runtime(deployment).embedder().card
+    plain, short = (models.identity_of(replace(card, precision=name), doubled=False) for name in ("float32", "float16"))
+    assert plain.dump() == EmbedderChoice("bundled", 160, card.weights).dump(), "as the version before wrote it"
+    assert EmbedderChoice.load(short.dump()) == short != plain
+    for choice, told in ((plain, "float32"), (short, "float16")):
+        assert models.precision_of(store, deployment, False, choice) == told
+        assert models.asked_for(deployment, models.name_of(deployment, False, choice)) == choice
+        assert not models.refuse_other(store, deployment, models.name_of(deployment, False, choice))
+    runtime = Runtime(deployment)
+    assert runtime.embedder(choice=short).precision == "float16" and runtime.embedder(choice=plain).card == card
+    models.forget_cards(store, deployment)
+    assert store.hkeys(models.CARDS) == []
+
+
+@pytest.mark.parametrize("first", ["float32", "bfloat16"])
+def test_of_a_worker_with_a_gpu_and_one_without_the_first_decides_for_new_projects(
+    store, deployment, monkeypatch, first
+):
+    """Else each would write its own card, and the project would be embedded anew with every change."""
+    best = {"float32": "bfloat16", "bfloat16": "float32"}
+    monkeypatch.setattr(embedder, "best_of", lambda device: first)
+    one = Runtime(deployment)
+    assert one.embedder().precision == first
+    monkeypatch.setattr(embedder, "best_of", lambda device: best[first])
+    other = Runtime(deployment)
+    for _ in range(2):
+        for runtime in (one, other):
+            assert runtime.embedder().precision == first
+            assert models.card_of(store, deployment, False).precision == first
+    pinned = models.identity_of(models.card_of(store, deployment, False), doubled=False)
+    models.forget_cards(store, deployment)
+    late = Runtime(deployment)
+    assert late.embedder().precision == best[first], "a new project"
+    assert late.embedder(choice=pinned).precision == first, "one that is under way"
+    assert late.embedder(choice=pinned).fingerprint({}) == one.embedder(choice=pinned).fingerprint({})
+    assert late.embedder(choice=pinned) is late.embedder(choice=pinned)
 
 
 class TestRuntime:

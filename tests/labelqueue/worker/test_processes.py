@@ -46,7 +46,7 @@ def test_an_idle_worker_lives_on_without_a_break(tmp_path, label_studio):
         with Worker(environ, "tending") as tending, Worker(environ, "embedding") as embedding:
             for worker in (tending, embedding):
                 worker.wait_for_life()
-            names, end = alive(tending.store), time.monotonic() + 13
+            names, end = alive(tending.store), time.monotonic() + 8
             while time.monotonic() < end:
                 assert alive(tending.store) == names and len(names) == 2
                 time.sleep(0.2)
@@ -55,7 +55,7 @@ def test_an_idle_worker_lives_on_without_a_break(tmp_path, label_studio):
             # And it is at work at once.
             project = label_studio.add(tending.store, 1, ["/data/upload/1/1.jpg"])
             request_tend(project)
-            until(lambda: project.get("read_to"), 30, "a look")
+            until(lambda: project.get("read_to"), 120, "a look")
 
 
 def test_a_worker_outlives_a_redis_that_stalls_and_one_that_breaks_off(tmp_path, label_studio):
@@ -68,7 +68,7 @@ def test_a_worker_outlives_a_redis_that_stalls_and_one_that_breaks_off(tmp_path,
                 time.sleep(7)
             worker.store.client_kill_filter(_type="normal", skipme=True)
             request_tend(project)
-            until(lambda: project.get("full_at"), 60, "a look")
+            until(lambda: project.get("full_at"), 120, "a look")
             assert worker.process.poll() is None
 
 
@@ -89,10 +89,10 @@ def test_a_tending_worker_loads_no_torch(environ, store, label_studio):
         request_tend(project)
         until(lambda: project.get("retrain_wanted") == "", 240, "a training")
         tending.signal(signal.SIGTERM)
-        assert tending.process.wait(timeout=20) == 0
+        assert tending.process.wait(timeout=60) == 0
         assert "heavy: []" in tending.log.read_text()
         embedding.signal(signal.SIGTERM)
-        assert embedding.process.wait(timeout=20) == 0
+        assert embedding.process.wait(timeout=60) == 0
         assert alive(store) == set()
 
 
@@ -107,10 +107,10 @@ def test_silent_images_of_one_project_hold_up_nobody_elses(environ, store, label
         label_studio.label(2, 2003, "cat")
         Journal(other).append(Event("ANNOTATION_CREATED", (2003,), (1,), (2003,)))
         request_tend(other)
-        until(lambda: not len(Journal(other)) and other.get("read_to"), 40, "the labels of the other project")
+        until(lambda: not len(Journal(other)) and other.get("read_to"), 120, "the labels of the other project")
         until(lambda: arrived(other) == 20, 240, "the images of the other project")
         assert list(slow_servers(store)) == [silent.removeprefix("http://")]
-        until(lambda: not in_flight(one), 60)
+        until(lambda: not in_flight(one), 120)
         assert one.quarantined() == {} and store.hlen(one.name("tries")) == 0
         assert store.zcard(one.name("late")) == 32, "they wait for their server"
 
@@ -193,8 +193,8 @@ def test_a_worker_that_is_told_to_stop_stops_soon_and_gives_its_images_back(envi
         time.sleep(1)
         worker.signal(signal.SIGTERM)
         begun = time.monotonic()
-        assert worker.process.wait(timeout=20) == 0
-        assert time.monotonic() - begun < 10, "well before its server is given up"
+        assert worker.process.wait(timeout=60) == 0
+        assert time.monotonic() - begun < 15, "well before its server is given up"
         assert store.hlen(project.name("deaths")) == 0 and project.quarantined() == {}
         assert in_flight(project) | {int(t) for t in store.zrange(project.name("pending"), 0, -1)} == set(
             range(1000, 1008)
@@ -227,7 +227,7 @@ class TestALookThatStalls:
             del label_studio.writes[stalled[0] :]
             time.sleep(0.5)
             worker.signal(signal.SIGCONT)
-            until(lambda: "lost its project's lock" in project.get("error"), 60, "that it notices")
+            until(lambda: "lost its project's lock" in project.get("error"), 120, "that it notices")
             assert label_studio.writes[stalled[0] :] == []
             store.delete(project.name("lock"))
             until(lambda: project.get("error") == "" and project.get("retrain_wanted") == "", 180, "that it goes on")

@@ -26,7 +26,7 @@ from labelqueue.worker.supervisor import MAX_BACKOFF
 
 CREATED_AT = "2027-01-15T08:00:00Z"
 EVENT = {"action": "TASKS_CREATED", "tasks": [{"id": 1}], "project": {"id": 7, "created_at": CREATED_AT}}
-SOON = 20.0  # seconds; ten, on a machine that is not busy with other tests
+SOON = 40.0  # seconds; ten, on a machine that is not busy with other tests
 
 
 def until(condition, seconds, what):
@@ -50,7 +50,7 @@ class Installation:
         with self.log.open("wb") as log:
             self.process = start_child(["env", *(f"{k}={v}" for k, v in variables.items()), sys.executable, "-m",
                                         "labelqueue", "serve"], output=log)  # fmt: skip
-        until(self.healthy, 60, "health")
+        until(self.healthy, 120, "health")
 
     def healthy(self) -> bool:
         with suppress(requests.RequestException):
@@ -69,9 +69,9 @@ class Installation:
     def check(self, break_it, mend_it, why: str) -> None:
         """Break Redis while it works, see what people are told, and that work goes on once it is mended."""
         assert self.event().status_code == 201
-        until(self.looks, 30, "the first look")
+        until(self.looks, 120, "the first look")
         break_it()
-        until(lambda: self.event().status_code == 503, 15, "a refusal")
+        until(lambda: self.event().status_code == 503, 60, "a refusal")
         refused = self.event()
         assert why in refused.json()["error"], refused.text
         assert self.healthy()
@@ -128,7 +128,7 @@ def external_redis(home, **options):
     command += [part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)]
     server = start_child(command, output=subprocess.DEVNULL)
     client = redis.Redis(port=port)
-    until(lambda: _answers(client), 15, "redis")
+    until(lambda: _answers(client), 60, "redis")
     try:
         yield client, f"redis://127.0.0.1:{port}/0"
     finally:
@@ -176,7 +176,7 @@ def test_a_read_only_replica(home, installed):
         def follow() -> None:
             Project(master, ProjectRef(running.origin, 7, 1_800_000_000)).register(label_config=CONFIG)
             store.replicaof("127.0.0.1", port)
-            until(lambda: store.info("replication")["master_link_status"] == "up", 20, "a replica")
+            until(lambda: store.info("replication")["master_link_status"] == "up", 60, "a replica")
 
         running.check(follow, lambda: store.replicaof("NO", "ONE"), "read-only replica")
 
@@ -190,12 +190,12 @@ def test_a_snapshot_that_cannot_be_written(home, installed):
             obstacle.mkdir()
             store.config_set("save", "3600 1")
             store.bgsave()
-            until(lambda: store.info("persistence")["rdb_last_bgsave_status"] == "err", 20, "a snapshot that fails")
+            until(lambda: store.info("persistence")["rdb_last_bgsave_status"] == "err", 60, "a snapshot that fails")
 
         def succeed() -> None:
             obstacle.rmdir()
             store.bgsave()
-            until(lambda: store.info("persistence")["rdb_last_bgsave_status"] == "ok", 20, "a snapshot")
+            until(lambda: store.info("persistence")["rdb_last_bgsave_status"] == "ok", 60, "a snapshot")
 
         running.check(fail, succeed, "cannot write to its disk")
         assert "writes nothing to disk, and loses everything" in running.log.read_text(), "said when it started"

@@ -11,7 +11,7 @@ from labelqueue.worker.runtime import Runtime
 from labelqueue.worker.searching import TURN, Searcher
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"nothing within {seconds} s"
@@ -31,7 +31,7 @@ def running(deployment, store, monkeypatch):
     yield start
     for one in started:
         one.done.set()
-        one.join(timeout=10)
+        one.join(timeout=60)
         assert not one.is_alive()
 
 

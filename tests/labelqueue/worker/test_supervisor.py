@@ -23,7 +23,7 @@ from labelqueue.worker import supervisor
 from processes import redis_server
 
 
-def wait_until(condition, seconds=60.0, what="condition"):
+def wait_until(condition, seconds=120.0, what="condition"):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -160,7 +160,7 @@ class TestWatch:
 
     @pytest.fixture
     def watched(self, store, monkeypatch):
-        """Look until so many seconds have passed; return what was killed and started again."""
+        """Look until so many seconds have passed, or what is `awaited` was killed; return what was killed."""
         monkeypatch.setattr(supervisor, "STALLED_AFTER", 0.3)
         monkeypatch.setattr(supervisor, "STARTS_WITHIN", 0.3)
         monkeypatch.setattr(supervisor, "LOOK_EVERY", 0.05)
@@ -169,15 +169,18 @@ class TestWatch:
             one.keep_up()
         pids, watch = [one.pid for one in children], supervisor.Watch(store, children)
 
-        def look(seconds, *alive, before=lambda: None):
+        def killed():
+            return [one.name for one, pid in zip(children, pids, strict=True) if one.pid != pid]
+
+        def look(seconds, *alive, awaited=None, before=lambda: None):
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end and killed() != awaited:
                 before()
                 for pid in alive:
                     living.heartbeat(store, f"tending-{os.uname().nodename}-{pid}-ab")
                 watch.look()
                 time.sleep(0.02)
-            return [one.name for one, pid in zip(children, pids, strict=True) if one.pid != pid]
+            return killed()
 
         look.pids, look.children = pids, children
         yield look
@@ -186,10 +189,10 @@ class TestWatch:
 
     def test_one_that_stalls_is_ended(self, watched):
         assert watched(0.2) == [], "not at once"
-        assert watched(0.6, watched.pids[0]) == ["two"]
+        assert watched(60, watched.pids[0], awaited=["two"]) == ["two"]
         two = watched.children[1]
         two.keep_up()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not two.pid and time.monotonic() < deadline:
             two.keep_up()
             time.sleep(0.05)
@@ -199,13 +202,13 @@ class TestWatch:
         monkeypatch.setattr(supervisor, "STARTS_WITHIN", 60.0)
         assert watched(0.3, watched.pids[0]) == []
         living.bury(store, f"tending-{os.uname().nodename}-{watched.pids[0]}-ab")
-        assert watched(0.8) == ["one"], "it had given a sign"
+        assert watched(30, awaited=["one"]) == ["one"], "it had given a sign"
 
     def test_a_sign_of_another_machine_is_none(self, watched, store):
         def elsewhere():
             living.heartbeat(store, f"tending-elsewhere-{watched.pids[1]}-ab")
 
-        assert watched(0.6, watched.pids[0], before=elsewhere) == ["two"]
+        assert watched(60, watched.pids[0], awaited=["two"], before=elsewhere) == ["two"]
 
     def test_while_redis_does_not_answer_nobody_is_missed(self, watched, store, monkeypatch):
         def away(store):
@@ -215,7 +218,7 @@ class TestWatch:
             patch.setattr(supervisor, "living_here", away)
             assert watched(0.8) == []
         assert watched(0.2) == [], "they have the whole time again"
-        assert watched(0.6) == ["one", "two"]
+        assert watched(60, awaited=["one", "two"]) == ["one", "two"]
 
     def test_while_redis_takes_no_writes_nobody_is_missed(self, watched, store):
         """It can be read, and a sign of life is a write."""
@@ -235,7 +238,9 @@ def test_a_worker_that_stalls_is_started_again(served):
     victim = wait_until(lambda: child(process.pid, "tending"), what="a tending worker")
     time.sleep(5)  # it lives, and was seen
     victim.suspend()
-    wait_until(lambda: (new := child(process.pid, "tending")) and new.pid != victim.pid, seconds=90, what="another one")
+    wait_until(
+        lambda: (new := child(process.pid, "tending")) and new.pid != victim.pid, seconds=180, what="another one"
+    )
     assert not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE
 
 

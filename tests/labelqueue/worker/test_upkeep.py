@@ -160,7 +160,9 @@ class TestFiles:
         return tmp_path
 
     def here(self, home):
-        return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+        """Return the files, those of a generation's copy as one."""
+        files = [path for path in home.rglob("*") if path.is_file()]
+        return sorted({str((p.parent if p.parent.name == "g1" else p).relative_to(home)) for p in files})
 
     def test_what_is_known_stays(self, home, project, store):
         for when in (NOW, NOW + 2 * UNKNOWN):
@@ -201,12 +203,14 @@ class TestFiles:
 
     def test_copies_of_blocks_that_are_no_more_and_unfinished_ones_go(self, home, project, store):
         folder = home / "spool" / project.key / "g1"
-        (folder / "00000009.block").write_bytes(b"x")
+        whole = {*folder.iterdir()}
+        for name in ("00000009.block", "embeddings-000000", "ledger-000002"):
+            (folder / name).write_bytes(b"x")
         (folder / ".old-1.part").write_bytes(b"x")
         (folder / ".new-2.part").write_bytes(b"x")
         os.utime(folder / ".old-1.part", (0, time.time() - LEFT_BEHIND - 60))
         sweep_files(store, home)
-        assert sorted(path.name for path in folder.iterdir()) == [".new-2.part", "00000001.block"]
+        assert {*folder.iterdir()} == {*whole, folder / ".new-2.part"}
 
     def test_each_worker_sees_to_its_own_disk(self, desk, project, monkeypatch, tmp_path):
         swept = []
