@@ -15,7 +15,9 @@ from ..state import Project
 
 __all__ = ["Sender"]
 
-GUESSES = {"single_seconds": 0.1, "bulk_seconds": 1.0}  # until this project's own costs are known
+# Until this project's own costs are known. An import counts, and on PostgreSQL writes, every task of the project anew.
+GUESSES = {"single_seconds": 0.1, "bulk_seconds": 1.0}
+TASK_SECONDS = 1e-4  # of an import, for each task of the project
 ROW_SECONDS = 0.0015  # of an import, for each prediction, besides what it takes for the project
 TRIED = 2  # predictions sent one by one, before as many more are: what they cost now, they tell
 # What is left, after each order, of the cost that was not measured, so that it is tried again: one by one soon, with
@@ -113,7 +115,10 @@ class Sender:
         return n * self._cost("single_seconds") < self._cost("bulk_seconds") + ROW_SECONDS * n
 
     def _cost(self, fact: str) -> float:
-        return float(self._project.get(fact, str(GUESSES[fact])))
+        if known := self._project.get(fact):
+            return float(known)
+        recounted = self._project.task_count() if fact == "bulk_seconds" else 0
+        return max(GUESSES[fact], TASK_SECONDS * recounted)
 
     def _faded(self, fact: str) -> float:
         return FADING[fact] * self._cost(fact)

@@ -244,3 +244,9 @@ def test_an_import_that_takes_too_long_is_not_tried_for_ever(project, monkeypatc
     with pytest.raises(LabelStudioError, match="timed out"):
         sent(project, client, 60)
     assert sent(project, client, 60)[0] == 60
+
+
+@pytest.mark.parametrize(("tasks", "ways"), [(300, (0, 1)), (100_000, (60, 0))])
+def test_the_first_order_of_a_large_project_goes_one_by_one(project, monkeypatch, tasks, ways):
+    monkeypatch.setattr(type(project), "task_count", lambda self: tasks)
+    assert sent(project, Priced(monkeypatch, single=0.09, bulk=1e-4 * tasks), 60)[:2] == ways
