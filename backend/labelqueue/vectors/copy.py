@@ -79,6 +79,9 @@ class Copy:
                 ledger = self._checked(Ledger.read(self._folder))
                 here = _places(ledger)
                 missing = {name: wanted[name] for name in sorted(wanted) if (name, wanted[name]) not in here}
+                if here and not any(living.get(name) == digest for name, digest in here):
+                    # It is of a Redis that is no more, and its vectors may be of another length.
+                    ledger = self._written_anew(replace(ledger, dimension=0), np.empty(0, np.int64), several=False)
                 if missing:
                     ledger = self._grown(ledger, missing, fetch)
                 elif not ledger.sealed:
@@ -240,7 +243,7 @@ def _remove_others(folder: Path, serial: int) -> None:
     """Remove all files of a folder but the lock, the seal and one set."""
     kept = {LOCK, "seal.json", *(path.name for path in files_of(folder, serial).values())}
     for path in folder.iterdir():
-        if path.name not in kept and not path.name.endswith(".part"):
+        if path.is_file() and path.name not in kept and not path.name.endswith(".part"):
             path.unlink(missing_ok=True)
 
 

@@ -116,6 +116,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
     serving = feed(runtime, project, replica, building)
     if known:  # else a generation that is half built would go
         tidy_project(runtime, project, replica.columns, {building.generation, serving.cache.generation})
+        replica = runtime.replica(project)  # blocks may have been written anew
 
     publisher = Publisher(project, client, lock.check, remote, target)
     steer(project, publisher, remote)

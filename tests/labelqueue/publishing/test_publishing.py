@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -277,14 +278,14 @@ class TestWhatIsNotOnRecord:
         remote.predictions += [{"task": 3, "model_version": "r1·k7f FreeSel"}]
         before, more = list(remote.predictions), (Place(3, "why"), Place(4, "why"))
         with pytest.raises(PublishError, match="only 2 are on record"):
-            publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
+            publisher().refill(replace(live, places=(*live.places, *more)), more)
         assert remote.predictions == before and Orders(project).live() == live
 
     def test_predictions_of_tasks_that_nobody_refills_stop_no_refill(self, project, remote, publisher):
         live = publisher().publish(order(1, 2))
         remote.predictions += [{"task": 9, "model_version": "r1·k7f FreeSel"}]
         more = (Place(3, "why"),)
-        longer = publisher().refill(Order(**{**vars(live), "places": (*live.places, *more)}), more)
+        longer = publisher().refill(replace(live, places=(*live.places, *more)), more)
         assert [place.task for place in longer.places] == [1, 2, 3] and Orders(project).live() == longer
         assert remote.predictions[-1]["task"] == 3 and project.get("behind") == ""
 
@@ -306,7 +307,7 @@ class TestRefill:
     def test_places_are_appended_under_the_same_version(self, project, remote, publisher):
         live = publisher().publish(order(1, 2, 3))
         more = (Place(4, "why"), Place(5, "why"))
-        longer = Order(**{**vars(live), "places": (*live.places, *more)})
+        longer = replace(live, places=(*live.places, *more))
         log = len(remote.log)
         publisher().refill(longer, more)
         assert Orders(project).live() == longer and project.get("refilling") == ""
@@ -320,7 +321,7 @@ class TestRefill:
     def test_half_a_refill_is_remembered(self, project, remote, publisher, what, monkeypatch):
         live = publisher().publish(order(1, 2, 3))
         more = (Place(4, "why"), Place(5, "why"))
-        longer = Order(**{**vars(live), "places": (*live.places, *more)})
+        longer = replace(live, places=(*live.places, *more))
 
         def kill(*arguments):
             raise KeyboardInterrupt
@@ -364,7 +365,7 @@ def test_the_lock_is_looked_at_right_before_every_write(project, remote, publish
     project.set(backend_url="http://localhost:9090")
     secure_webhook(project, remote, remote.check)
     live = publisher().publish(order(1, 2, 3))
-    publisher().refill(Order(**{**vars(live), "places": (*live.places, Place(4, "why"))}), [Place(4, "why")])
+    publisher().refill(replace(live, places=(*live.places, Place(4, "why"))), [Place(4, "why")])
     project.set(single_seconds="0.001", bulk_seconds="10")
     live = Orders(project).live()
     publisher().rearrange(live, arranged(live, [Place(3, "pinned")], {1: "left out"}))

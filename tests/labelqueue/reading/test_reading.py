@@ -200,7 +200,7 @@ def test_a_deletion_counts_though_label_studio_lost_count_of_it(project, table, 
     if not heard:
         table.touch(2)
     table.rows[2] |= counts
-    events = [Event("ANNOTATIONS_DELETED", (1,))] if heard else []
+    events = [Event("ANNOTATIONS_DELETED", (1,), tasks=(2,))] if heard else []
     for more in (events, [], []):
         assert read(*more) == {} and project.tasks()[2].state == UNLABELED
     assert read(full=True) == {} and project.tasks()[2].state == UNLABELED
