@@ -110,5 +110,5 @@ def _in_processes(dataset: Dataset, tasks: Sequence[tuple[Any, ...]], jobs: int,
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():  # a campaign may have minutes to go
-                worker.terminate()
+                worker.kill()
             raise
