@@ -1,10 +1,10 @@
-"""A project of a million tasks: what an order costs a worker, and the copy of the vectors that it is made from.
+"""A project of a million tasks: what looks and orders cost a worker, and the copies that they are made from.
 
-Fills a Redis of its own with vectors in clusters, in blocks as workers store them, then measures each step in a process
-of its own: CPU seconds, and the most memory that is the process's own (RssAnon) and that is pages of the files it has
-mapped (RssFile).
+Fills a Redis of its own with tasks, labels and vectors in clusters, in blocks as workers store them, then measures each
+step in a process of its own: CPU seconds, and the most memory that is the process's own (RssAnon) and that is pages of
+the files it has mapped (RssFile). Label Studio has no part in it.
 
-Run: python benchmarks/million.py            (2.5 GB of memory for Redis, 0.8 GB of disk)
+Run: python benchmarks/million.py            (2.5 GB of memory for Redis, 0.8 GB of disk, some minutes)
      python benchmarks/million.py --tasks 20000
 """
 
@@ -18,31 +18,53 @@ import platform
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelqueue.block import Block, find
+from labelqueue.block import Block, find, source_hash
 from labelqueue.labels import ANNOTATED, UNLABELED, parse_label_config
-from labelqueue.ordering import CampaignState, Decision, Labels, Order, Snapshot, Tasks, decide
+from labelqueue.labels.annotations import Annotation, Answer
+from labelqueue.learning import train
+from labelqueue.ordering import CampaignState, Decision, Labels, Snapshot, Tasks, decide
+from labelqueue.replica import take_snapshot
 from labelqueue.settings import PROJECT, Deployment
-from labelqueue.state import PatternCache, Project, ProjectRef
-from labelqueue.store import EmbeddedRedis, Redis, connect
+from labelqueue.state import (
+    LabelBook,
+    Orders,
+    PatternCache,
+    Project,
+    ProjectRef,
+    TaskRow,
+    save_campaign,
+    save_summary,
+)
+from labelqueue.store import EmbeddedRedis
+from labelqueue.worker.feeding import feed
+from labelqueue.worker.runtime import Runtime
 
 DIMENSIONS, CLASSES, LABELS, SHARD, CLUSTERS = 384, 10, 500, 64, 2000
-GENERATION = "synthetic"
-HORIZON = 300  # tasks in the head of an order: three times as many places
+KNOWN = 10_000  # labels where looks are measured
+GENERATION, NOW = "synthetic", 1_795_000_000
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="choice" toName="image">'
     + "".join(f'<Choice value="class {number}"/>' for number in range(CLASSES))
     + "</Choices></View>"
 )
-SETTINGS = {setting.name: setting.default for setting in PROJECT.values()} | {"horizon": HORIZON}
+SETTINGS = {setting.name: setting.default for setting in PROJECT.values()}
+KEYS = ("tasks", f"cache:{GENERATION}:blocks", f"cache:{GENERATION}:rows", f"cache:{GENERATION}:sums", "changed")
+
+Told = dict[str, Any]
+
+
+def uri_of(task: int) -> str:
+    """Return the address of a task's image."""
+    return f"https://images.example.test/{task:08d}.jpg"
 
 
 def class_of(task: int) -> str:
@@ -68,7 +90,25 @@ def fill(cache: PatternCache, tasks: int) -> None:
         noise = rng.standard_normal((len(ids), DIMENSIONS), dtype=np.float32)
         vectors = (centers[cluster_of(ids)] + noise).astype(np.float16)
         hashes = rng.integers(1, 2**63, len(ids)).astype(np.uint64)
-        cache.put(Block(ids, ids.astype(np.uint64), vectors, vectors, np.arange(len(ids) + 1), hashes))
+        sources = np.fromiter((source_hash(uri_of(task)) for task in ids.tolist()), np.uint64, len(ids))
+        cache.put(Block(ids, sources, vectors, vectors, np.arange(len(ids) + 1), hashes))
+
+
+def fill_tasks(project: Project, tasks: int) -> None:
+    """Store all tasks, the first `KNOWN` of them with a label."""
+    for start in range(1, tasks + 1, 20_000):
+        some = range(start, min(start + 20_000, tasks + 1))
+        project.put_tasks({task: TaskRow(uri_of(task), UNLABELED) for task in some})
+    label(project, range(1, min(KNOWN, tasks) + 1))
+    project.set(generation=GENERATION, full_at=str(time.time()), image_field="image", arrivals=str(tasks))
+
+
+def label(project: Project, tasks: Iterable[int]) -> None:
+    """Let people label tasks, as a reading finds it."""
+    answers = {task: {"choice": Answer(((class_of(task),),))} for task in tasks}
+    said = {task: [Annotation(task, "now", 1, False, False, answers[task], created=NOW)] for task in answers}
+    LabelBook(project).put({task: ("mark", annotations) for task, annotations in said.items()})
+    project.put_tasks({task: TaskRow(uri_of(task), ANNOTATED) for task in said})
 
 
 def snapshot_of(cache: PatternCache, tasks: int, labels: dict[int, str], **known: Any) -> Snapshot:
@@ -77,7 +117,7 @@ def snapshot_of(cache: PatternCache, tasks: int, labels: dict[int, str], **known
     states = np.full(tasks, ord(UNLABELED), dtype=np.uint8)
     states[find(ids, np.array(list(labels), np.int64))] = ord(ANNOTATED)
     mark = cache.mark()
-    usual: dict[str, Any] = {
+    usual: Told = {
         "target": parse_label_config(CONFIG),
         "settings": SETTINGS,
         "tasks": Tasks(ids, states, np.arange(tasks)),
@@ -85,7 +125,7 @@ def snapshot_of(cache: PatternCache, tasks: int, labels: dict[int, str], **known
         "state": CampaignState(),
         "live": None,
         "generation": GENERATION,
-        "load_rows": lambda: cache.load(ids, ids.astype(np.uint64), until=mark),
+        "load_rows": lambda: cache.load(ids, until=mark),
         "recall": cache.recall,
         "mark": mark,
         "arrivals": tasks,
@@ -96,7 +136,7 @@ def snapshot_of(cache: PatternCache, tasks: int, labels: dict[int, str], **known
 
 
 class Meter:
-    """Measures a process from the moment when it is made."""
+    """Measures this process from the moment when it is made."""
 
     def __init__(self) -> None:
         self._most = dict.fromkeys(("RssAnon", "RssFile"), 0)
@@ -113,82 +153,125 @@ class Meter:
                     if name in self._most:
                         self._most[name] = max(self._most[name], int(rest.split()[0]))
 
-    def read(self) -> dict[str, float]:
+    def read(self) -> Told:
         """Return the CPU seconds so far, and the most megabytes."""
         seconds = time.process_time() - self._start
         self._done.set()
         self._thread.join()
-        return {"cpu_s": round(seconds, 2)} | {name: round(kb / 1000) for name, kb in self._most.items()}
+        return {"cpu_s": round(seconds, 3)} | {name: round(kb / 1000) for name, kb in self._most.items()}
 
 
-def copied(cache: PatternCache, tasks: int) -> dict[str, Any]:
-    """Open the copy of the vectors; make it, if it is not there."""
-    rows = cache.load(np.arange(1, tasks + 1))
-    return {"rows": len(rows)}
-
-
-def cold(cache: PatternCache, tasks: int) -> dict[str, Any]:
-    """Decide on the first order."""
-    return _told(decide(snapshot_of(cache, tasks, {})))
-
-
-def warm(cache: PatternCache, tasks: int) -> dict[str, Any]:
-    """Train on labels that are new, and decide on the order that follows; then refill it when it runs low."""
-    rng, meter = np.random.default_rng(1), Meter()
-    drawn = rng.choice(tasks, LABELS, replace=False) + 1
-    labels = {task: class_of(task) for task in drawn.tolist()}
-    before = snapshot_of(cache, tasks, labels, settings=SETTINGS | {"retrain_every": LABELS})
-    decision = decide(before)
-    told = _told(decision) | {"model_labels": decision.state.model.labels if decision.state.model else 0}
-    told |= meter.read()
-    assert decision.order is not None
-    order = replace(decision.order, number=1, version="r1")
-    more = {place.task: class_of(place.task) for place in order.places[:-20]}
-    state = decision.state.serving(order.version, order.places)
-    settings = SETTINGS | {"retrain_every": 10 * LABELS}
-    after = snapshot_of(cache, tasks, labels | more, settings=settings, state=state, live=order)
+def say(what: str, call: Callable[[], Told]) -> None:
+    """Print what a step cost, and what it tells."""
     meter = Meter()
-    refilled = decide(replace(after, load_rows=lambda: before.rows))
-    return {"warm": told, "refill": _told(refilled) | {"action": refilled.due.action} | meter.read()}
+    told = call()
+    print(what, json.dumps(meter.read() | told), f"load {os.getloadavg()[0]:.1f}", flush=True)
 
 
-def _told(decision: Decision) -> dict[str, Any]:
-    order: Order | None = decision.order
-    if order is None:
-        return {"order": None}
-    return {"order": order.strategy, "places": len(order.places), "inputs_bytes": len(order.inputs)}
+def copied(runtime: Runtime, project: Project, tasks: int) -> None:
+    """Open the copy of the vectors; make it, if it is not there."""
+    cache = runtime.cache(project, GENERATION)
+    say("the copy of the vectors", lambda: {"rows": len(cache.load(np.arange(1, tasks + 1)))})
 
 
-STEPS: dict[str, Callable[[PatternCache, int], dict[str, Any]]] = {
+def cold(runtime: Runtime, project: Project, tasks: int) -> None:
+    """Decide on the first order."""
+    cache = runtime.cache(project, GENERATION)
+    say("first order", lambda: _told(decide(snapshot_of(cache, tasks, {}))))
+
+
+def warm(runtime: Runtime, project: Project, tasks: int) -> None:
+    """Train on many labels that came at once, then on one more, each with the order that follows; then refill."""
+    cache = runtime.cache(project, GENERATION)
+    train(np.eye(2, dtype=np.float32), ["a", "b"], classes=("a", "b"), multi=False, seed=0, fingerprint="")  # imports
+    drawn = np.random.default_rng(1).choice(tasks, LABELS, replace=False) + 1
+    labels, known = {task: class_of(task) for task in drawn.tolist()}, dict[str, Any]()
+    for what in (f"order after {LABELS} labels at once", "order after one more label", "and another one"):
+        settings = SETTINGS | {"retrain_every": 1 if known else LABELS}
+        seen, made = snapshot_of(cache, tasks, labels, settings=settings, **known), list[Decision]()
+        say(what, lambda: _decided(seen, made))  # noqa: B023
+        order = replace(made[0].order, number=1, version="r1")
+        known = {"live": order, "state": made[0].state.serving("r1", order.places)}
+        labels[order.places[0].task] = class_of(order.places[0].task)
+    labels |= {place.task: class_of(place.task) for place in order.places[:-3]}
+    seen = snapshot_of(cache, tasks, labels, settings=SETTINGS | {"retrain_every": 100}, **known)
+    say("refill", lambda: _decided(seen, []))
+
+
+def _decided(seen: Snapshot, made: list[Decision]) -> Told:
+    made.append(decide(seen))
+    return _told(made[0])
+
+
+def _told(decision: Decision) -> Told:
+    assert decision.order is not None, decision.due
+    order = decision.order
+    return {"action": decision.due.action, "strategy": order.strategy, "places": len(decision.places)}
+
+
+def looks(runtime: Runtime, project: Project, tasks: int) -> None:
+    """Take a project over, and look at it while nothing happens and after a label; all but Label Studio's part."""
+    project.put_settings({"retrain_every": KNOWN, "trials": 1}, "benchmark")
+    while _look(runtime, project)["due"] != "none":  # the first labels are learned, and an order goes live
+        pass
+    beginner = Runtime(runtime.deployment)
+    say("a look of a worker that takes over", partial(_look, beginner, project))
+    say("an idle look", partial(_look, beginner, project))
+    say("another one", partial(_look, beginner, project))
+    for task in (KNOWN + 1, KNOWN + 2):
+        label(project, [task])
+        say("a look after a label", partial(_look, beginner, project))
+
+
+def _look(runtime: Runtime, project: Project) -> Told:
+    replica, cache, target = runtime.replica(project), runtime.cache(project, GENERATION), project.target()
+    project.set(counts=json.dumps(replica.columns.counts()))
+    serving = feed(runtime, project, replica, cache)
+    seen = take_snapshot(
+        project, target, replica, serving.cache, arriving=bool(serving.arriving), prelabels=True, lost="",
+        open_cache=partial(runtime.cache, project),
+    )  # fmt: skip
+    decision = decide(seen)
+    save_campaign(project, decision.state, seen.state)
+    save_summary(project, decision.summarize())
+    if decision.order is not None:
+        number = Orders(project).next_number() if decision.due.action == "new" else decision.order.number
+        order = replace(decision.order, number=number, version=f"r{number}")
+        Orders(project).save(order)
+        Orders(project).go_live(order)
+        save_campaign(project, decision.state.serving(order.version, order.places), decision.state)
+        project.set(learned="")
+    return {"due": decision.due.action, "labels": len(seen.labels)}
+
+
+STEPS: dict[str, Callable[[Runtime, Project, int], None]] = {
     "first copy": copied,
     "opened again": copied,
+    "looks": looks,
     "cold order": cold,
-    "training and warm order, then a refill": warm,
+    "warm orders": warm,
 }
 
 
-def in_a_process(step: Callable[[PatternCache, int], dict[str, Any]], folder: Path, key: str, tasks: int) -> Any:
-    """Run a step in a fresh process; return what it tells."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(there, step, folder, key, tasks))
-    process.start()
-    there.close()
-    told = here.recv()
-    process.join()
-    return told
-
-
-def _run(pipe: Connection, step: Any, folder: Path, key: str, tasks: int) -> None:
-    project = next(project for project in Project.all(store_in(folder)) if project.key == key)
-    cache, meter = PatternCache(project, GENERATION, folder / "spool"), Meter()
-    told = step(cache, tasks)
-    pipe.send(told | meter.read())
-
-
-def store_in(folder: Path) -> Redis:
-    """Return the Redis that runs in a folder."""
+def runtime_in(folder: Path) -> Runtime:
+    """Return a worker's runtime on the Redis that runs in a folder."""
     told = {"LABELQUEUE_HOME": str(folder), "LABEL_STUDIO_URL": "http://label-studio.test"}
-    return connect(Deployment.from_environment(told | {"LABEL_STUDIO_API_KEY": "0" * 40}))
+    return Runtime(Deployment.from_environment(told | {"LABEL_STUDIO_API_KEY": "0" * 40}))
+
+
+def in_a_process(step: str, folder: Path, tasks: int) -> None:
+    """Run a step in a fresh process, as a worker that takes over would."""
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(step, folder, tasks))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{step}: the process ended with {process.exitcode}")
+
+
+def _run(step: str, folder: Path, tasks: int) -> None:
+    runtime = runtime_in(folder)
+    (project,) = Project.all(runtime.store)
+    STEPS[step](runtime, project, tasks)
 
 
 def main() -> None:
@@ -201,14 +284,15 @@ def main() -> None:
         folder, server = Path(home), EmbeddedRedis(Path(home))
         server.start()
         try:
-            store = store_in(folder)
+            store = runtime_in(folder).store
             project = Project(store, ProjectRef("http://label-studio.test", 7, 1_800_000_000))
             project.register(label_config=CONFIG)
             fill(PatternCache(project, GENERATION, folder / "spool"), options.tasks)
-            used = int(store.info("memory")["used_memory"])
-            print(f"Redis holds {used / options.tasks:,.0f} bytes a task", flush=True)
-            for name in options.steps:
-                print(name, json.dumps(in_a_process(STEPS[name], folder, project.key, options.tasks)), flush=True)
+            fill_tasks(project, options.tasks)
+            sizes = {name: int(store.memory_usage(project.name(name), samples=0) or 0) for name in KEYS}
+            print("bytes a task in Redis:", {name: round(size / options.tasks, 1) for name, size in sizes.items()})
+            for step in options.steps:
+                in_a_process(step, folder, options.tasks)
             size = sum(path.stat().st_size for path in (folder / "spool").rglob("*") if path.is_file())
             print(f"the copy takes {size / options.tasks:,.0f} bytes a task on the disk")
         finally:
