@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..block import find
 from ..labels import Labels, Target, Verdicts
-from ..state import LabelBook, PatternCache, Project, TaskColumns, get_fields, scan_fields
+from ..state import LabelBook, PatternCache, Pins, Project, TaskColumns, Wish, get_fields, scan_fields
 from .parts import LabelPart, Part, SumPart, TablePart, ValuePart, bad_part, row_part, task_part
 
 __all__ = ["Replica"]
@@ -19,6 +19,7 @@ __all__ = ["Replica"]
 log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=Part)
+Wishes = Mapping[int, Wish]
 
 
 class Replica:
@@ -41,6 +42,7 @@ class Replica:
         self._parts: dict[str, Part] = {}
         self._columns: tuple[object, TaskColumns] | None = None
         self._embedded: dict[str, tuple[tuple[object, ...], NDArray[np.bool_]]] = {}
+        self._wishes: tuple[tuple[object, ...], Wishes, Wishes] | None = None
         self.handed = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -74,7 +76,7 @@ class Replica:
 
     def renew(self) -> None:
         """Forget everything; it is read again as it is asked for."""
-        self._parts, self._embedded, self._columns = {}, {}, None
+        self._parts, self._embedded, self._columns, self._wishes = {}, {}, None, None
         self.handed = np.empty(0, np.int64)
         self._version = self._changes.begin()
 
@@ -107,6 +109,22 @@ class Replica:
         at = find(columns.ids, table.ids)
         now = (at >= 0) & (columns.sources[at] == sources) if len(columns) else at >= 0
         return dict(zip(table.ids[now].tolist(), reasons[now].tolist(), strict=True))
+
+    def pinned(self) -> Wishes:
+        """Return the tasks that admins want first."""
+        return self._read_wishes()[1]
+
+    def left_out(self) -> Wishes:
+        """Return the tasks that admins want left out."""
+        return self._read_wishes()[2]
+
+    def _read_wishes(self) -> tuple[tuple[object, ...], Wishes, Wishes]:
+        """Return what admins wish, read again when there was another act, or tasks went."""
+        pins = Pins(self._project)
+        at = (self._project.get("act_number"), *pins.counts())
+        if self._wishes is None or self._wishes[0] != at:
+            self._wishes = at, pins.pins(), pins.exclusions()
+        return self._wishes
 
     def labels(self, target: Target) -> Labels:
         """Return the labels that the annotations come to."""

@@ -13,7 +13,7 @@ from ..block import Block, find
 from ..exceptions import CacheError
 from ..labels import NO_VALUE, Target
 from ..ordering import LEFT_OUT, Features, Labels, Snapshot, Tasks, rows_in_turn
-from ..state import Orders, PatternCache, People, Pins, Project, load_campaign
+from ..state import Orders, PatternCache, People, Project, load_campaign
 from .replica import Replica
 
 __all__ = ["take_snapshot"]
@@ -62,8 +62,7 @@ def take_snapshot(
     at = find(columns.ids, np.fromiter(book.values, dtype=np.int64, count=len(book.values)))
     seen = ((at >= 0) & embedded[at] if len(columns) else at >= 0).tolist()
     values = {task: value for (task, value), here in zip(book.values.items(), seen, strict=True) if here}
-    pins = Pins(project)
-    out = {task: f"{LEFT_OUT}: {wish.reason}" for task, wish in pins.exclusions().items()}
+    out = {task: f"{LEFT_OUT}: {wish.reason}" for task, wish in replica.left_out().items()}
     network, missing, mark = facts.get("rotation_generation", ""), "", replica.mark(cache)
     if settings["bal_features"] == "rotation" and not network:
         settings |= {"bal_features": "vit"}  # the queue goes on, and people are told
@@ -107,7 +106,7 @@ def take_snapshot(
         shares=shares,
         load_inputs=lambda: Orders(project).inputs(live.number) if live is not None else b"",
         recall=lambda ids, origin: open_cache(origin.generation).recall(ids, origin),
-        pins=frozenset(pins.pins()),
+        pins=frozenset(replica.pinned()),
         act=int(facts.get("act_number") or 0),
     )
 

@@ -121,10 +121,6 @@ class Pins:
         """Return the tasks that are left out."""
         return self._read(self._exclusions)
 
-    def excluded(self) -> set[int]:
-        """Return which tasks are left out."""
-        return {int(task) for part in scan_fields(self._store, self._exclusions) for task in part}
-
     def counts(self) -> tuple[int, int]:
         """Return how many tasks are pinned, and how many are left out."""
         return int(self._store.hlen(self._pins)), int(self._store.hlen(self._exclusions))

@@ -17,7 +17,7 @@ from ..ordering import Snapshot, decide
 from ..publishing import Publisher, RefillError, carry_out, connected, secure_webhook, steer, tidy
 from ..reading import find_remote, noting_absence, read_names, read_project, unread
 from ..replica import take_snapshot
-from ..state import Event, Journal, LabelBook, People, Pins, Project, ProjectLock, make_readable
+from ..state import Event, Journal, LabelBook, People, Project, ProjectLock, make_readable
 from ..telemetry import count, note, timed
 from .embedding import RETRY_DELAY
 from .feeding import feed, wanted_generation
@@ -43,6 +43,7 @@ def tend_job(key: str) -> str:
     job_id, worker = (job.id, job.worker_name or "") if job else ("", "")
     if project.ref.origin != runtime.deployment.label_studio_url:
         drop_request(project, job_id)
+        log.warning("%s is left alone: it is of %s", key, project.ref.origin)
         return f"it belongs to {project.ref.origin}, and LABEL_STUDIO_URL names another Label Studio"
     with ProjectLock(project) as lock:
         if not lock.acquired:
@@ -112,7 +113,7 @@ def look(runtime: Runtime, project: Project, lock: ProjectLock) -> str:
         heard = placed(events, runtime, project, target)
         read_project(project, client, target, building, heard, lock.check, remote.get("task_number"))
     replica = runtime.replica(project)
-    project.set(counts=json.dumps(replica.columns.counts(Pins(project).excluded())))
+    project.set(counts=json.dumps(replica.columns.counts(replica.left_out())))
     serving = feed(runtime, project, replica, building)
     if known:  # else a generation that is half built would go
         tidy_project(runtime, project, replica.columns, {building.generation, serving.cache.generation})

@@ -100,7 +100,6 @@ class Runtime:
     def _loaded(self, choice: EmbedderChoice, doubled: bool) -> Embedder:
         from ..images import Embedder, weights_file
 
-        precision = precision_of(self.store, self.deployment, doubled, choice)
         wanted = (choice.model, choice.image_size, doubled)
         precision = precision_of(self.store, self.deployment, doubled, choice)
         held = [key for key in self._embedders if key[:3] == wanted and precision in (None, key[3])]

@@ -14,6 +14,7 @@ from labelqueue.replica.replica import Replica
 from labelqueue.state.columns import keep_values, read_columns
 from labelqueue.state.label_book import LabelBook
 from labelqueue.state.pattern_cache import PatternCache
+from labelqueue.state.pins import Pins
 from labelqueue.state.task_row import TaskRow
 from labelqueue.store import Changes, changes
 from redis_spy import counted
@@ -51,7 +52,8 @@ def told(replica, cache):
     columns, (codes, values) = replica.columns, replica.values()
     arrays = [columns.ids, columns.states, columns.sources, replica.embedded(cache), codes]
     said = replica.labels(parse_label_config(CONFIG.format("cat")))
-    return [array.tolist() for array in arrays], values, replica.bad(), replica.mark(cache), said
+    wishes = replica.pinned(), replica.left_out()
+    return [array.tolist() for array in arrays], values, replica.bad(), replica.mark(cache), said, wishes
 
 
 def fresh(project, cache):
@@ -92,6 +94,7 @@ STEPS = st.lists(
         st.tuples(st.just("unlabel"), IDS),
         st.tuples(st.just("values"), IDS, st.sampled_from(["north", "south", ""])),
         st.tuples(st.just("forget values")),
+        st.tuples(st.just("wish"), IDS, st.sampled_from(["pin", "unpin", "exclude", "include"])),
         st.tuples(st.just("refresh")),
     ),
     max_size=25,
@@ -127,6 +130,8 @@ def act(project, cache, name, ids=(), *more):
             LabelBook(project).drop(ids)
         case "values":
             keep_values(project, dict.fromkeys(ids, more[0]))
+        case "wish":
+            Pins(project).write(more[0], ids, "test", "blurred")
         case "forget values":
             project.changes.renew("balance", project.name("balance"))
 
