@@ -211,7 +211,7 @@ def _told(decision: Decision) -> Told:
 
 def looks(runtime: Runtime, project: Project, tasks: int) -> None:
     """Take a project over, and look at it while nothing happens and after a label; all but Label Studio's part."""
-    project.put_settings({"retrain_every": KNOWN, "trials": 1}, "benchmark")
+    project.put_settings({"retrain_every": KNOWN, "horizon": 60}, "benchmark")
     while _look(runtime, project)["due"] != "none":  # the first labels are learned, and an order goes live
         pass
     beginner = Runtime(runtime.deployment)

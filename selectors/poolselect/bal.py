@@ -250,7 +250,7 @@ class BAL(QueryStrategy):
             centroids = centroids[None] if centroids.ndim == 2 else centroids[: 1 if paper else None]
         differences = cluster_distance_difference(pool.embeddings, centroids)
         # Rows of equal CDD share a rank, so that copies of an image stay together whatever their ids.
-        ranks = sum(np.searchsorted(np.sort(row), row) for row in differences)
+        ranks = sum(map(_shared_ranks, differences), np.zeros(len(pool), dtype=np.int64))
         return np.lexsort((rng.random(len(pool)), ranks))
 
     def _stretches(self, n: int) -> Iterator[tuple[int, int, bool, str]]:
@@ -275,6 +275,16 @@ def _ranks(order: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the place of every element in an order: the inverse permutation."""
     ranks = np.empty_like(order)
     ranks[order] = np.arange(order.size)
+    return ranks
+
+
+def _shared_ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many values are smaller than each: equal ones share a rank."""
+    order = np.argsort(values)
+    ascending, ranks = values[order], np.empty(order.size, dtype=np.int64)
+    begins = np.arange(order.size)
+    begins[1:][ascending[1:] == ascending[:-1]] = 0  # it begins no run of equal ones
+    ranks[order] = np.maximum.accumulate(begins)
     return ranks
 
 

@@ -122,7 +122,8 @@ class Pool:
                 )
             pattern_array = _floats("patterns", patterns)
             offset_array = _checked_offsets(offsets, id_array, pattern_array.shape[0])
-            _refuse_non_finite("patterns", pattern_array, id_array, offset_array)
+            if patterns is not embeddings:
+                _refuse_non_finite("patterns", pattern_array, id_array, offset_array)
 
         label_array = np.full(n, -1, dtype=np.int64) if labels is None else _integers("labels", labels, n)
         if (label_array < -1).any():
