@@ -15,6 +15,7 @@ BITS, COSINE = 7, 0.98  # of two hashes that may differ, at most, and of two emb
 SAME_BITS, SAME_COSINE = 1, 0.9  # the same where hashes are as good as equal: some models are upset by a little noise
 NEIGHBORS = (1, 16, 16, 16)  # in the sorted hashes that each is compared with: first few, which settles most of a video
 _TURN = 4  # bits between two ways to sort
+_RUN = 1 << 14  # hashes that are compared at once
 _CHUNK = 1 << 14  # pairs whose embeddings are compared at once
 
 
@@ -90,17 +91,14 @@ class _Leaders:
         self._embeddings, self._rows, self._hashes = embeddings, rows, hashes[rows]
         self.of = np.full(rows.size, -1, dtype=np.int64)
         self.released = False
+        self._sorted: dict[int, tuple[NDArray[np.int64], NDArray[np.uint64]]] = {}  # by the bit from which on
 
     def sort_from(self, turn: int, count: int) -> None:
         """Sort those that follow nobody from one bit on, and compare each with the next few."""
-        free = np.flatnonzero(self.of < 0)
-        hashes = self._hashes[free]
-        turned = (hashes << np.uint64(turn)) | (hashes >> np.uint64(64 - turn)) if turn else hashes
-        free = free[_ascending(turned)]
-        hashes = self._hashes[free]
+        free, hashes = self._from(turn)
         pairs: list[NDArray[np.int64]] = []
         for step in range(1, min(count, free.size - 1) + 1):
-            near = np.flatnonzero(np.bitwise_count(hashes[step:] ^ hashes[:-step]) <= BITS)
+            near = _near(hashes, step)
             pairs.append(np.sort(np.stack([free[near], free[near + step]]), axis=0))
             if sum(part.shape[1] for part in pairs) > free.size:  # they are all alike: the nearest have to do
                 break
@@ -111,6 +109,21 @@ class _Leaders:
             if self.of[second[at]] < 0 and self.of[first[at]] < 0:
                 self.of[second[at]] = first[at]
         self._pass_on()
+
+    def _from(self, turn: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return those that follow nobody, sorted from one bit on, and their hashes."""
+        still = self.of < 0
+        everybody = bool(still.all())
+        if turn in self._sorted:
+            free, hashes = self._sorted[turn]
+            return (free, hashes) if everybody else (free[still[free]], hashes[still[free]])
+        free = np.flatnonzero(still)
+        hashes = self._hashes[free]
+        free = free[_ascending((hashes << np.uint64(turn)) | (hashes >> np.uint64(64 - turn)) if turn else hashes)]
+        hashes = self._hashes[free]
+        if everybody:  # the next round goes through the same sequence
+            self._sorted[turn] = free, hashes
+        return free, hashes
 
     def _pass_on(self) -> None:
         """Let those whose leader follows another one now follow that one, or go free where they are not near it."""
@@ -135,6 +148,16 @@ class _Leaders:
             agree[part] = np.einsum("ij,ij->i", a, b) >= least[part] * np.sqrt(lengths)
         agree &= bits <= BITS
         return agree
+
+
+def _near(hashes: NDArray[np.uint64], step: int) -> NDArray[np.int64]:
+    """Return where a hash and the one so many steps on differ in few bits."""
+    found = []
+    for start in range(0, hashes.size - step, _RUN):  # so that what is in between stays in the processor's cache
+        ahead = hashes[start + step : start + step + _RUN]
+        few = np.bitwise_count(ahead ^ hashes[start : start + ahead.size]) <= BITS
+        found.append(start + np.flatnonzero(few))
+    return np.concatenate(found)
 
 
 def _ascending(values: NDArray[np.uint64]) -> NDArray[np.int64]:
