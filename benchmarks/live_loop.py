@@ -170,8 +170,8 @@ def connect_again(here: Scene) -> Span:
     here.settle()
     here.api.disconnect(here.number)
     here.ask("/reconcile")
+    # A reading that was begun waits until it is connected again: it is not quiet before.
     here.until(lambda: here.fact("paused") == NOT_CONNECTED, what="that the connection is gone is noticed")
-    here.settle()
     with here.measured(AGAIN) as span:
         here.api.connect(here.number, here.backend.url, extra_params={"embedder": f"imported {MODEL}"})
         here.until(here.live, what="an order")
