@@ -248,9 +248,13 @@ class BAL(QueryStrategy):
         else:
             centroids = checked_centroids(self.centroids, pool.embeddings.shape[1])
             centroids = centroids[None] if centroids.ndim == 2 else centroids[: 1 if paper else None]
-        differences = cluster_distance_difference(pool.embeddings, centroids)
-        # Rows of equal CDD share a rank, so that copies of an image stay together whatever their ids.
-        ranks = sum(map(_shared_ranks, differences), np.zeros(len(pool), dtype=np.int64))
+
+        def ranked() -> NDArray[np.int64]:
+            # Rows of equal CDD share a rank, so that copies of an image stay together whatever their ids.
+            differences = cluster_distance_difference(pool.embeddings, centroids)
+            return sum(map(_shared_ranks, differences), np.zeros(len(pool), dtype=np.int64))
+
+        ranks = pool.fact(("ambiguity", centroids.shape, centroids.tobytes()), ranked)
         return np.lexsort((rng.random(len(pool)), ranks))
 
     def _stretches(self, n: int) -> Iterator[tuple[int, int, bool, str]]:

@@ -138,8 +138,8 @@ class Centered(Cosine):
     def __init__(self, pool: Pool) -> None:
         Metric.__init__(self, pool)
         self.ceiling = 2.0
-        self._center = _mean(self._patterns)
-        lengths, apart = map(np.sqrt, _squares(self._patterns, (None, self._center)))
+        self._center = center = pool.fact("mean", lambda: _mean(self._patterns))
+        lengths, apart = pool.fact("lengths", lambda: [*map(np.sqrt, _squares(self._patterns, (None, center)))])
         bad = ~(lengths <= LONGEST)
         if bad.any():
             raise InvalidPoolError(
@@ -164,8 +164,8 @@ class Euclidean(Metric):
 
     def __init__(self, pool: Pool) -> None:
         super().__init__(pool)
-        self._center = _mean(self._patterns)
-        self._squares = _squared_norms(self._patterns, self._center)
+        self._center = center = pool.fact("mean", lambda: _mean(self._patterns))
+        self._squares = pool.fact("squares", lambda: _squared_norms(self._patterns, center))
         bad = ~(self._squares <= LONGEST**2)
         if bad.any():
             raise InvalidPoolError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,9 @@ from poolselect.half_rows import HalfRows
 
 # Rows looked at together when values are checked: a few MB, so that a memory-mapped pool is never held in memory.
 _CHUNK_ROWS = 4096
+
+
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -48,6 +51,9 @@ class Pool:
         Names of the columns of `probabilities`, for the sentences people read. Default: "class 0", "class 1", ...
     multilabel : bool, default False
         True: the columns of `probabilities` are independent labels, each present or absent. False: one class per row.
+    facts : dict, optional
+        What was worked out of embeddings and patterns alone. Pools of the very same rows may share one, whatever is
+        labeled, selected or predicted: what one strategy worked out the next one finds. Default: a new one.
 
     Attributes
     ----------
@@ -61,12 +67,14 @@ class Pool:
     selected : ndarray of shape (n,), bool
     class_names : tuple of str of length c, or None
     multilabel : bool
+    facts : dict
 
     Raises
     ------
     InvalidPoolError
-        If shapes differ, ids repeat, a value is NaN or infinite (the ids are named), an item has no pattern, a
-        row is a candidate and labeled or selected at once, or there are more or fewer class names than columns.
+        If shapes differ, `facts` are of another number of rows, ids repeat, a value is NaN or infinite (the ids are
+        named), an item has no pattern, a row is a candidate and labeled or selected at once, or there are more or
+        fewer class names than columns.
 
     Examples
     --------
@@ -87,6 +95,7 @@ class Pool:
     selected: NDArray[np.bool_]
     class_names: tuple[str, ...] | None
     multilabel: bool
+    facts: dict[Hashable, Any]
 
     def __init__(
         self,
@@ -100,6 +109,7 @@ class Pool:
         selected: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
         multilabel: bool = False,
+        facts: dict[Hashable, Any] | None = None,
     ) -> None:
         id_array = _integers("ids", ids)
         n = id_array.size
@@ -110,7 +120,11 @@ class Pool:
         vectors = _floats("embeddings", embeddings)
         if vectors.shape[0] != n:
             raise InvalidPoolError(f"embeddings have {vectors.shape[0]} rows for {n} ids.")
-        _refuse_non_finite("embeddings", vectors, id_array, None)
+        facts = {} if facts is None else facts
+        if facts.setdefault("rows", n) != n:
+            raise InvalidPoolError(f"facts are of a pool of {facts['rows']} rows, and this one has {n}.")
+        if not facts.get("finite"):
+            _refuse_non_finite("embeddings", vectors, id_array, None)
         if patterns is None:
             if offsets is not None:
                 raise InvalidPoolError("offsets were given without patterns; give both or neither.")
@@ -122,8 +136,9 @@ class Pool:
                 )
             pattern_array = _floats("patterns", patterns)
             offset_array = _checked_offsets(offsets, id_array, pattern_array.shape[0])
-            if patterns is not embeddings:
+            if patterns is not embeddings and not facts.get("finite"):
                 _refuse_non_finite("patterns", pattern_array, id_array, offset_array)
+        facts["finite"] = True
 
         label_array = np.full(n, -1, dtype=np.int64) if labels is None else _integers("labels", labels, n)
         if (label_array < -1).any():
@@ -160,6 +175,7 @@ class Pool:
         object.__setattr__(self, "selected", _read_only(taken))
         object.__setattr__(self, "class_names", names)
         object.__setattr__(self, "multilabel", multilabel)
+        object.__setattr__(self, "facts", facts)
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -169,6 +185,13 @@ class Pool:
             f"Pool({len(self)} rows, {self.embeddings.shape[1]}-d embeddings, {self.patterns.shape[0]} patterns, "
             f"{int(self.candidates.sum())} candidates, {int(self.selected.sum())} selected)"
         )
+
+    def fact(self, name: Hashable, work_out: Callable[[], Fact]) -> Fact:
+        """Return what embeddings and patterns alone come to, worked out once for all pools that share `facts`."""
+        if name not in self.facts:
+            self.facts[name] = work_out()
+        found: Fact = self.facts[name]
+        return found
 
     def take(self, rows: ArrayLike) -> Pool:
         """Return a pool of some rows, in the order given.

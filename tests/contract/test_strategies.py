@@ -97,6 +97,23 @@ class TestEveryStrategy:
             assert part.utilities.tolist() == whole.utilities[:size].tolist()
             assert part.reasons == whole.reasons[:size]
 
+    @pytest.mark.parametrize("patterns", [1, 4])
+    def test_what_is_known_of_the_vectors_changes_nothing(self, name, patterns):
+        """Whatever was selected, labeled and predicted when it was worked out."""
+        before, now = (
+            some_pool(patterns=patterns, **taken).sorted_by_id()[0] for taken in ({}, {"labeled": 9, "skipped": 2})
+        )
+        assert (before.patterns == now.patterns).all()
+        for strategy in (name, "freesel", "bal", "freesel, centered"):
+            build(strategy, seed=5).query(before, batch_size=5)
+        rows = {"ids": now.ids, "embeddings": now.embeddings, "patterns": now.patterns, "offsets": now.offsets}
+        rest = {"labels": now.labels, "probabilities": now.probabilities[::-1], "selected": now.selected}
+        alone, among = (
+            build(name).query(Pool(**rows, **rest, **more), batch_size=15) for more in ({}, {"facts": before.facts})
+        )
+        assert among.indices.tolist() == alone.indices.tolist() and among.reasons == alone.reasons
+        assert among.utilities.tolist() == alone.utilities.tolist() and len(before.facts) > 4
+
     @pytest.mark.parametrize("kind", POOLS)
     def test_asking_for_too_many_gives_a_permutation_of_the_candidates(self, name, kind):
         pool = POOLS[kind]

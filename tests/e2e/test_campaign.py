@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
+from playwright.sync_api import expect
 
 from labelqueue.admin import find_order, verify_order
 from labelqueue.demo.drawing import CLASSES, draw_images
@@ -164,8 +165,8 @@ def test_pre_labels_are_filled_in_in_the_browser(api, backend, campaign, browser
     page.goto(f"{api.url}/projects/{campaign.project}/data?task={row['task']}")
     page.get_by_text("Submit").first.wait_for(timeout=60_000)
     chosen = page.locator(".lsf-choice__checkbox input:checked")
-    chosen.first.wait_for(state="attached", timeout=60_000)
-    assert chosen.count() == 1 and chosen.first.get_attribute("name") == row["prelabel"]
+    expect(chosen).to_have_count(1, timeout=60_000)  # the editor draws its form more than once
+    expect(chosen).to_have_attribute("name", row["prelabel"])
     page.close()
 
 

@@ -130,3 +130,13 @@ def test_an_empty_pool_is_a_pool():
 def test_broken_selections_are_refused(indices, utilities, reasons, message):
     with pytest.raises(InvalidSelectionError, match=message):
         Selection(np.array(indices), np.array(utilities), reasons)
+
+
+def test_facts_are_worked_out_once_for_pools_that_share_them_and_belong_to_their_rows_alone():
+    asked, one = [], Pool([1, 2, 3], np.eye(3))
+    assert one.fact("sum", lambda: asked.append(1) or 3.0) == one.fact("sum", lambda: asked.append(1) or 4.0) == 3.0
+    other = Pool([1, 2, 3], np.eye(3), labels=[0, -1, -1], facts=one.facts)
+    assert other.fact("sum", lambda: asked.append(1) or 5.0) == 3.0 and asked == [1]
+    assert "sum" not in other.take([0, 1]).facts and "sum" not in other.take([2, 1, 0]).facts
+    with pytest.raises(InvalidPoolError, match="of a pool of 3 rows, and this one has 2"):
+        Pool([1, 2], np.eye(2), facts=one.facts)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -260,6 +261,8 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
             seen, of_seen = seen.take(at), chances[of_rows]
     leaders = dict(zip(inputs.followers.tolist(), inputs.leaders.tolist(), strict=True))
     balance = balance_of(inputs.tasks, inputs.served)
+    # Without a mark, other vectors may go by the same name.
+    facts = _facts(inputs.origin) if features is None and inputs.origin.mark else None
     found: list[Place] = []
     while len(found) < count:
         size = min(SPAN if balance is None else BLOCK, count - len(found))
@@ -276,6 +279,7 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
             missing=NOT_EMBEDDED if features is None else NO_FEATURES,
             leaders=leaders,
             balance=balance,
+            facts=facts,
         )
         if recipe.prelabel is not None and model is not None and chances is not None:
             more = fill_in(more, model, chances, inputs.tasks, recipe)
@@ -283,6 +287,12 @@ def ranked(inputs: Inputs, material: Material, count: int, before: Collection[in
         if len(more) < size:
             break
     return found
+
+
+@lru_cache(maxsize=2)
+def _facts(origin: Origin) -> dict[Hashable, Any]:
+    """Return what is known of the embeddings of an origin: a process ranks the same ones again and again."""
+    return {}
 
 
 def dump_inputs(parts: Collection[Inputs]) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ SKIPPED_BEFORE = "skipped before"
 NO_FEATURES = "it has no rotation features yet: run `labelqueue pretext` again"
 
 
+Facts = dict[Hashable, Any]
+
+
 class Said(NamedTuple):
     """What a model says of rows: see `rank_tasks`."""
 
@@ -57,6 +60,7 @@ def ask(
     selected: NDArray[np.bool_],
     count: int,
     said: Said | None,
+    facts: Facts | None = None,
 ) -> Selection:
     """Ask a recipe's strategy for some rows.
 
@@ -70,6 +74,8 @@ def ask(
         How many; fewer where there are no more.
     said : Said or None
         What the model says of the rows.
+    facts : dict, optional
+        What is known of the vectors, see `poolselect.Pool`.
     """
     from poolselect import Pool
 
@@ -84,6 +90,7 @@ def ask(
         multilabel=said is not None and said.multilabel,
         candidates=among,
         selected=selected,
+        facts=facts,
     )
     return recipe.strategy.query(pool, batch_size=min(count, int(among.sum())))
 
@@ -111,6 +118,7 @@ def rank_tasks(
     missing: str = NOT_EMBEDDED,
     leaders: Mapping[int, int] | None = None,
     balance: Balance | None = None,
+    facts: Facts | None = None,
 ) -> list[Place]:
     """Rank the next tasks: the strategy's picks with random controls among them, tasks not embedded yet,
     near-duplicates, skipped ones, those with a bad image, and last those that an admin left out.
@@ -147,6 +155,8 @@ def rank_tasks(
     balance : Balance, optional
         Shares the places out among the values that tasks have of a field, and counts them; then a size of at most
         `BLOCK`. Near-duplicates and what comes after stand outside.
+    facts : dict, optional
+        What was worked out of these very rows before, see `poolselect.Pool`; it is added to.
 
     Returns
     -------
@@ -157,8 +167,9 @@ def rank_tasks(
     known = at >= 0
     known[known] = ~out[at[known]]
     if not known.all():
-        rows, at = rows.take(np.flatnonzero(known)), at[known]
+        rows, at, facts = rows.take(np.flatnonzero(known)), at[known], None  # of others
         probabilities = None if probabilities is None else probabilities[known]
+    facts = {} if facts is None else facts
     waiting = ~tasks.among(published)  # not published yet
     candidates = (tasks.unlabeled & waiting)[at]
     leaders = leaders or {}
@@ -166,7 +177,7 @@ def rank_tasks(
 
     def query(among: NDArray[np.bool_], selected: NDArray[np.bool_], count: int) -> Selection:
         said = None if probabilities is None else Said(probabilities, class_names, multilabel)
-        return ask(recipe, rows, among, selected, count, said)
+        return ask(recipe, rows, among, selected, count, said, facts)
 
     def rank(among: NDArray[np.bool_], drawn: NDArray[np.bool_], done: int, leaders: Mapping[int, int]) -> list[Place]:
         """Rank some rows, with controls of those that may be drawn."""
