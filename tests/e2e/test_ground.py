@@ -91,26 +91,34 @@ def test_the_doctor_of_a_real_installation(api, serve, drawn):
         assert backend.get(f"/projects/{project}/doctor")["state"] == "well"
         assert time.monotonic() - begin < 40
 
-        (hook,) = api.webhooks(project)
-        api.call("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": {}})
+        def without_its_header():
+            (hook,) = api.webhooks(project)
+            api.call("PATCH", f"/api/webhooks/{hook['id']}/", json={"headers": {}})
+
         api.update_project(project, maximum_annotations=2)
         version = found(backend, project)[0]["queue"]["told"].split("'")[-2]
         rows = [row["id"] for task in api.task_ids(project)[:3] for row in api.predictions(task, version)]
         for row in rows:
             api.call("DELETE", f"/api/predictions/{row}/")
-        findings, status = found(backend, project)
-        assert status == 1
-        assert (findings["webhook"]["state"], findings["overlap"]["state"]) == ("wrong", "warning"), findings
-        # Missed within the minute by itself; whoever comes first.
-        assert findings["predictions"]["state"] == "wrong" or version not in findings["predictions"]["told"]
-        told = subprocess.run(
-            [sys.executable, "-m", "labelqueue", "doctor", str(project), "--fix"],
-            env={**os.environ, **backend.environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        ).stdout
-        assert "done: the header is set within seconds" in told
+
+        def ill():
+            without_its_header()  # a look sets it by itself: whoever comes first
+            findings, status = found(backend, project)
+            states = findings["webhook"]["state"], findings["overlap"]["state"], status
+            # Missed within the minute by itself; whoever comes first.
+            seen = findings["predictions"]["state"] == "wrong" or version not in findings["predictions"]["told"]
+            return seen and states == ("wrong", "warning", 1)
+
+        until(ill, 180.0)
+
+        def repaired():
+            without_its_header()
+            line = [sys.executable, "-m", "labelqueue", "doctor", str(project), "--fix"]
+            environment = {**os.environ, **backend.environment}
+            told = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120).stdout
+            return "done: the header is set within seconds" in told
+
+        until(repaired, 180.0)
         until(lambda: not_well(backend, project) == {"overlap": "warning"})
 
         api.update_project(project, maximum_annotations=1)
