@@ -88,6 +88,6 @@ setup(
         ],
     },
     entry_points={
-        "console_scripts": ["labelqueue=labelqueue.cli:main"],
+        "console_scripts": ["labelqueue=labelqueue.cli:program"],
     },
 )

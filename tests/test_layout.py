@@ -214,7 +214,7 @@ def test_packages_are_entered_through_their_door():
 
 
 # What the package index, WSGI servers, RQ or `getattr` reach by name.
-CALLED_BY_NAME = {"page_job", "main", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
+CALLED_BY_NAME = {"page_job", "main", "program", "build_parser", "create_app", "tend_job", "embed_job", "model_job"}
 
 
 def test_no_package_is_a_crowd():

@@ -3,6 +3,6 @@
 Imports everything; nothing imports it.
 """
 
-from .parser import build_parser, main
+from .parser import build_parser, main, program
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "main", "program"]

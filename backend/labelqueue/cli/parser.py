@@ -6,16 +6,19 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from .. import __version__
 from ..exceptions import LabelQueueError
 from ..telemetry import say, set_up_logs
 from . import commands, curation
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "main", "program"]
 
 FAILED, INTERRUPTED = 1, 130
+PATIENCE = 20.0  # seconds that an interrupted process may take to end
 WORKER_KINDS = ("tending", "embedding")
 
 DESCRIPTION = """\
@@ -193,3 +196,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("labelqueue: interrupted")
         return INTERRUPTED
     return status
+
+
+def program() -> NoReturn:
+    """Run this process's command, and end the process with its exit status."""
+    status = main()
+    if status == INTERRUPTED:
+        # Everything is cleaned up. What is left is Python's own end, at which a pool whose processes were killed was
+        # seen to wait for ever.
+        end = threading.Timer(PATIENCE, os._exit, (status,))
+        end.daemon = True
+        end.start()
+    sys.exit(status)

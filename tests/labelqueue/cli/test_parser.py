@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -210,3 +213,14 @@ def test_status_tells_of_a_webhook_that_was_off_and_of_parts_made_anew(run, proj
     assert "labels, orders made anew; settings read as far as they are known here: another version wrote them" in out
     project.set(remade=json.dumps({"anew": ["labels"], "at": time.time() - 8 * 24 * 3600}))
     assert "made anew" not in run("status", "7")[1]
+
+
+def test_an_interrupted_process_ends_whatever_its_threads_wait_for():
+    code = (
+        "import threading\nfrom labelqueue.cli import parser\n"
+        "parser.PATIENCE, parser.main = 0.2, lambda: parser.INTERRUPTED\n"
+        "threading.Thread(target=threading.Event().wait).start()\nparser.program()"
+    )
+    path = os.pathsep.join(part for part in sys.path if part)
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, timeout=120)
+    assert ended.returncode == 130

@@ -358,7 +358,7 @@ def test_an_interrupt_ends_every_process(photos, tmp_path, send):
     finally:
         started.kill()
     assert started.returncode == 130
-    assert said.splitlines()[-1] == "labelqueue: interrupted" and "Traceback" not in said
+    assert "labelqueue: interrupted" in said.splitlines() and "Traceback" not in said
     deadline = time.monotonic() + 10  # its helper processes notice a moment later that it is gone
     while alive(started.pid):
         assert time.monotonic() < deadline, alive(started.pid)
