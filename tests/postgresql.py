@@ -130,7 +130,8 @@ class PostgreSQL:
         try:
             (work / "data").rename(template)
         except OSError:
-            pass
+            if not template.exists():  # else somebody else was ready first
+                raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

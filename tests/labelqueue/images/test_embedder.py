@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images.embedder import BUNDLED, Embedder
 from labelqueue.images.weights import weights_file as file_of
+from photos import draw_photos
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -28,17 +29,7 @@ def bundled():
 
 @pytest.fixture(scope="module")
 def photos():
-    """Smooth colored blobs on gradients: unlike noise, they spread the attention unevenly."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:160, :160] / 160
-    images = []
-    for _ in range(20):
-        image = np.stack([x * rng.random() + y * rng.random() for _ in range(3)], axis=2) * 120
-        for _ in range(4):
-            cy, cx, radius = rng.random(), rng.random(), 0.05 + 0.2 * rng.random()
-            image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(0, 256, 3)
-        images.append(image + rng.normal(0, 6, image.shape))
-    return np.clip(np.stack(images), 0, 255).astype(np.uint8)
+    return draw_photos(20)
 
 
 def normalized(embedder, pixels):

@@ -10,6 +10,7 @@ import torch
 from labelqueue.exceptions import EmbedderError
 from labelqueue.images import precision
 from labelqueue.images.embedder import BUNDLED, Embedder
+from photos import draw_photos
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 SHORT = ("bfloat16", "float16")
@@ -18,16 +19,7 @@ DETECTION = {"n_patterns": 5, "attention_ratio": 0.5, "neighborhood": 2}
 
 @pytest.fixture(scope="module")
 def photos():
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:160, :160] / 160
-    images = []
-    for _ in range(18):
-        image = np.stack([x * rng.random() + y * rng.random() for _ in range(3)], axis=2) * 120
-        for _ in range(4):
-            cy, cx, radius = rng.random(), rng.random(), 0.05 + 0.2 * rng.random()
-            image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.integers(0, 256, 3)
-        images.append(image + rng.normal(0, 6, image.shape))
-    return np.clip(np.stack(images), 0, 255).astype(np.uint8)
+    return draw_photos(18)
 
 
 @pytest.fixture(scope="module")
